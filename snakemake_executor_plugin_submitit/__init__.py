@@ -1,0 +1,1 @@
+"""Snakemake jobs to Slurm through submitit."""
