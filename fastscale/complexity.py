@@ -1,0 +1,66 @@
+"""What a network costs: flops, params and acts, counted exactly in pure Python (section 3.1 of the paper).
+
+flops are the multiply-adds of conv and linear layers, biases included; params are all parameters, batch norm's two
+vectors included; acts are the elements of the outputs of conv and linear layers, and of a ResNet stem's max pool.
+"""
+
+from typing import NamedTuple
+
+from fastscale.networks import BLOCKS, Network, Stage, halved
+
+
+class Complexity(NamedTuple):
+    """Exact counts for one image: flops (multiply-adds), params, acts (elements); they add up layer by layer."""
+
+    flops: int
+    params: int
+    acts: int
+
+    def plus(self, other: "Complexity", times: int = 1) -> "Complexity":
+        """The sum of this and `times` times the other."""
+        return Complexity(*(a + times * b for a, b in zip(self, other, strict=True)))
+
+
+NOTHING = Complexity(0, 0, 0)
+
+
+def conv(width_in: int, width_out: int, r: int, kernel: int = 1, groups: int = 1, bias: bool = False) -> Complexity:
+    """A convolution whose output is `r` x `r`, with batch norm behind it unless it has a bias (equations 1 and 3)."""
+    weights = kernel * kernel * (width_in // groups) * width_out
+    outputs = width_out * r * r
+    return Complexity(weights * r * r + bias * outputs, weights + width_out * (1 if bias else 2), outputs)
+
+
+def count_block(network: Network, stage: Stage, width_in: int, stride: int, r: int) -> Complexity:
+    """One block that is fed `width_in` channels at resolution `r`."""
+    kind = BLOCKS[network.block]
+    inner, r_out = network.inner_width(stage, width_in), halved(r, stride)
+    total = NOTHING
+    if kind.always_expands or stage.ratio != 1:
+        total = total.plus(conv(width_in, inner, r))
+    total = total.plus(conv(inner, inner, r_out, stage.kernel, inner // stage.group_width))
+    if squeezed := network.se_width(width_in):
+        total = total.plus(conv(inner, squeezed, 1, bias=True)).plus(conv(squeezed, inner, 1, bias=True))
+    total = total.plus(conv(inner, stage.width, r_out))
+    if kind.projects and (stride != 1 or width_in != stage.width):
+        total = total.plus(conv(width_in, stage.width, r_out))
+    return total
+
+
+def count(network: Network) -> Complexity:
+    """flops, params and acts of one forward pass of one image; each distinct block is counted once."""
+    r = halved(network.resolution, 2)
+    total = conv(3, network.stem.width, r, network.stem.kernel)
+    if network.stem.pool:
+        r = halved(r, 2)
+        total = total.plus(Complexity(0, 0, network.stem.width * r * r))
+    width = network.stem.width
+    for stage in network.stages:
+        total = total.plus(count_block(network, stage, width, stage.stride, r))
+        r, width = halved(r, stage.stride), stage.width
+        if stage.depth > 1:
+            total = total.plus(count_block(network, stage, width, 1, r), times=stage.depth - 1)
+    if network.head_width:
+        total = total.plus(conv(width, network.head_width, r))
+        width = network.head_width
+    return total.plus(conv(width, network.classes, 1, bias=True))

@@ -1,0 +1,149 @@
+"""How a network grows: strategies (Tables 1, 2 and 4 of the paper) and the quantisation of what they give."""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from fractions import Fraction
+
+from fastscale.errors import UserError
+from fastscale.networks import Network, Stage, group_compatible
+
+THIRD, HALF = Fraction(1, 3), Fraction(1, 2)
+
+# EfficientNet's own compound rule: d, w and r times these at each step (Tan and Le 2019, section 3.4 of the paper).
+ORIG_STEP = {"depth": 1.2, "width": 1.1, "resolution": 1.15}
+ORIG_FLOPS = ORIG_STEP["depth"] * ORIG_STEP["width"] ** 2 * ORIG_STEP["resolution"] ** 2
+
+
+@dataclass(frozen=True)
+class Strategy:
+    """How a growth of flops by s is spent: d' = s^e_d d, w' = sqrt(s)^e_w w, r' = sqrt(s)^e_r r (equation 5).
+
+    For `orig` the exponents are those that its rule amounts to, and its depths are rounded up.
+    """
+
+    name: str
+    e_d: Fraction
+    e_w: Fraction
+    e_r: Fraction
+
+    @property
+    def alpha(self) -> Fraction | None:
+        """The member of the family of equation 4 that this strategy is, or None."""
+        return self.e_w if self.name != "orig" and self.e_d == self.e_r else None
+
+    def multipliers(self, s: float) -> tuple[float, float, float]:
+        """What depth, width and resolution are multiplied by at scale `s`."""
+        return s ** float(self.e_d), s ** float(self.e_w / 2), s ** float(self.e_r / 2)
+
+
+def family(alpha: Fraction) -> Strategy:
+    """The strategy of equation 4: e_w = alpha, and (1 - alpha) / 2 each for depth and resolution."""
+    return Strategy(f"alpha={float(alpha):g}", (1 - alpha) / 2, alpha, (1 - alpha) / 2)
+
+
+def _original() -> Strategy:
+    share = {key: math.log(step) / math.log(ORIG_FLOPS) for key, step in ORIG_STEP.items()}
+    return Strategy("orig", *(Fraction(share[key]) * k for key, k in (("depth", 1), ("width", 2), ("resolution", 2))))
+
+
+NAMED = {
+    strategy.name: strategy
+    for strategy in (
+        Strategy("d", Fraction(1), Fraction(0), Fraction(0)),
+        Strategy("w", Fraction(0), Fraction(1), Fraction(0)),
+        Strategy("r", Fraction(0), Fraction(0), Fraction(1)),
+        Strategy("dw", HALF, HALF, Fraction(0)),
+        Strategy("wr", Fraction(0), HALF, HALF),
+        Strategy("dr", HALF, Fraction(0), HALF),
+        Strategy("dwr", THIRD, THIRD, THIRD),
+        replace(family(Fraction(4, 5)), name="dWr"),
+        _original(),
+    )
+}
+
+
+def parse_strategy(text: str) -> Strategy:
+    """The strategy that a user names: one of `NAMED`, or `alpha=` with a number or fraction in [0, 1].
+
+    An alpha that has a name (1, 1/3, 0.8, 0) gives the named strategy: they are the same.
+
+    Raises:
+        UserError: an unknown name, or an alpha that is no number or outside [0, 1].
+    """
+    if text in NAMED:
+        return NAMED[text]
+    if not text.startswith("alpha="):
+        raise UserError(f"unknown strategy {text!r}: allowed are {', '.join(NAMED)}, or alpha=X with X from 0 to 1")
+    try:
+        alpha = Fraction(text.removeprefix("alpha="))
+    except (ValueError, ZeroDivisionError):
+        raise UserError(f"strategy {text!r}: alpha must be a number or a fraction from 0 to 1") from None
+    if not 0 <= alpha <= 1:
+        raise UserError(f"strategy {text!r}: alpha must lie in [0, 1] (0 is dr, 1/3 dwr, 0.8 dWr, 1 w)")
+    strategy = family(alpha)
+    return next((named for named in NAMED.values() if named.alpha == alpha), strategy)
+
+
+def round_to(value: float, multiple: int) -> int:
+    """The nearest multiple; halves go to the even neighbour, as everywhere here."""
+    return round(value / multiple) * multiple
+
+
+def round_group_width(g: float) -> int:
+    """Group widths up to 2 are kept, up to 5 become 4, larger ones a multiple of 8."""
+    return max(1, round(g)) if g <= 2 else 4 if g <= 5 else round_to(g, 8)
+
+
+def scale(base: Network, strategy: Strategy, s: float) -> Network:
+    """`base` with about `s` times its flops, spent by `strategy`, quantised to what can be built.
+
+    Depths become whole, widths multiples of 8 and of the group width, resolutions multiples of 4. Group widths grow
+    with the width; depthwise stays depthwise (section 3.5). A RegNet's stem and head keep their width, an
+    EfficientNet's are scaled. At s = 1 every strategy is the base itself.
+
+    Raises:
+        UserError: s is not a positive finite number, or so small that a dimension would round to nothing.
+    """
+    if not (math.isfinite(s) and s > 0):
+        raise UserError(f"scale {s} of a {base.family}: a scale must be a positive finite number (1 is the base)")
+    if s == 1:
+        return base
+    d, w, r = strategy.multipliers(s)
+    _refuse_vanishing(base, strategy, s)
+    # The nine digits undo what s ** x leaves behind a whole number, so that up means up from 2.0000001, not 2 + 1e-16.
+    to_depth: Callable[[float], int] = (lambda x: math.ceil(round(x, 9))) if strategy.name == "orig" else round
+
+    def widen(stage: Stage) -> Stage:
+        width, depth = round_to(stage.width * w, 8), to_depth(stage.depth * d)
+        if stage.group_width == 1:
+            return replace(stage, depth=depth, width=width)
+        width, group_width = group_compatible(width, stage.ratio, round_group_width(stage.group_width * w))
+        return replace(stage, depth=depth, width=width, group_width=group_width)
+
+    grown = replace(base, stages=tuple(map(widen, base.stages)), resolution=round_to(base.resolution * r, 4))
+    if base.family != "EfficientNet":
+        return grown
+    stem = replace(base.stem, width=round_to(base.stem.width * w, 8))
+    return replace(grown, stem=stem, head_width=round_to(base.head_width * w, 8))
+
+
+def _refuse_vanishing(base: Network, strategy: Strategy, s: float) -> None:
+    """Raise where rounding would leave no depth, width or resolution, naming the smallest scale that keeps them."""
+    width = min([*base.widths, *([base.stem.width, base.head_width] if base.family == "EfficientNet" else [])])
+    rounds_to_zero = {  # dimension: (its smallest value, the largest value that rounds to 0, exponent of s)
+        "depth": (min(base.depths), 0.0 if strategy.name == "orig" else 0.5, float(strategy.e_d)),
+        "width": (width, 4, float(strategy.e_w / 2)),
+        "resolution": (base.resolution, 2, float(strategy.e_r / 2)),
+    }
+    limits = {
+        dimension: (vanishing / value) ** (1 / exponent)
+        for dimension, (value, vanishing, exponent) in rounds_to_zero.items()
+        if exponent > 0
+    }
+    dimension, smallest = max(limits.items(), key=lambda item: item[1])
+    if s <= smallest:
+        raise UserError(
+            f"scale {s:g} by {strategy.name} is below the smallest that quantises: the smallest {dimension} of this "
+            f"{base.family} ({rounds_to_zero[dimension][0]}) would round to 0; use a scale above {smallest:.4g}"
+        )
