@@ -1,0 +1,164 @@
+"""Records: JSON files that hold what was measured and all that the numbers depend on.
+
+A record is written to a temporary name beside its place, flushed and renamed: it is whole or not there.
+"""
+
+import ast
+import hashlib
+import json
+import os
+import platform
+import subprocess
+import tempfile
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from functools import cache
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from fastscale.errors import UserError
+
+PACKAGE = Path(__file__).parent
+
+# The modules on whose code the numbers of a stage depend; a change of one of them makes the stage's records stale.
+STAGE_MODULES = {
+    "profile": ("networks", "model.py", "timing.py"),
+    "train": ("networks", "model.py", "data", "recipe.py", "train.py", "checkpoint.py"),
+}
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """A temporary path beside `path` that takes its place when the block ends well, and vanishes when it does not.
+
+    Raises:
+        UserError: the disk is full, or the folder cannot be written.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem[:60]}-", suffix=path.suffix)
+        os.close(descriptor)
+    except OSError as error:
+        raise UserError(f"cannot write {path}: {error.strerror}; free space or correct the folder's rights") from None
+    temporary = Path(name)
+    try:
+        yield temporary
+        with temporary.open("rb") as written:
+            os.fsync(written.fileno())
+        temporary.chmod(0o666 & ~_umask())
+        temporary.replace(path)
+    except OSError as error:
+        raise UserError(f"cannot write {path}: {error.strerror or error}; the old file, if any, is whole") from error
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+@cache
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text file (UTF-8, LF), whole or not at all."""
+    with replacing(path) as temporary:
+        temporary.write_bytes(text.encode())
+
+
+def write_record(path: Path, record: dict[str, Any]) -> None:
+    """Write a record as indented JSON, whole or not at all."""
+    write_text(path, json.dumps(record, indent=1, ensure_ascii=False) + "\n")
+
+
+def read_record(path: Path, kind: str, network_hash: str | None = None) -> dict[str, Any]:
+    """The record at `path`.
+
+    Raises:
+        UserError: no such file, not JSON, not of this `kind`, or measured on another network than `network_hash`.
+    """
+    try:
+        record = json.loads(path.read_text())
+    except FileNotFoundError:
+        raise UserError(f"{path} is missing: a {kind} record was expected there; run `snakemake {path}`") from None
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path} is not a readable JSON record ({error}); delete it and run snakemake again") from None
+    found = record.get("kind") if isinstance(record, dict) else type(record).__name__
+    if found != kind:
+        raise UserError(f"{path} holds a {found!r} record where a {kind!r} record is expected; delete it and run again")
+    if network_hash is not None and record.get("network_hash") != network_hash:
+        raise UserError(
+            f"{path} was measured on another network (hash {str(record.get('network_hash'))[:10]}, expected "
+            f"{network_hash[:10]}); delete it and run snakemake again"
+        )
+    return record
+
+
+def digest(value: Any) -> str:
+    """SHA-256 of plain data in its canonical JSON form."""
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
+
+
+@cache
+def code_hash(stage: str) -> str:
+    """A hash of the syntax trees of the stage's modules: comments, docstrings and layout do not change it."""
+    trees = [ast.dump(_without_docstrings(ast.parse(path.read_text()))) for path in _sources(STAGE_MODULES[stage])]
+    return digest(trees)
+
+
+def _sources(names: Iterable[str]) -> list[Path]:
+    paths = [PACKAGE / name for name in names]
+    return sorted(source for path in paths for source in (path.rglob("*.py") if path.is_dir() else [path]))
+
+
+def _without_docstrings(tree: ast.Module) -> ast.Module:
+    for node in ast.walk(tree):
+        body = getattr(node, "body", None)
+        if (
+            isinstance(body, list)
+            and body
+            and isinstance(body[0], ast.Expr)
+            and isinstance(body[0].value, ast.Constant)
+        ):
+            body[:1] = [] if len(body) > 1 else [ast.Pass()]
+    return tree
+
+
+def provenance(stage: str, packages: Iterable[str] = ("torch", "numpy")) -> dict[str, Any]:
+    """Who made a record: time (UTC), commit, hash of the stage's code, versions and processor."""
+    return {
+        "date": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+        "commit": _commit(),
+        "code": code_hash(stage),
+        "python": platform.python_version(),
+        "versions": {name: _version(name) for name in ("fastscale", *packages)},
+        "processor": _processor(),
+        "slurm_job": os.environ.get("SLURM_JOB_ID"),
+    }
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
+
+
+@cache
+def _commit() -> str | None:
+    """The commit of the source, with + where the tree differs from it; None outside a checkout."""
+    command = ["git", "-C", str(PACKAGE.parent), "describe", "--always", "--abbrev=12", "--dirty=+", "--exclude=*"]
+    try:
+        return subprocess.run(command, capture_output=True, text=True, check=True, timeout=10).stdout.strip()
+    except (OSError, subprocess.SubprocessError):
+        return None
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        return next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
+    except (OSError, StopIteration):
+        return platform.processor() or platform.machine()
