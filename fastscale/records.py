@@ -18,7 +18,9 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from fastscale.complexity import count
 from fastscale.errors import UserError
+from fastscale.networks import Network
 
 PACKAGE = Path(__file__).parent
 
@@ -96,6 +98,37 @@ def read_record(path: Path, kind: str, network_hash: str | None = None) -> dict[
     return record
 
 
+def network_record(network: Network) -> dict[str, Any]:
+    """What is known of a network without building it: its description, its identity and its exact counts."""
+    return {
+        "kind": "network",
+        "id": network.id,
+        "network_hash": network.hash,
+        "network": network.to_dict(),
+        "depths": network.depths,
+        "widths": network.widths,
+        "group_widths": network.group_widths,
+        "resolution": network.resolution,
+        **count(network)._asdict(),
+    }
+
+
+def read_network(path: Path) -> Network:
+    """The network of a network record.
+
+    Raises:
+        UserError: the record is missing or broken, or was edited: its hash is not that of its description.
+    """
+    record = read_record(path, "network")
+    try:
+        network = Network.from_dict(record["network"])
+    except (KeyError, TypeError) as error:
+        raise UserError(f"{path} describes no network ({error}); delete it and run snakemake again") from None
+    if network.hash != record.get("network_hash"):
+        raise UserError(f"{path} was edited: its description does not have its hash; delete it and run snakemake again")
+    return network
+
+
 def digest(value: Any) -> str:
     """SHA-256 of plain data in its canonical JSON form."""
     return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
@@ -134,7 +167,7 @@ def provenance(stage: str, packages: Iterable[str] = ("torch", "numpy")) -> dict
         "code": code_hash(stage),
         "python": platform.python_version(),
         "versions": {name: _version(name) for name in ("fastscale", *packages)},
-        "processor": _processor(),
+        "processor": processor(),
         "slurm_job": os.environ.get("SLURM_JOB_ID"),
     }
 
@@ -156,7 +189,8 @@ def _commit() -> str | None:
         return None
 
 
-def _processor() -> str:
+def processor() -> str:
+    """The name of this machine's processor."""
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
         return next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))

@@ -20,6 +20,7 @@ import yaml
 from fastscale.artefacts import ARTEFACTS
 from fastscale.errors import UserError
 from fastscale.networks import Network, base_network
+from fastscale.records import digest
 from fastscale.scaling import parse_strategy, scale
 
 
@@ -85,6 +86,20 @@ class Sweep:
     def folder(self) -> Path:
         """Where its results lie."""
         return Path(self.config["results"], self.name)
+
+    @property
+    def description(self) -> Path:
+        """Where the sweep describes itself: its whole configuration, defaults filled in."""
+        return self.folder / "sweep.json"
+
+    @property
+    def data_folder(self) -> Path:
+        """Where the .beton files lie; sweeps with equal data settings share it."""
+        return Path("data", f"{self.config['data']['name']}-{digest(self.config['data'])[:8]}")
+
+    def recipe(self, schedule: str) -> dict[str, Any]:
+        """The recipe of a schedule, as differences from the paper's."""
+        return {**self.config["recipe"], "epochs": self.config["schedules"][schedule]}
 
     @property
     def schedule(self) -> str:

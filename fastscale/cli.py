@@ -1,0 +1,170 @@
+"""The command line: one verb per rule, and `scale` for a single network. Heavy imports wait for their verb."""
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from fastscale.errors import UserError
+
+PATH = click.Path(path_type=Path)
+threads_option = click.option("--threads", type=click.IntRange(1), default=1, show_default=True, help="CPU threads.")
+device_option = click.option("--device", default=None, help="cpu or cuda; by default cuda where there is one.")
+
+
+class _Sentences(click.Group):
+    """A group whose commands tell a user's mistake in one sentence, without a traceback."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except UserError as error:
+            raise click.ClickException(str(error)) from None
+
+
+@click.group(cls=_Sentences, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="fastscale")
+def main() -> None:
+    """Which way of making a network bigger keeps it fast?"""
+
+
+@main.command()
+@click.argument("base")
+@click.option("--strategy", default="dWr", show_default=True, help="d, w, r, dw, dr, wr, dwr, dWr, orig or alpha=X.")
+@click.option("--scale", "s", type=float, default=1.0, show_default=True, help="By how much flops grow.")
+@click.option("--classes", type=click.IntRange(1), default=1000, show_default=True, help="Outputs of the classifier.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def scale(base: str, strategy: str, s: float, classes: int, as_json: bool) -> None:
+    """Scale the network BASE and count what it costs."""
+    from fastscale.networks import base_network
+    from fastscale.records import network_record
+    from fastscale.scaling import parse_strategy
+    from fastscale.scaling import scale as scale_network
+
+    network = scale_network(base_network(base).with_classes(classes), parse_strategy(strategy), s)
+    record = network_record(network)
+    shown = {"base": base, "strategy": strategy, "scale": s, "network": record.pop("id")}
+    shown |= {key: value for key, value in record.items() if key not in ("kind", "network", "network_hash")}
+    if as_json:
+        click.echo(json.dumps(shown))
+    else:
+        for key, value in shown.items():
+            click.echo(f"{key:13} {f'{value:,}' if isinstance(value, int) else value}")
+
+
+@main.command()
+@click.option("--config", "config_json", required=True, help="The sweep's configuration, as JSON.")
+def expand(config_json: str) -> None:
+    """Write a sweep's description and the record of each of its networks."""
+    from fastscale.records import network_record, write_record
+    from fastscale.sweep import Sweep
+
+    sweep = Sweep.from_config(json.loads(config_json))
+    for network in sweep.networks.values():
+        write_record(sweep.network_record(network.id), network_record(network))
+    write_record(sweep.description, dict(sweep.config))
+
+
+@main.command()
+@click.option("--config", "config_json", required=True, help="The data part of a sweep's configuration, as JSON.")
+@click.argument("folder", type=PATH)
+@threads_option
+def data(config_json: str, folder: Path, threads: int) -> None:
+    """Write the .beton files of a data set to FOLDER."""
+    from fastscale.data import write_betons
+
+    write_betons(json.loads(config_json), folder, threads=threads)
+
+
+@main.command()
+@click.argument("networks", nargs=-1, required=True, type=PATH)
+@click.option("--out", "folder", required=True, type=PATH, help="The folder for the profile records.")
+@click.option("--batch", type=click.IntRange(1), default=128, show_default=True, help="Batch size on a CPU.")
+@click.option("--repeats", type=click.IntRange(2), default=20, show_default=True, help="Timed steps.")
+@click.option("--images", type=click.IntRange(1), default=1281167, show_default=True, help="Images of an epoch.")
+@threads_option
+@device_option
+def profile(
+    networks: tuple[Path, ...], folder: Path, batch: int, repeats: int, images: int, threads: int, device: str | None
+) -> None:
+    """Time the training step of NETWORKS (network records), one after the other, on one device."""
+    from tqdm import tqdm
+
+    from fastscale.records import read_network, write_record
+
+    known = [read_network(path) for path in networks]
+    import torch
+
+    from fastscale import timing
+
+    torch.set_num_threads(threads)
+    chosen = timing.choose_device(device)
+    for network in tqdm(known, unit="network", disable=None):
+        record = timing.profile(network, batch=batch, repeats=repeats, images=images, device=chosen)
+        write_record(folder / f"{network.id}.json", record)
+
+
+@main.command()
+@click.argument("network", type=PATH)
+@click.option("--data", "folder", required=True, type=PATH, help="The folder with the .beton files.")
+@click.option("--recipe", "recipe_json", required=True, help="Differences from the paper's recipe, as JSON.")
+@click.option("--schedule", required=True, help="The schedule's name; its epochs stand in the recipe.")
+@click.option("--checkpoints", required=True, type=PATH, help="The folder for checkpoints.")
+@click.option("--trial", "trials", type=click.IntRange(1), multiple=True, required=True, help="May be given again.")
+@click.option("--out", required=True, type=PATH, help="The folder for the train records.")
+@threads_option
+@device_option
+def train(
+    network: Path,
+    folder: Path,
+    recipe_json: str,
+    schedule: str,
+    checkpoints: Path,
+    trials: tuple[int, ...],
+    out: Path,
+    threads: int,
+    device: str | None,
+) -> None:
+    """Train NETWORK (a network record), once for each trial."""
+    from fastscale.recipe import Recipe
+    from fastscale.records import read_network
+
+    built = read_network(network)
+    recipe = Recipe.from_dict(json.loads(recipe_json)).for_family(built.family)
+    from fastscale.train import train as train_network
+
+    for trial in trials:
+        train_network(
+            built,
+            folder,
+            recipe,
+            schedule,
+            trial,
+            record_path=out / f"{schedule}-{trial}.json",
+            checkpoint_folder=checkpoints / f"{schedule}-{trial}",
+            threads=threads,
+            device=device,
+        )
+
+
+@main.command()
+@click.argument("artefacts", nargs=-1, required=True)
+@click.option("--sweep", "description", required=True, type=PATH, help="The sweep's description (sweep.json).")
+@click.option("--partial", is_flag=True, help="Show a gap where a record is missing.")
+def aggregate(artefacts: tuple[str, ...], description: Path, partial: bool) -> None:
+    """Make ARTEFACTS (table1, fig6 ...) from the records of a sweep."""
+    from fastscale.analysis import aggregate as make
+    from fastscale.sweep import Sweep
+
+    sweep = Sweep.load(description)
+    for artefact in artefacts:
+        if artefact not in sweep.artefacts:
+            raise UserError(f"unknown artefact {artefact!r}: the sweep {sweep.name!r} has {', '.join(sweep.artefacts)}")
+        for path in make(sweep, artefact, partial=partial):
+            click.echo(path)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,19 @@
+# One folder of .beton files for each data set and its settings, shared by all sweeps.
+
+
+rule data:
+    output:
+        train=SWEEP.data_folder / "train.beton",
+        val=SWEEP.data_folder / "val.beton",
+        description=SWEEP.data_folder / "data.json",
+    log:
+        SWEEP.data_folder / "data.log",
+    threads: workflow.cores
+    resources:
+        runtime=240,
+        mem_mb=8000,
+    params:
+        folder=SWEEP.data_folder,
+        config=json.dumps(SWEEP.config["data"]),
+    shell:
+        "fastscale data {params.folder:q} --config {params.config:q} --threads {threads} > {log:q} 2>&1"

@@ -1,0 +1,26 @@
+# All networks are timed by one job, one after the other: on one device, under the same conditions, with all cores and
+# nothing else of the DAG beside it.
+
+
+rule profile:
+    input:
+        # The name of a network record holds its hash: a newer one of the same name is the same.
+        ancient(list(map(SWEEP.network_record, SWEEP.networks))),
+    output:
+        list(map(SWEEP.profile_record, SWEEP.networks)),
+    log:
+        SWEEP.folder / "logs/profile.log",
+    benchmark:
+        SWEEP.folder / "logs/profile.tsv"
+    threads: workflow.cores
+    resources:
+        gpu=min(1, SWEEP.config["gpus"]),
+        runtime=240,
+        mem_mb=16000,
+    params:
+        **SWEEP.config["profile"],
+        folder=SWEEP.folder / "profile",
+        batch=SWEEP.config["recipe"].get("batch", 1024),
+    shell:
+        "fastscale profile {input:q} --out {params.folder:q} --batch {params.batch} --repeats {params.repeats}"
+        " --images {params.images} --threads {threads} > {log:q} 2>&1"
