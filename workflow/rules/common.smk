@@ -14,8 +14,9 @@ except UserError as error:
     raise WorkflowError(error) from None
 
 
-# Software comes from .venv, on a cluster too; this line says so to `snakemake --lint`.
-container: None
+# Software comes from .venv, on a cluster too. With `--sdm apptainer` it comes from this image: an own one, of a machine
+# where `make setup` has run.
+container: "fastscale.sif"
 
 
 wildcard_constraints:

@@ -8,7 +8,7 @@ localrules:
 rule scale:
     output:
         SWEEP.description,
-        map(SWEEP.network_record, SWEEP.networks),
+        list(map(SWEEP.network_record, SWEEP.networks)),
     log:
         SWEEP.folder / "logs/scale.log",
     params:

@@ -1,1 +1,0 @@
-"""Snakemake jobs to Slurm through submitit."""
