@@ -1,5 +1,5 @@
-# All networks are timed by one job, one after the other: on one device, under the same conditions, with all cores and
-# nothing else of the DAG beside it.
+# All networks are timed by one job, one after the other: on one device, under the same conditions. It claims all cores,
+# so that nothing else of the DAG runs beside it, and computes on as many as a training does.
 
 
 rule profile:
@@ -20,7 +20,8 @@ rule profile:
     params:
         **SWEEP.config["profile"],
         folder=SWEEP.folder / "profile",
+        threads=SWEEP.config["train_threads"],
         batch=SWEEP.config["recipe"].get("batch", 1024),
     shell:
         "fastscale profile {input:q} --out {params.folder:q} --batch {params.batch} --repeats {params.repeats}"
-        " --images {params.images} --threads {threads} > {log:q} 2>&1"
+        " --images {params.images} --threads {params.threads} > {log:q} 2>&1"
