@@ -1,7 +1,6 @@
 """The executor: Snakemake hands it ready jobs, it submits them, watches them all and cancels them all."""
 
 import asyncio
-import os
 import shlex
 import signal
 import sys
@@ -26,13 +25,14 @@ from .resources import cpus
 
 
 class Executor(RemoteExecutor):
-    """Runs each Snakemake job as a Slurm job.
-
-    Raises:
-        WorkflowError: at the start, if this machine has no Slurm or Snakemake's options cannot be served.
-    """
+    """Runs each Snakemake job as a Slurm job."""
 
     def __init__(self, workflow: WorkflowExecutorInterface, logger: LoggerExecutorInterface) -> None:
+        """Check that jobs can be submitted from here, and start polling.
+
+        Raises:
+            WorkflowError: this machine has no Slurm, or an option of Snakemake's cannot be served.
+        """
         slurm.require_commands()
         self.settings = workflow.executor_settings
         self.log_folder = self.settings.log_folder.absolute()
@@ -47,7 +47,7 @@ class Executor(RemoteExecutor):
         # Own table: RemoteExecutor's active_jobs is empty while it polls, and a Ctrl-C then would cancel nothing.
         self.live: dict[str, SubmittedJobInfo] = {}
         self.stopped = threading.Event()
-        super().__init__(workflow, logger)  # starts polling
+        super().__init__(workflow, logger)
 
     def run_job(self, job: JobExecutorInterface) -> None:
         """Submit a job; one that cannot be submitted has failed, and the others go on."""
@@ -125,7 +125,7 @@ class Executor(RemoteExecutor):
 
     def get_snakefile(self) -> str | Path:
         """The main Snakefile, in a form that is quoted for the shell."""
-        return Path(self.snakefile) if os.path.exists(self.snakefile) else self.snakefile
+        return path if (path := Path(self.snakefile)).exists() else self.snakefile
 
     def get_python_executable(self) -> str:
         """This Python: nodes see the same file system."""

@@ -14,7 +14,7 @@ PLAIN = {
     "runtime": "time",  # minutes
     "nodes": "nodes",
 }
-OURS = frozenset(("array", "error", "job-name", "open-mode", "output"))  # the log's path and the job's id depend on them
+OURS = frozenset(("array", "error", "open-mode", "output"))  # a job's id and the path of its log depend on them
 
 
 def cpus(job: JobExecutorInterface) -> int:

@@ -13,8 +13,20 @@ TIMEOUT = 60  # seconds; a busy controller answers late, but the next poll can a
 
 # Ends that are no success. All other states (PENDING, COMPLETING, CONFIGURING, REQUEUE_HOLD ...) are on their way.
 DEAD = frozenset(
-    "BOOT_FAIL CANCELLED DEADLINE FAILED LAUNCH_FAILED NODE_FAIL OUT_OF_MEMORY PREEMPTED RECONFIG_FAIL REVOKED "
-    "TIMEOUT UNKNOWN".split()
+    (
+        "BOOT_FAIL",
+        "CANCELLED",
+        "DEADLINE",
+        "FAILED",
+        "LAUNCH_FAILED",
+        "NODE_FAIL",
+        "OUT_OF_MEMORY",
+        "PREEMPTED",
+        "RECONFIG_FAIL",
+        "REVOKED",
+        "TIMEOUT",
+        "UNKNOWN",
+    )
 )
 
 
@@ -40,6 +52,7 @@ class State:
         return self.name in DEAD
 
     def __str__(self) -> str:
+        """As in an error message: `TIMEOUT (TimeLimit)`."""
         return f"{self.name} ({self.detail})" if self.detail else self.name
 
 
@@ -73,8 +86,7 @@ def run(*command: str) -> str:
             text=True,
             timeout=TIMEOUT,
             stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
+            capture_output=True,
             start_new_session=True,
         ).stdout
     except subprocess.CalledProcessError as error:
@@ -110,14 +122,13 @@ def parse(table: str) -> dict[str, State]:
 
 
 class Queue:
-    """What became of jobs: one squeue per poll, whatever their number, and patience with what it says.
-
-    Args:
-        dead_polls: in how many polls in a row a job must be dead before that is its end.
-        warn: told once when squeue begins to fail, and once when it answers again.
-    """
+    """What became of jobs: one squeue per poll, whatever their number, and patience with what it says."""
 
     def __init__(self, dead_polls: int, warn: Callable[[str], None]) -> None:
+        """Make a queue that calls a job's end when it was dead in `dead_polls` polls in a row.
+
+        `warn` is told once when squeue begins to fail, and once when it answers again.
+        """
         self.dead_polls = dead_polls
         self.warn = warn
         self.deaths: dict[str, int] = {}

@@ -1,6 +1,6 @@
 """A real Slurm of one node in a temporary folder, for tests: no systemd, no cgroups, GPUs that are device files.
 
-The GPUs are /dev/zero and /dev/full: Slurm schedules them as it does real ones and gives each job its own CUDA_VISIBLE_DEVICES.
+The GPUs are /dev/zero and /dev/full: Slurm schedules them as it does real ones, each job has its CUDA_VISIBLE_DEVICES.
 """
 
 import os
@@ -92,12 +92,14 @@ def write_configuration(folder: Path, gpus: tuple[str, ...]) -> Path:
         os.fchmod(key.fileno(), 0o600)
         key.write(os.urandom(1024))
     controller, node = free_ports(2)
+    host = socket.gethostname().split(".")[0]
+    resources = f"CPUs={CPUS} RealMemory=1000000 Gres=gpu:{len(gpus)}"
     (folder / "gres.conf").write_text(f"NodeName=node Name=gpu Count={len(gpus)} File={','.join(gpus)}\n")
     configuration = folder / "slurm.conf"
     configuration.write_text(
         f"""
 ClusterName=test
-SlurmctldHost={socket.gethostname().split(".")[0]}(127.0.0.1)
+SlurmctldHost={host}(127.0.0.1)
 SlurmctldPort={controller}
 AuthType=auth/munge
 AuthInfo=socket={folder}/munge.socket
@@ -117,10 +119,11 @@ MpiDefault=none
 SelectType=select/cons_tres
 SelectTypeParameters=CR_Core
 SlurmdParameters=config_overrides
+SchedulerParameters=batch_sched_delay=0
 ReturnToService=2
 KillWait=5
 GresTypes=gpu
-NodeName=node NodeHostname={socket.gethostname().split(".")[0]} NodeAddr=127.0.0.1 Port={node} CPUs={CPUS} RealMemory=1000000 Gres=gpu:{len(gpus)}
+NodeName=node NodeHostname={host} NodeAddr=127.0.0.1 Port={node} {resources}
 PartitionName=main Nodes=node Default=YES MaxTime=INFINITE State=UP
 """
     )
