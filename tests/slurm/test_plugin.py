@@ -1,0 +1,192 @@
+"""snakemake_executor_plugin_submitit on a real Slurm, with the repository's own Slurm profile."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+from cluster import Cluster
+
+PROFILE = Path(__file__).parents[2] / "profiles" / "slurm"
+POLL = 1.0
+
+pytestmark = pytest.mark.slow
+
+
+@dataclass
+class Project:
+    """A folder with a workflow, and the commands to run it."""
+
+    folder: Path
+    environment: dict[str, str]
+    seconds: float = 0.0
+    output: str = field(default="", repr=False)
+
+    def start(self, *arguments: str) -> subprocess.Popen[str]:
+        """Start Snakemake; Ctrl-C reaches it even where the tests themselves ignore it."""
+        options = ["--snakefile", str(Path(__file__).with_name("workflow.smk")), "--profile", str(PROFILE)]
+        options += ["--submitit-poll-interval", str(POLL), "--latency-wait", "10", "--cores", "2"]
+        return subprocess.Popen(
+            [sys.executable, "-m", "snakemake", *options, *arguments],
+            cwd=self.folder,
+            env=self.environment,
+            text=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+        )
+
+    def run(self, *arguments: str) -> int:
+        """Run Snakemake to its end; keep its output and time, return its exit code."""
+        began = time.monotonic()
+        process = self.start(*arguments)
+        self.output, _ = process.communicate(timeout=100)
+        self.seconds = time.monotonic() - began
+        return process.returncode
+
+    def wrap(self, command: str, script: str) -> None:
+        """Put `script` before one of Slurm's commands; in it, "$real" is the command and "$calls" a list of its calls."""
+        search_path = self.environment["PATH"].removeprefix(f"{self.bin}:")
+        wrapper = self.bin / command
+        wrapper.write_text(
+            f'#!/bin/sh\ncalls=\'{self.calls(command)}\'\necho "$@" >> "$calls"\n'
+            f"real=$(PATH='{search_path}' command -v {command})\n{script}\n"
+        )
+        wrapper.chmod(0o755)
+
+    @property
+    def bin(self) -> Path:
+        return self.folder.parent / "bin"
+
+    def calls(self, command: str) -> Path:
+        return self.folder.parent / f"{command}.calls"
+
+    def count(self, command: str) -> int:
+        path = self.calls(command)
+        return len(path.read_text().splitlines()) if path.exists() else 0
+
+
+def make_project(folder: Path, environment: dict[str, str]) -> Project:
+    project = Project(folder / 'it\'s "a" project $HOME über', dict(environment))
+    project.folder.mkdir()
+    project.bin.mkdir()
+    project.environment["PATH"] = f"{project.bin}:{environment['PATH']}"
+    return project
+
+
+@pytest.fixture
+def project(tmp_path: Path, slurm: Cluster) -> Project:
+    """A project in a folder with a hostile name, on the cluster."""
+    return make_project(tmp_path, slurm.environment)
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory, slurm: Cluster) -> Iterator[Project]:
+    """A project in which four jobs have used the two GPUs."""
+    project = make_project(tmp_path_factory.mktemp("finished"), slurm.environment)
+    for command in ("sbatch", "squeue", "sacct", "scancel"):
+        project.wrap(command, 'exec "$real" "$@"')
+    assert project.run("gpus") == 0, project.output
+    yield project
+
+
+def test_two_jobs_at_a_time_on_two_gpus(finished: Project) -> None:
+    jobs = [path.read_text().splitlines() for path in sorted((finished.folder / "gpu").glob("*.txt"))]
+    assert len(jobs) == 4
+    spans = sorted((float(began), float(ended), facts.split()[0]) for began, facts, *_, ended in jobs)
+    events = sorted([(began, 1) for began, _, _ in spans] + [(ended, -1) for _, ended, _ in spans])
+    running = [sum(change for _, change in events[: i + 1]) for i in range(len(events))]
+    assert max(running) == 2
+    for earlier, later in pairwise(spans):
+        if later[0] < earlier[1]:
+            assert later[2] != earlier[2], f"two jobs shared GPU {later[2]}"
+    assert {device for _, _, device in spans} == {"0", "1"}
+
+
+def test_slurm_gets_what_the_rule_asks_for(finished: Project) -> None:
+    _, facts, description, _ = (finished.folder / "gpu" / "0.txt").read_text().splitlines()
+    assert facts.split()[1:] == ["6", "6"]  # threads and CPUs: not limited by the submitting machine's --cores 2
+    assert "TimeLimit=00:07:00" in description
+    assert "NumCPUs=6" in description
+    assert "MinMemoryNode=300M" in description
+    assert "JobName=gpu" in description
+    assert re.search(r"TresPerNode=(gres:)?gpu:1\b", description)
+
+
+def test_one_squeue_a_poll_serves_all_jobs(finished: Project) -> None:
+    assert finished.count("sbatch") == 4
+    assert 2 <= finished.count("squeue") <= finished.seconds / POLL
+    assert finished.count("sacct") == finished.count("scancel") == 0
+
+
+def test_failed_job_is_named_with_its_log(project: Project) -> None:
+    assert project.run("mixed") != 0
+    assert (project.folder / "fine.txt").exists(), project.output
+    named = re.findall(r"Slurm job (\d+) ended as FAILED \(NonZeroExitCode\); its log is (.+?\.out)\. ", project.output)
+    assert len(named) == 1, project.output
+    slurm_id, log = named[0]
+    assert Path(log).name == f"{slurm_id}_0_log.out"
+    assert "the disk is on fire" in Path(log).read_text()
+    assert "Traceback" not in Path(log).read_text()
+
+
+def test_refused_job_is_told_in_the_words_of_sbatch(project: Project) -> None:
+    assert project.run("mixed") != 0
+    assert re.search(r"Not submitted to Slurm: .*invalid partition specified: nowhere", project.output), project.output
+
+
+def test_interrupt_cancels_running_and_pending_jobs(project: Project, slurm: Cluster) -> None:
+    project.wrap("squeue", 'sleep 2; exec "$real" "$@"')  # the interrupt most likely comes during a poll
+    process = project.start("sleepers")
+    states: list[str] = []
+    deadline = time.monotonic() + 40
+    while sorted(states) != ["PENDING", "RUNNING", "RUNNING"] and time.monotonic() < deadline:
+        time.sleep(0.2)
+        states = slurm.run("squeue", "-h", "-o", "%T").split()
+    assert sorted(states) == ["PENDING", "RUNNING", "RUNNING"]
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=15)
+    assert process.returncode != 0
+    deadline = time.monotonic() + 15
+    while slurm.jobs() and time.monotonic() < deadline:
+        time.sleep(0.2)
+    assert not slurm.jobs()
+
+
+def test_without_slurm_one_sentence(tmp_path: Path) -> None:
+    project = make_project(tmp_path, dict(os.environ))
+    for command in ("bash", "sh"):
+        (project.bin / command).symlink_to(f"/bin/{command}")
+    project.environment["PATH"] = str(project.bin)
+    assert project.run("gpus") != 0
+    assert project.output.count("No Slurm on this machine: the commands sbatch, srun, squeue, scancel") == 1
+    assert "login node" in project.output
+    assert "Traceback" not in project.output
+    assert not (project.folder / "gpu").exists()
+
+
+def test_troubled_squeue_fails_no_job(project: Project) -> None:
+    # Calls 2 to 4 fail; in call 5 the job's node has failed; from then on ended jobs are forgotten (no accounting here).
+    project.wrap(
+        "squeue",
+        """
+        case $(wc -l < "$calls") in
+            1) exec "$real" "$@" ;;
+            [2-4]) echo 'slurm_load_jobs error: Unable to contact slurm controller' >&2; exit 1 ;;
+            5) "$real" "$@" | sed 's/PENDING/NODE_FAIL/; s/RUNNING/NODE_FAIL/' ;;
+            *) "$real" "$@" | grep -v COMPLETED ;;
+        esac
+        true
+        """,
+    )
+    assert project.run("gpu/0.txt") == 0, project.output
+    assert project.count("squeue") > 5
+    assert project.output.count("Unable to contact slurm controller") == 1
+    assert "Slurm answers again" in project.output
