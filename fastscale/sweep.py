@@ -64,7 +64,8 @@ class Sweep:
                 f"{source}: data.path is missing; an imagefolder needs the folder that holds train/ and val/"
             )
         sweep = cls(config)
-        _ = sweep.points  # unknown bases, strategies and impossible scales are told now
+        # What only the expansion finds is told now too: unknown bases and strategies, impossible scales, own bases.
+        _ = sweep.points, [base_network(name, config["define"]) for name in config["define"]]
         return sweep
 
     @classmethod

@@ -12,7 +12,7 @@ rule profile:
         SWEEP.folder / "logs/profile.log",
     benchmark:
         SWEEP.folder / "logs/profile.tsv"
-    threads: workflow.cores
+    threads: SWEEP.config["train_threads"] if SWEEP.config["gpus"] else workflow.cores
     resources:
         gpu=min(1, SWEEP.config["gpus"]),
         runtime=240,
@@ -22,6 +22,7 @@ rule profile:
         folder=SWEEP.folder / "profile",
         threads=SWEEP.config["train_threads"],
         batch=SWEEP.config["recipe"].get("batch", 1024),
+        device="cuda" if SWEEP.config["gpus"] else "cpu",
     shell:
         "fastscale profile {input:q} --out {params.folder:q} --batch {params.batch} --repeats {params.repeats}"
-        " --images {params.images} --threads {params.threads} > {log:q} 2>&1"
+        " --images {params.images} --threads {params.threads} --device {params.device} > {log:q} 2>&1"
