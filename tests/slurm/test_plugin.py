@@ -29,12 +29,13 @@ class Project:
     environment: dict[str, str]
     seconds: float = 0.0
     output: str = field(default="", repr=False)
+    processes: list[subprocess.Popen[str]] = field(default_factory=list, repr=False)
 
     def start(self, *arguments: str) -> subprocess.Popen[str]:
         """Start Snakemake; Ctrl-C reaches it even where the tests themselves ignore it."""
         options = ["--snakefile", str(Path(__file__).with_name("workflow.smk")), "--profile", str(PROFILE)]
         options += ["--submitit-poll-interval", str(POLL), "--latency-wait", "10", "--cores", "2"]
-        return subprocess.Popen(
+        process = subprocess.Popen(
             [sys.executable, "-m", "snakemake", *options, *arguments],
             cwd=self.folder,
             env=self.environment,
@@ -44,12 +45,14 @@ class Project:
             start_new_session=True,
             preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         )
+        self.processes.append(process)
+        return process
 
     def run(self, *arguments: str) -> int:
         """Run Snakemake to its end; keep its output and time, return its exit code."""
         began = time.monotonic()
         process = self.start(*arguments)
-        self.output, _ = process.communicate(timeout=100)
+        self.output, _ = process.communicate(timeout=180)
         self.seconds = time.monotonic() - began
         return process.returncode
 
@@ -88,19 +91,26 @@ def make_project(folder: Path, environment: dict[str, str]) -> Project:
 
 
 @pytest.fixture
-def project(tmp_path: Path, slurm: Cluster) -> Project:
-    """A project in a folder with a hostile name, on the cluster."""
-    return make_project(tmp_path, slurm.environment)
+def project(tmp_path: Path, slurm: Cluster) -> Iterator[Project]:
+    """A project in a folder with a hostile name, on the cluster; what a failed test leaves behind is ended."""
+    project = make_project(tmp_path, slurm.environment)
+    yield project
+    for process in project.processes:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+    if jobs := slurm.jobs():
+        slurm.run("scancel", *jobs)
 
 
 @pytest.fixture(scope="module")
-def finished(tmp_path_factory: pytest.TempPathFactory, slurm: Cluster) -> Iterator[Project]:
+def finished(tmp_path_factory: pytest.TempPathFactory, slurm: Cluster) -> Project:
     """A project in which four jobs have used the two GPUs."""
     project = make_project(tmp_path_factory.mktemp("finished"), slurm.environment)
     for command in ("sbatch", "squeue", "sacct", "scancel"):
         project.wrap(command, 'exec "$real" "$@"')
     assert project.run("gpus") == 0, project.output
-    yield project
+    return project
 
 
 def described(slurm: Cluster, slurm_id: str) -> dict[str, str]:
@@ -154,9 +164,10 @@ def test_failures_are_told_and_other_jobs_finish(project: Project) -> None:
 @pytest.mark.parametrize(
     ("slow", "script", "phase"),
     [
-        ("squeue", 'sleep 2; exec "$real" "$@"', ["PENDING", "RUNNING", "RUNNING"]),  # interrupted while it polls
-        ("sbatch", 'out=$("$real" "$@"); sleep 2; echo "$out"', ["RUNNING"]),  # submitted, but its id not told yet
+        ("squeue", 'sleep 2; exec "$real" "$@"', ["PENDING", "RUNNING", "RUNNING"]),
+        ("sbatch", 'out=$("$real" "$@"); sleep 2; echo "$out"', ["RUNNING"]),
     ],
+    ids=["while polling", "between submission and the id"],
 )
 def test_interrupt_cancels_all_jobs(project: Project, slurm: Cluster, slow: str, script: str, phase: list[str]) -> None:
     project.wrap(slow, script)
@@ -183,9 +194,10 @@ def test_without_slurm_one_sentence(tmp_path: Path) -> None:
         (project.bin / command).symlink_to(f"/bin/{command}")
     project.environment["PATH"] = str(project.bin)
     assert project.run("gpus") != 0
-    assert project.output.count("No Slurm on this machine: the commands sbatch, srun, squeue, scancel") == 1
-    assert "login node" in project.output
-    assert "Traceback" not in project.output
+    (sentence,) = [line for line in project.output.splitlines() if "Slurm" in line]
+    assert sentence.startswith("Error: No Slurm on this machine: the commands sbatch, srun, squeue, scancel cannot be")
+    assert "login node" in sentence
+    assert project.output.rstrip().endswith(sentence)  # no traceback
     assert not (project.folder / "gpu").exists()
 
 
