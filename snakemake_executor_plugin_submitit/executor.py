@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from snakemake_interface_common.exceptions import WorkflowError
+from snakemake_interface_common.exceptions import ApiError
 from snakemake_interface_executor_plugins.executors.base import SubmittedJobInfo
 from snakemake_interface_executor_plugins.executors.real import RealExecutor
 from snakemake_interface_executor_plugins.executors.remote import RemoteExecutor
@@ -31,18 +31,18 @@ class Executor(RemoteExecutor):
         """Check that jobs can be submitted from here, and start polling.
 
         Raises:
-            WorkflowError: this machine has no Slurm, or an option of Snakemake's cannot be served.
+            ApiError: this machine has no Slurm, or an option of Snakemake's cannot be served.
         """
         slurm.require_commands()
         self.settings = workflow.executor_settings
         self.log_folder = self.settings.log_folder.absolute()
         if "%" in str(self.log_folder):
-            raise WorkflowError(
+            raise ApiError(
                 f"Slurm's log folder is {self.log_folder}, but Slurm replaces % in the paths of logs: "
                 "choose a folder without it (--submitit-log-folder)."
             )
         if workflow.remote_execution_settings.immediate_submit:
-            raise WorkflowError("The submitit executor waits for its jobs: run without --immediate-submit.")
+            raise ApiError("The submitit executor waits for its jobs: run without --immediate-submit.")
         self.queue = slurm.Queue(self.settings.dead_polls, logger.warning)
         # Own table: RemoteExecutor's active_jobs is empty while it polls, and a Ctrl-C then would cancel nothing.
         self.live: dict[str, SubmittedJobInfo] = {}

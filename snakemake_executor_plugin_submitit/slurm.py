@@ -6,7 +6,7 @@ import subprocess
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 
-from snakemake_interface_common.exceptions import WorkflowError
+from snakemake_interface_common.exceptions import ApiError
 
 COMMANDS = ("sbatch", "srun", "squeue", "scancel")  # sacct is not among them: clusters without accounting do
 TIMEOUT = 60  # seconds; a busy controller answers late, but the next poll can ask again
@@ -60,10 +60,10 @@ def require_commands() -> None:
     """Check that this machine can submit.
 
     Raises:
-        WorkflowError: a command of Slurm's is missing.
+        ApiError: a command of Slurm's is missing.
     """
     if missing := [command for command in COMMANDS if not shutil.which(command)]:
-        raise WorkflowError(
+        raise ApiError(
             f"No Slurm on this machine: the command{'s' if len(missing) > 1 else ''} {', '.join(missing)} cannot be "
             "found on PATH; run Snakemake on a login node of the cluster, or without the Slurm profile "
             "(--executor local) to use this machine alone."

@@ -6,9 +6,10 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from itertools import pairwise
+from datetime import datetime
+from itertools import combinations
 from pathlib import Path
 
 import pytest
@@ -28,31 +29,39 @@ class Project:
     environment: dict[str, str]
     seconds: float = 0.0
     output: str = field(default="", repr=False)
+    processes: list[subprocess.Popen[str]] = field(default_factory=list, repr=False)
 
     def start(self, *arguments: str) -> subprocess.Popen[str]:
         """Start Snakemake; Ctrl-C reaches it even where the tests themselves ignore it."""
         options = ["--snakefile", str(Path(__file__).with_name("workflow.smk")), "--profile", str(PROFILE)]
         options += ["--submitit-poll-interval", str(POLL), "--latency-wait", "10", "--cores", "2"]
-        return subprocess.Popen(
+        process = subprocess.Popen(
             [sys.executable, "-m", "snakemake", *options, *arguments],
             cwd=self.folder,
             env=self.environment,
             text=True,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
+            start_new_session=True,
             preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         )
+        self.processes.append(process)
+        return process
 
     def run(self, *arguments: str) -> int:
         """Run Snakemake to its end; keep its output and time, return its exit code."""
         began = time.monotonic()
         process = self.start(*arguments)
-        self.output, _ = process.communicate(timeout=100)
+        self.output, _ = process.communicate(timeout=180)
         self.seconds = time.monotonic() - began
         return process.returncode
 
+    def facts(self) -> list[list[str]]:
+        """For each GPU job its Slurm id, CUDA_VISIBLE_DEVICES, threads and SLURM_CPUS_PER_TASK."""
+        return [path.read_text().split() for path in sorted((self.folder / "gpu").glob("*.txt"))]
+
     def wrap(self, command: str, script: str) -> None:
-        """Put `script` before one of Slurm's commands; in it, "$real" is the command and "$calls" a list of its calls."""
+        """Run `script` in place of one of Slurm's commands: "$real" in it, with "$calls", the list of calls so far."""
         search_path = self.environment["PATH"].removeprefix(f"{self.bin}:")
         wrapper = self.bin / command
         wrapper.write_text(
@@ -82,42 +91,55 @@ def make_project(folder: Path, environment: dict[str, str]) -> Project:
 
 
 @pytest.fixture
-def project(tmp_path: Path, slurm: Cluster) -> Project:
-    """A project in a folder with a hostile name, on the cluster."""
-    return make_project(tmp_path, slurm.environment)
+def project(tmp_path: Path, slurm: Cluster) -> Iterator[Project]:
+    """A project in a folder with a hostile name, on the cluster; what a failed test leaves behind is ended."""
+    project = make_project(tmp_path, slurm.environment)
+    yield project
+    for process in project.processes:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+    if jobs := slurm.jobs():
+        slurm.run("scancel", *jobs)
 
 
 @pytest.fixture(scope="module")
-def finished(tmp_path_factory: pytest.TempPathFactory, slurm: Cluster) -> Iterator[Project]:
+def finished(tmp_path_factory: pytest.TempPathFactory, slurm: Cluster) -> Project:
     """A project in which four jobs have used the two GPUs."""
     project = make_project(tmp_path_factory.mktemp("finished"), slurm.environment)
     for command in ("sbatch", "squeue", "sacct", "scancel"):
         project.wrap(command, 'exec "$real" "$@"')
     assert project.run("gpus") == 0, project.output
-    yield project
+    return project
 
 
-def test_two_jobs_at_a_time_on_two_gpus(finished: Project) -> None:
-    jobs = [path.read_text().splitlines() for path in sorted((finished.folder / "gpu").glob("*.txt"))]
-    assert len(jobs) == 4
-    spans = sorted((float(began), float(ended), facts.split()[0]) for began, facts, *_, ended in jobs)
-    events = sorted([(began, 1) for began, _, _ in spans] + [(ended, -1) for _, ended, _ in spans])
-    running = [sum(change for _, change in events[: i + 1]) for i in range(len(events))]
+def described(slurm: Cluster, slurm_id: str) -> dict[str, str]:
+    """What Slurm knows of a job."""
+    return dict(
+        fact.split("=", 1) for fact in slurm.run("scontrol", "-o", "show", "job", slurm_id).split() if "=" in fact
+    )
+
+
+def test_two_jobs_at_a_time_on_two_gpus(finished: Project, slurm: Cluster) -> None:
+    spans = []
+    for slurm_id, device, *_ in finished.facts():
+        job = described(slurm, slurm_id)
+        spans.append((datetime.fromisoformat(job["StartTime"]), datetime.fromisoformat(job["EndTime"]), device))
+    assert len(spans) == 4
+    running = [sum(began <= moment < ended for began, ended, _ in spans) for moment, _, _ in spans]
     assert max(running) == 2
-    for earlier, later in pairwise(spans):
-        if later[0] < earlier[1]:
-            assert later[2] != earlier[2], f"two jobs shared GPU {later[2]}"
+    for one, other in combinations(spans, 2):
+        if one[0] < other[1] and other[0] < one[1]:
+            assert one[2] != other[2], f"two jobs shared GPU {one[2]}"
     assert {device for _, _, device in spans} == {"0", "1"}
 
 
-def test_slurm_gets_what_the_rule_asks_for(finished: Project) -> None:
-    _, facts, description, _ = (finished.folder / "gpu" / "0.txt").read_text().splitlines()
-    assert facts.split()[1:] == ["6", "6"]  # threads and CPUs: not limited by the submitting machine's --cores 2
-    assert "TimeLimit=00:07:00" in description
-    assert "NumCPUs=6" in description
-    assert "MinMemoryNode=300M" in description
-    assert "JobName=gpu" in description
-    assert re.search(r"TresPerNode=(gres:)?gpu:1\b", description)
+def test_slurm_gets_what_the_rule_asks_for(finished: Project, slurm: Cluster) -> None:
+    slurm_id, _, threads, cpus = finished.facts()[0]
+    assert (threads, cpus) == ("6", "6")  # not limited by the submitting machine's --cores 2
+    job = described(slurm, slurm_id)
+    assert (job["JobName"], job["NumCPUs"], job["TimeLimit"]) == ("gpu", "6", "00:07:00")
+    assert (job["MinMemoryNode"], job["TresPerNode"].removeprefix("gres:")) == ("300M", "gpu:1")
 
 
 def test_one_squeue_a_poll_serves_all_jobs(finished: Project) -> None:
@@ -126,7 +148,7 @@ def test_one_squeue_a_poll_serves_all_jobs(finished: Project) -> None:
     assert finished.count("sacct") == finished.count("scancel") == 0
 
 
-def test_failed_job_is_named_with_its_log(project: Project) -> None:
+def test_failures_are_told_and_other_jobs_finish(project: Project) -> None:
     assert project.run("mixed") != 0
     assert (project.folder / "fine.txt").exists(), project.output
     named = re.findall(r"Slurm job (\d+) ended as FAILED \(NonZeroExitCode\); its log is (.+?\.out)\. ", project.output)
@@ -135,29 +157,35 @@ def test_failed_job_is_named_with_its_log(project: Project) -> None:
     assert Path(log).name == f"{slurm_id}_0_log.out"
     assert "the disk is on fire" in Path(log).read_text()
     assert "Traceback" not in Path(log).read_text()
-
-
-def test_refused_job_is_told_in_the_words_of_sbatch(project: Project) -> None:
-    assert project.run("mixed") != 0
+    # The job that sbatch refuses, in sbatch's own words.
     assert re.search(r"Not submitted to Slurm: .*invalid partition specified: nowhere", project.output), project.output
 
 
-def test_interrupt_cancels_running_and_pending_jobs(project: Project, slurm: Cluster) -> None:
-    project.wrap("squeue", 'sleep 2; exec "$real" "$@"')  # the interrupt most likely comes during a poll
+@pytest.mark.parametrize(
+    ("slow", "script", "phase"),
+    [
+        ("squeue", 'sleep 2; exec "$real" "$@"', ["PENDING", "RUNNING", "RUNNING"]),
+        ("sbatch", 'out=$("$real" "$@"); sleep 2; echo "$out"', ["RUNNING"]),
+    ],
+    ids=["while polling", "between submission and the id"],
+)
+def test_interrupt_cancels_all_jobs(project: Project, slurm: Cluster, slow: str, script: str, phase: list[str]) -> None:
+    project.wrap(slow, script)
     process = project.start("sleepers")
-    states: list[str] = []
-    deadline = time.monotonic() + 40
-    while sorted(states) != ["PENDING", "RUNNING", "RUNNING"] and time.monotonic() < deadline:
-        time.sleep(0.2)
-        states = slurm.run("squeue", "-h", "-o", "%T").split()
-    assert sorted(states) == ["PENDING", "RUNNING", "RUNNING"]
-    process.send_signal(signal.SIGINT)
-    process.communicate(timeout=15)
+    until(lambda: sorted(slurm.run("squeue", "-h", "-o", "%T").split()) == phase, seconds=40)
+    os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to Snakemake and all that it runs
+    output, _ = process.communicate(timeout=15)
     assert process.returncode != 0
-    deadline = time.monotonic() + 15
-    while slurm.jobs() and time.monotonic() < deadline:
-        time.sleep(0.2)
-    assert not slurm.jobs()
+    assert "could not" not in output.lower()
+    until(lambda: not slurm.jobs(), seconds=15)
+
+
+def until(condition: Callable[[], bool], seconds: float) -> None:
+    """Wait for a condition; fail after so many seconds."""
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.1)
 
 
 def test_without_slurm_one_sentence(tmp_path: Path) -> None:
@@ -166,14 +194,15 @@ def test_without_slurm_one_sentence(tmp_path: Path) -> None:
         (project.bin / command).symlink_to(f"/bin/{command}")
     project.environment["PATH"] = str(project.bin)
     assert project.run("gpus") != 0
-    assert project.output.count("No Slurm on this machine: the commands sbatch, srun, squeue, scancel") == 1
-    assert "login node" in project.output
-    assert "Traceback" not in project.output
+    (sentence,) = [line for line in project.output.splitlines() if "Slurm" in line]
+    assert sentence.startswith("Error: No Slurm on this machine: the commands sbatch, srun, squeue, scancel cannot be")
+    assert "login node" in sentence
+    assert project.output.rstrip().endswith(sentence)  # no traceback
     assert not (project.folder / "gpu").exists()
 
 
 def test_troubled_squeue_fails_no_job(project: Project) -> None:
-    # Calls 2 to 4 fail; in call 5 the job's node has failed; from then on ended jobs are forgotten (no accounting here).
+    # Calls 2 to 4 fail; in call 5 the job's node has failed; then ended jobs are forgotten (no accounting here).
     project.wrap(
         "squeue",
         """

@@ -32,8 +32,7 @@ rule gpu:
         mem_mb=300,
         cpus_per_task=6,
     shell:
-        'exec > "{output}"; date +%s.%N; sleep 2; '
-        "echo $CUDA_VISIBLE_DEVICES {threads} $SLURM_CPUS_PER_TASK; scontrol show job $SLURM_JOB_ID -o; date +%s.%N"
+        "echo $SLURM_JOB_ID $CUDA_VISIBLE_DEVICES {threads} $SLURM_CPUS_PER_TASK > {output}"
 
 
 rule failed:
