@@ -1,0 +1,69 @@
+"""Checkpoints: one file an epoch, the last two kept, each whole or not there; nothing in them can run code."""
+
+import json
+import logging
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from fastscale.records import digest, replacing, write_record
+
+KEPT = 2
+log = logging.getLogger(__name__)
+
+
+class Checkpoints:
+    """The checkpoints of one training, told from others by its `identity` (plain data): each has a folder of its own.
+
+    A changed recipe thus starts anew and, changed back, finds what was there.
+    """
+
+    def __init__(self, folder: Path, identity: dict[str, Any]):
+        self.identity = identity
+        self.folder = folder / digest(identity)[:12]
+
+    def save(self, epoch: int, state: dict[str, Any]) -> None:
+        """Write the state after `epoch` epochs; then drop all but the last two.
+
+        Raises:
+            UserError: the disk is full.
+        """
+        with replacing(self.folder / f"epoch-{epoch:04}.pt") as temporary:
+            torch.save({"identity": self.identity, "epoch": epoch, **state}, temporary)
+        for old in self._newest_first()[KEPT:]:
+            old.unlink()
+
+    def load(self) -> dict[str, Any] | None:
+        """The newest readable state of this training, on the CPU, or None. Says which files it had to pass over."""
+        for path in self._newest_first():
+            try:
+                state = torch.load(path, map_location="cpu", weights_only=True)
+                identity = state["identity"]
+            except Exception as error:  # a damaged file raises whatever its bytes lead to
+                log.warning("%s is damaged (%s); using the one before", path, type(error).__name__)
+                continue
+            if identity == self.identity:
+                return state
+            log.warning("%s belongs to a training with another network, recipe, data or seed; passing over it", path)
+        return None
+
+    def finish(self, result: dict[str, Any]) -> None:
+        """Keep the result of the finished training."""
+        write_record(self.folder / "finished.json", {"identity": self.identity, **result})
+
+    def finished(self) -> dict[str, Any] | None:
+        """The result of the finished training, or None."""
+        try:
+            result = json.loads((self.folder / "finished.json").read_text())
+            return result if result.pop("identity") == self.identity else None
+        except (OSError, ValueError, KeyError, AttributeError):
+            return None
+
+    def clear(self) -> None:
+        """Forget all that was kept."""
+        for path in [*self.folder.glob("epoch-*.pt"), self.folder / "finished.json"]:
+            path.unlink(missing_ok=True)
+
+    def _newest_first(self) -> list[Path]:
+        return sorted(self.folder.glob("epoch-*.pt"), reverse=True)

@@ -1,0 +1,149 @@
+"""The training recipe of section 6.1 of the paper, and the learning rate that follows from it. No torch."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, fields, replace
+from difflib import get_close_matches
+from math import isfinite
+from typing import Any
+
+from fastscale.errors import UserError
+from fastscale.records import digest
+
+REFERENCE_BATCH = 1024  # the batch at which the paper's learning rate is given
+WARMUP_START = 0.1  # share of the learning rate at which the warm-up starts (the authors' pycls)
+WEIGHT_DECAY = {"EfficientNet": 1e-5}  # every other family: 2e-5
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How a network is trained; the defaults are the paper's.
+
+    `lr` is the learning rate at batch 1024 and scales linearly with the batch, `lr_decay` the paper's beta.
+    `warmup_epochs` None means 5, or 5 % of a schedule of less than 100 epochs; `weight_decay` None means that of the
+    family (`for_family`); it leaves batch norm out. `ema` is the horizon of the weights' moving average as a share of
+    all steps (0: none), `ema_period` the most steps between two of its updates. `mixup` is the alpha of its Beta
+    distribution (0: none), `crop_scale` the range of the random crop's area, `eval_crop` the side of the centre crop
+    over the image's shorter side. `precision` auto is bf16 on a GPU that has it, fp16 on one that has not, and fp32
+    on a CPU.
+
+    Raises:
+        UserError: a value out of range.
+    """
+
+    epochs: int = 100
+    batch: int = REFERENCE_BATCH
+    lr: float = 2.0
+    lr_decay: float = 0.02
+    warmup_epochs: float | None = None
+    momentum: float = 0.9
+    weight_decay: float | None = None
+    label_smoothing: float = 0.1
+    mixup: float = 0.2
+    ema: float = (
+        0.078  # pycls: alpha 1e-5 every 32 steps at batch 1024 over 100 epochs is a horizon of 7.8 % of the steps
+    )
+    ema_period: int = 32
+    crop_scale: tuple[float, float] = (0.08, 1.0)
+    eval_crop: float = 224 / 256
+    flip: bool = True
+    precision: str = "auto"
+
+    def __post_init__(self) -> None:
+        """Check each value."""
+        for key, (test, allowed) in ALLOWED.items():
+            value = getattr(self, key)
+            if not test(value):
+                raise UserError(f"recipe: {key} is {value!r}; allowed is {allowed}")
+
+    @classmethod
+    def from_dict(cls, differences: Mapping[str, Any]) -> "Recipe":
+        """The paper's recipe with these differences.
+
+        Raises:
+            UserError: a misspelt key, or a value out of range.
+        """
+        known = [field.name for field in fields(cls)]
+        for key in differences:
+            if key not in known:
+                close = get_close_matches(str(key), known, n=1)
+                hint = f"did you mean {close[0]}? " if close else ""
+                raise UserError(f"recipe: unknown key {key!r}; {hint}allowed are {', '.join(known)}")
+        given = dict(differences)
+        if isinstance(given.get("crop_scale"), list):  # as JSON and YAML have it
+            given["crop_scale"] = tuple(given["crop_scale"])
+        return cls(**given)
+
+    def for_family(self, family: str) -> "Recipe":
+        """The same recipe with the weight decay that the paper uses for networks of `family`, unless one is given."""
+        if self.weight_decay is not None:
+            return self
+        return replace(self, weight_decay=WEIGHT_DECAY.get(family, 2e-5))
+
+    @property
+    def hash(self) -> str:
+        """SHA-256 of all settings."""
+        return digest(self.to_dict())
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data, for JSON; the inverse of `from_dict`."""
+        return {**asdict(self), "crop_scale": list(self.crop_scale)}
+
+    @property
+    def warmup(self) -> float:
+        """Epochs of warm-up."""
+        return min(5.0, 0.05 * self.epochs) if self.warmup_epochs is None else self.warmup_epochs
+
+    def learning_rate(self, epoch: float) -> float:
+        """Learning rate after `epoch` epochs (continuous): footnote 2 of the paper, times a linear warm-up."""
+        warmed = WARMUP_START + (1 - WARMUP_START) * epoch / self.warmup if epoch < self.warmup else 1.0
+        return warmed * self.lr * self.batch / REFERENCE_BATCH * self.lr_decay ** (epoch / self.epochs)
+
+    def ema_schedule(self, steps: int) -> tuple[int, float]:
+        """Steps between two updates of the weights' average, and its decay at each, for a schedule of `steps` steps.
+
+        At least ten updates fall into the horizon, so that a short schedule is averaged over as well.
+        """
+        horizon = max(1.0, self.ema * steps)
+        period = max(1, min(self.ema_period, int(horizon / 10)))
+        return period, 1 - min(1.0, period / horizon)
+
+
+def _number(low: float, high: float = float("inf")) -> tuple[Callable[[Any], bool], str]:
+    def test(value: Any) -> bool:
+        return (
+            isinstance(value, int | float) and not isinstance(value, bool) and isfinite(value) and low <= value <= high
+        )
+
+    return test, f"a number from {low:g}" + (f" to {high:g}" if isfinite(high) else "")
+
+
+def _whole(low: int) -> tuple[Callable[[Any], bool], str]:
+    return lambda value: type(value) is int and value >= low, f"a whole number from {low}"
+
+
+def _optional(rule: tuple[Callable[[Any], bool], str]) -> tuple[Callable[[Any], bool], str]:
+    return lambda value: value is None or rule[0](value), f"{rule[1]}, or null for the paper's"
+
+
+def _is_crop_scale(value: Any) -> bool:
+    in_range = _number(0.01, 1)[0]
+    return isinstance(value, tuple) and len(value) == 2 and all(map(in_range, value)) and value[0] <= value[1]
+
+
+ALLOWED: dict[str, tuple[Callable[[Any], bool], str]] = {
+    "epochs": _whole(1),
+    "batch": _whole(2),
+    "lr": _number(1e-9),
+    "lr_decay": _number(1e-9, 1),
+    "warmup_epochs": _optional(_number(0)),
+    "momentum": _number(0, 1),
+    "weight_decay": _optional(_number(0)),
+    "label_smoothing": _number(0, 1),
+    "mixup": _number(0),
+    "ema": _number(0, 1),
+    "ema_period": _whole(1),
+    "crop_scale": (_is_crop_scale, "[smallest, largest] with numbers from 0.01 to 1"),
+    "eval_crop": _number(0.01, 1),
+    "flip": (lambda value: isinstance(value, bool), "true or false"),
+    "precision": (lambda value: value in ("auto", "fp32", "bf16", "fp16"), "auto, fp32, bf16 or fp16"),
+}
