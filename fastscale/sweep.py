@@ -20,6 +20,7 @@ import yaml
 from fastscale.artefacts import ARTEFACTS
 from fastscale.errors import UserError
 from fastscale.networks import Network, base_network
+from fastscale.recipe import Recipe
 from fastscale.records import digest
 from fastscale.scaling import parse_strategy, scale
 
@@ -63,6 +64,7 @@ class Sweep:
             raise UserError(
                 f"{source}: data.path is missing; an imagefolder needs the folder that holds train/ and val/"
             )
+        Recipe.from_dict(config["recipe"])
         sweep = cls(config)
         # What only the expansion finds is told now too: unknown bases and strategies, impossible scales, own bases.
         _ = sweep.points, [base_network(name, config["define"]) for name in config["define"]]
