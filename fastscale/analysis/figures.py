@@ -26,7 +26,7 @@ def write(sweep: Sweep, artefact: str, results: Results) -> list[Path]:
             {f"{r.point.base} {r.point.strategy} {r.point.scale:g}: {n}" for r in results.rows for n in r.notes}
         )
         stale = f"{results.stale} records are older than the code" if results.stale else ""
-        footer = [results.conditions, stale, f"gaps: {', '.join(gaps)}" if gaps else ""]
+        footer = [results.conditions, stale, f"gaps: {'; '.join(gaps)}" if gaps else ""]
         figure.supxlabel("\n".join(filter(None, footer)), fontsize=6, color="0.35")
         for path in sweep.artefacts[artefact]:
             style.save(figure, path)

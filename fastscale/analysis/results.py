@@ -101,8 +101,8 @@ class _Reader:
         first, first_path = self.common.setdefault(what, (value, path))
         if value != first:
             raise UserError(
-                f"{self.artefact} cannot be made: {path} has the {what} {value}, but {first_path} has {first}; these must "
-                "not stand on one curve: delete the records of one of them and run snakemake again"
+                f"{self.artefact} cannot be made: {path} has the {what} {value}, but {first_path} has {first}; these "
+                "must not stand on one curve: delete the records of one of them and run snakemake again"
             )
 
     def time(self, network: str, network_hash: str) -> tuple[Time | None, list[str]]:

@@ -49,16 +49,26 @@ def networks(sweep: Sweep, results: Results) -> tuple[str, str]:
         )
     titles = ["network", "base", "strategy", "s", "realised", "flops (M)", "params (K)", "acts (K)", "epoch (min)"]
     shown = [
-        [row.point.network.id, row.point.base, row.point.strategy, f"{row.point.scale:g}", f"{row.realised:.2f}"]
-        + [f"{row.flops / 1e6:,.3f}", f"{row.params / 1e3:,.1f}", f"{row.acts / 1e3:,.1f}"]
-        + [_time(row), _error(row), "; ".join(row.notes)]
+        [
+            row.point.network.id,
+            row.point.base,
+            row.point.strategy,
+            f"{row.point.scale:g}",
+            f"{row.realised:.2f}",
+            f"{row.flops / 1e6:,.3f}",
+            f"{row.params / 1e3:,.1f}",
+            f"{row.acts / 1e3:,.1f}",
+            _time(row),
+            _error(row),
+            "; ".join(row.notes),
+        ]
         for row in results.rows
     ]
     text = (
         f"# Networks of the sweep {sweep.name}\n\n{_conditions(results)}"
-        "Scale s is nominal, realised is what quantisation makes of it: flops over the base's. Time is that of one epoch of "
-        f"{sweep.config['profile']['images']:,} images: median [quartiles] (n timed steps). Error is top-1 in percent: "
-        "mean ± standard deviation (n trials).\n\n" + _markdown([*titles, "error (%)", "notes"], shown)
+        "Scale s is nominal, realised is what quantisation makes of it: flops over the base's. Time is that of an "
+        f"epoch of {sweep.config['profile']['images']:,} images: median [quartiles] (n timed steps). Error is top-1 in "
+        "percent: mean ± standard deviation (n trials).\n\n" + _markdown([*titles, "error (%)", "notes"], shown)
     )
     return _csv(header, lines), text
 
@@ -85,8 +95,8 @@ def gain(sweep: Sweep, results: Results) -> tuple[str, str]:
             shown.append([strategy, f"{s:g}", _signed(mean, std), f"{len(gains)}", f"{fewer} of {len(gains)}"])
     text = f"# What scale gains, sweep {sweep.name}\n\n{_conditions(results)}" + _verdict(lines)
     text += (
-        "Top-1 error minus the base's, in percentage points (negative: better than the base): mean ± standard deviation "
-        "over n bases.\n\n" + _markdown(["strategy", "s", "error - base's", "n", "bases improved"], shown)
+        "Top-1 error minus the base's, in percentage points (negative: better than the base): mean ± standard "
+        "deviation over n bases.\n\n" + _markdown(["strategy", "s", "error - base's", "n", "bases improved"], shown)
     )
     return _csv(["strategy", "scale", "error_minus_base", "std", "bases", "bases_improved"], lines), text
 
@@ -99,8 +109,8 @@ def _verdict(lines: Sequence[Sequence[object]]) -> str:
     better = "better" if float(str(mean)) < 0 else "not better"
     spread = f" (standard deviation {std} over the bases)" if std else ""
     return (
-        f"**The largest networks (s = {s}) are {better} than their base: {float(str(mean)):+.2f} percentage points in the "
-        f"mean over {n} bases and all strategies{spread}; {fewer} of {n} bases improve.**\n\n"
+        f"**The largest networks (s = {s}) are {better} than their base: {float(str(mean)):+.2f} percentage points in "
+        f"the mean over {n} bases and all strategies{spread}; {fewer} of {n} bases improve.**\n\n"
     )
 
 

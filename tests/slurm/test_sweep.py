@@ -1,5 +1,6 @@
 """A real sweep through a real Slurm: `snakemake --profile slurm all`, literally."""
 
+import json
 import re
 
 import pytest
