@@ -1,20 +1,28 @@
 """SGD, with the weight decay of section 6.1: none on batch norm."""
 
+import inspect
 from typing import Any
 
+import torch
 from torch import nn
 from torch.optim import SGD, Optimizer
 
-# torch imports its compiler (as long as all of torch takes) at the first call of these, to keep it from tracing them;
-# what it would look up is noted here beforehand. Nothing is compiled here, and a torch without this is just slower.
-for _method in (Optimizer.add_param_group, Optimizer.state_dict, Optimizer.load_state_dict):
+# torch's optimizers import its compiler, as long as all of torch takes, just to keep it from tracing them. Nothing is
+# compiled here: each method is noted as its own untraced form, and `step` is taken without what looks for a compiler.
+for _method in vars(Optimizer).values():
     if _plain := getattr(_method, "__wrapped__", None):
         setattr(_plain, "__dynamo_disable", _plain)
 
 
+class EagerSGD(SGD):
+    """torch's SGD, outside of its compiler."""
+
+    step = torch.no_grad()(inspect.unwrap(SGD.step))
+
+
 def sgd(model: nn.Module, *, momentum: float, weight_decay: float) -> SGD:
     """SGD over `parameter_groups`; its learning rate is set at each step."""
-    return SGD(parameter_groups(model, weight_decay), lr=0.0, momentum=momentum, foreach=True)
+    return EagerSGD(parameter_groups(model, weight_decay), lr=0.0, momentum=momentum, foreach=True)
 
 
 def parameter_groups(model: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
