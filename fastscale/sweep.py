@@ -125,6 +125,16 @@ class Sweep:
         """The distinct networks of all points, by id: what is counted, timed and trained, each one once."""
         return {point.network.id: point.network for point in self.points}
 
+    def scale_arguments(self, network: str) -> list[str]:
+        """Arguments of `fastscale scale` that give the network of that id."""
+        point = next(point for point in self.points if point.network.id == network)
+        arguments = [point.base, "--scale", repr(point.scale), "--classes", str(self.config["data"]["classes"])]
+        if point.scale != 1:
+            arguments += ["--strategy", point.strategy]
+        if point.base in self.config["define"]:
+            arguments += ["--define", json.dumps(self.config["define"])]
+        return arguments
+
     def selection(self, artefact: str) -> tuple[Point, ...]:
         """The points that an artefact shows: a figure's own; a table of networks shows all; others none."""
         if not ARTEFACTS[artefact].reads:

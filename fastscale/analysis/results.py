@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from fastscale.errors import UserError
+from fastscale.recipe import Recipe
 from fastscale.records import code_hash, read_record
 from fastscale.sweep import Point, Sweep
 
@@ -105,10 +106,10 @@ class _Reader:
                 "must not stand on one curve: delete the records of one of them and run snakemake again"
             )
 
-    def time(self, network: str, network_hash: str) -> tuple[Time | None, list[str]]:
+    def time(self, point: Point) -> tuple[Time | None, list[str]]:
         """The time of a network, and why it is missing."""
-        path = self.sweep.profile_record(network)
-        record = self.read(path, "profile", network_hash)
+        path = self.sweep.profile_record(point.network.id)
+        record = self.read(path, "profile", point.network.hash)
         if record is None:
             return None, ["not timed"]
         device = record["device"]
@@ -120,17 +121,24 @@ class _Reader:
         epoch = record["epoch_seconds"]
         return Time(epoch["median"], epoch["q1"], epoch["q3"], record["n"], record["batch"], name), []
 
-    def error(self, network: str, network_hash: str) -> tuple[Error | None, list[str]]:
+    def recipe(self, family: str) -> dict[str, Any]:
+        """The recipe by which the sweep trains networks of a family."""
+        return Recipe.from_dict(self.sweep.recipe(self.sweep.schedule)).for_family(family).to_dict()
+
+    def error(self, point: Point) -> tuple[Error | None, list[str]]:
         """The error of a network over its trials, and what is missing of it."""
         errors, notes = [], []
         for trial in self.sweep.trials:
-            path = self.sweep.train_record(network, self.sweep.schedule, trial)
-            record = self.read(path, "train", network_hash)
+            path = self.sweep.train_record(point.network.id, self.sweep.schedule, trial)
+            record = self.read(path, "train", point.network.hash)
             if record is None:
                 notes.append(f"trial {trial} not trained")
                 continue
-            recipe = {key: value for key, value in record["recipe"].items() if key != "weight_decay"}
-            self.require_same("recipe (the weight decay aside)", recipe, path)
+            if record["recipe"] != (recipe := self.recipe(point.network.family)):
+                raise UserError(
+                    f"{path} was trained by another recipe than the sweep's ({_difference(record['recipe'], recipe)}); "
+                    "delete it and run snakemake again"
+                )
             self.require_same("data", record["data_hash"], path)
             if record["status"] == "finished":
                 errors.append(record["top1_error"])
@@ -154,11 +162,11 @@ def load(sweep: Sweep, artefact: str, reads: Iterable[str], partial: bool = Fals
     measured: dict[str, tuple[Time | None, Error | None, tuple[str, ...]]] = {}
     rows = []
     for point in sweep.selection(artefact):
-        network, network_hash = point.network.id, point.network.hash
+        network = point.network.id
         counts = _counts(reader, point)
         if network not in measured:
-            time, untimed = reader.time(network, network_hash) if "time" in reads else (None, [])
-            error, untrained = reader.error(network, network_hash) if "error" in reads else (None, [])
+            time, untimed = reader.time(point) if "time" in reads else (None, [])
+            error, untrained = reader.error(point) if "error" in reads else (None, [])
             measured[network] = time, error, (*untimed, *untrained)
         time, error, notes = measured[network]
         realised = counts["flops"] / base_flops[point.base]
@@ -169,6 +177,12 @@ def load(sweep: Sweep, artefact: str, reads: Iterable[str], partial: bool = Fals
     trials = f"{len(sweep.trials)} trials" if data else ""
     conditions = " · ".join(filter(None, (device, data, epochs, trials)))
     return Results(tuple(rows), conditions, reader.stale)
+
+
+def _difference(found: dict[str, Any], wanted: dict[str, Any]) -> str:
+    """Where two recipes differ first, in words."""
+    key = next(key for key in sorted({*found, *wanted}) if found.get(key) != wanted.get(key))
+    return f"{key} is {found.get(key)} there and {wanted.get(key)} here"
 
 
 def _counts(reader: _Reader, point: Point) -> dict[str, int]:

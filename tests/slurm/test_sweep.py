@@ -1,6 +1,5 @@
 """A real sweep through a real Slurm: `snakemake --profile slurm all`, literally."""
 
-import json
 import re
 
 import pytest
