@@ -24,11 +24,11 @@ choose_python() {
         case $(version "$python") in
             3.11.* | 3.12.* | 3.13.*) return ;;
             "") found+=("no $python") ;;
-            *) found+=("$python is $(version "$python")") ;;
+            *) found+=("$python ($(version "$python"))") ;;
         esac
     done
     printf -v found '%s, ' "${found[@]}"
-    die "needs Python 3.11, 3.12 or 3.13 and found ${found%, }: install one, or name it with make $job PYTHON=/path/to/python."
+    die "needs Python 3.11, 3.12 or 3.13, but found ${found%, }: install one, or name it with make $job PYTHON=/path/to/python."
 }
 
 # Debian's names of what is missing, each looked for by its use: it need not come from a package.
@@ -69,24 +69,31 @@ install_system_packages() {
 }
 
 install_python_packages() {
-    # From nothing, unless a finished one stands here.
-    [ "$(head -n 1 "$done/run" 2>/dev/null)" = "$(place "$python")" ] || "$python" -m venv --clear "$venv"
+    [ -d "$done" ] || "$python" -m venv --clear "$venv"
     rm -rf "$done"
-    export VIRTUAL_ENV=$venv PATH=$venv/bin:$PATH
     say "installing the Python packages into .venv"
-    pip install -q --require-hashes --only-binary :all: -r requirements/setup.txt
+    local pip=("$venv/bin/python" -m pip) uv=("$venv/bin/uv" pip)
+    "${pip[@]}" install -q --require-hashes --only-binary :all: -r requirements/setup.txt
     # uv does not read pip's configuration: hand its index on.
-    local index=${UV_DEFAULT_INDEX:-${PIP_INDEX_URL:-$(pip config get global.index-url 2>/dev/null || true)}}
+    local index=${UV_DEFAULT_INDEX:-${PIP_INDEX_URL:-$("${pip[@]}" config get global.index-url 2>/dev/null || true)}}
     [ -z "$index" ] || export UV_DEFAULT_INDEX=$index
-    uv pip sync --require-hashes --no-build-isolation requirements/lock.txt
-    uv pip install --no-deps --no-build-isolation --editable .
-    python -c 'import torch, torchvision, ffcv'
+    export VIRTUAL_ENV=$venv
+    "${uv[@]}" sync --require-hashes --no-build-isolation requirements/lock.txt
+    "${uv[@]}" install --no-deps --no-build-isolation --editable .
+    "$venv/bin/python" -c 'import torch, torchvision, ffcv'
     mkdir "$done"
     state "$python" >"$done/run"
 }
 
-[ "$(cat "$done/$job" 2>/dev/null)" != "$(state "${PYTHON:-$venv/bin/python}")" ] || exit 0
+finished() { [ "$(cat "$done/$1" 2>/dev/null)" = "$(state "$2")" ]; }
+
+if finished "$job" "${PYTHON:-$venv/bin/python}"; then exit; fi
 choose_python
+# A .venv that is interrupted, moved or of another Python is made anew; any other is brought up to date.
+if [ "$(head -n 1 "$done/run" 2>/dev/null)" != "$(place "$python")" ] ||
+    [ "$(version "$venv/bin/python")" != "$(version "$python")" ]; then
+    rm -rf "$done"
+fi
 install_system_packages
-[ "$(cat "$done/run" 2>/dev/null)" = "$(state "$python")" ] || install_python_packages
+finished run "$python" || install_python_packages
 state "$python" >"$done/$job"
