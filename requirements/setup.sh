@@ -62,6 +62,7 @@ install_system_packages() {
         say "installing ${needed[*]} ${wanted[*]}"
         as_root apt-get update -qq || true
         apt-cache show "${wanted[@]}" >/dev/null 2>&1 || wanted=()
+        as_root env DEBIAN_FRONTEND=noninteractive dpkg --configure -a >&2 || true   # an interrupted installation
         as_root env DEBIAN_FRONTEND=noninteractive "${install[@]}" "${needed[@]}" "${wanted[@]}" >&2 || true
         mapfile -t needed < <(missing | sort -u)
     fi
