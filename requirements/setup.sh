@@ -6,7 +6,7 @@ cd "$(dirname "$0")/.."
 
 job=$1
 venv=$PWD/.venv
-done=$venv/set-up
+ready=$venv/set-up
 
 say() { echo "setup: $*" >&2; }
 die() { say "$*" && exit 1; }
@@ -70,8 +70,8 @@ install_system_packages() {
 }
 
 install_python_packages() {
-    [ -d "$done" ] || "$python" -m venv --clear "$venv"
-    rm -rf "$done"
+    [ -d "$ready" ] || "$python" -m venv --clear "$venv"
+    rm -rf "$ready"
     say "installing the Python packages into .venv"
     local pip=("$venv/bin/python" -m pip) uv=("$venv/bin/uv" pip)
     "${pip[@]}" install -q --require-hashes --only-binary :all: -r requirements/setup.txt
@@ -82,19 +82,19 @@ install_python_packages() {
     "${uv[@]}" sync --require-hashes --no-build-isolation requirements/lock.txt
     "${uv[@]}" install --no-deps --no-build-isolation --editable .
     "$venv/bin/python" -c 'import torch, torchvision, ffcv'
-    mkdir "$done"
-    state "$python" >"$done/run"
+    mkdir "$ready"
+    state "$python" >"$ready/run"
 }
 
-finished() { [ "$(cat "$done/$1" 2>/dev/null)" = "$(state "$2")" ]; }
+finished() { [ "$(cat "$ready/$1" 2>/dev/null)" = "$(state "$2")" ]; }
 
 if finished "$job" "${PYTHON:-$venv/bin/python}"; then exit; fi
 choose_python
 # A .venv that is interrupted, moved or of another Python is made anew; any other is brought up to date.
-if [ "$(head -n 1 "$done/run" 2>/dev/null)" != "$(place "$python")" ] ||
+if [ "$(head -n 1 "$ready/run" 2>/dev/null)" != "$(place "$python")" ] ||
     [ "$(version "$venv/bin/python")" != "$(version "$python")" ]; then
-    rm -rf "$done"
+    rm -rf "$ready"
 fi
 install_system_packages
 finished run "$python" || install_python_packages
-state "$python" >"$done/$job"
+state "$python" >"$ready/$job"
