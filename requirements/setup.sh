@@ -42,6 +42,7 @@ missing() {
     command -v pkg-config >/dev/null || echo pkg-config
     pkg-config --exists opencv4 2>/dev/null || echo libopencv-dev
     pkg-config --exists libturbojpeg 2>/dev/null || echo libturbojpeg0-dev
+    "$python" -c 'import ctypes; ctypes.CDLL("libGL.so.1")' 2>/dev/null || echo libgl1   # opencv-python loads it
     [ "$job" = test ] || return 0
     for command in sbatch slurmctld slurmd; do command -v $command >/dev/null || echo slurm-wlm; done
     command -v munged >/dev/null || echo munge
