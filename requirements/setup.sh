@@ -6,7 +6,7 @@ cd "$(dirname "$0")/.."
 
 job=$1
 venv=$PWD/.venv
-done=$venv/set-up
+ready=$venv/set-up
 
 say() { echo "setup: $*" >&2; }
 die() { say "$*" && exit 1; }
@@ -24,11 +24,11 @@ choose_python() {
         case $(version "$python") in
             3.11.* | 3.12.* | 3.13.*) return ;;
             "") found+=("no $python") ;;
-            *) found+=("$python is $(version "$python")") ;;
+            *) found+=("$python ($(version "$python"))") ;;
         esac
     done
     printf -v found '%s, ' "${found[@]}"
-    die "needs Python 3.11, 3.12 or 3.13 and found ${found%, }: install one, or name it with make $job PYTHON=/path/to/python."
+    die "needs Python 3.11, 3.12 or 3.13, but found ${found%, }: install one, or name it with make $job PYTHON=/path/to/python."
 }
 
 # Debian's names of what is missing, each looked for by its use: it need not come from a package.
@@ -42,6 +42,7 @@ missing() {
     command -v pkg-config >/dev/null || echo pkg-config
     pkg-config --exists opencv4 2>/dev/null || echo libopencv-dev
     pkg-config --exists libturbojpeg 2>/dev/null || echo libturbojpeg0-dev
+    "$python" -c 'import ctypes; ctypes.CDLL("libGL.so.1")' 2>/dev/null || echo libgl1   # opencv-python loads it
     [ "$job" = test ] || return 0
     for command in sbatch slurmctld slurmd; do command -v $command >/dev/null || echo slurm-wlm; done
     command -v munged >/dev/null || echo munge
@@ -62,6 +63,7 @@ install_system_packages() {
         say "installing ${needed[*]} ${wanted[*]}"
         as_root apt-get update -qq || true
         apt-cache show "${wanted[@]}" >/dev/null 2>&1 || wanted=()
+        as_root env DEBIAN_FRONTEND=noninteractive dpkg --configure -a >&2 || true   # an interrupted installation
         as_root env DEBIAN_FRONTEND=noninteractive "${install[@]}" "${needed[@]}" "${wanted[@]}" >&2 || true
         mapfile -t needed < <(missing | sort -u)
     fi
@@ -69,24 +71,31 @@ install_system_packages() {
 }
 
 install_python_packages() {
-    # From nothing, unless a finished one stands here.
-    [ "$(head -n 1 "$done/run" 2>/dev/null)" = "$(place "$python")" ] || "$python" -m venv --clear "$venv"
-    rm -rf "$done"
-    export VIRTUAL_ENV=$venv PATH=$venv/bin:$PATH
+    [ -d "$ready" ] || "$python" -m venv --clear "$venv"
+    rm -rf "$ready"
     say "installing the Python packages into .venv"
-    pip install -q --require-hashes --only-binary :all: -r requirements/setup.txt
+    local pip=("$venv/bin/python" -m pip) uv=("$venv/bin/uv" pip)
+    "${pip[@]}" install -q --require-hashes --only-binary :all: -r requirements/setup.txt
     # uv does not read pip's configuration: hand its index on.
-    local index=${UV_DEFAULT_INDEX:-${PIP_INDEX_URL:-$(pip config get global.index-url 2>/dev/null || true)}}
+    local index=${UV_DEFAULT_INDEX:-${PIP_INDEX_URL:-$("${pip[@]}" config get global.index-url 2>/dev/null || true)}}
     [ -z "$index" ] || export UV_DEFAULT_INDEX=$index
-    uv pip sync --require-hashes --no-build-isolation requirements/lock.txt
-    uv pip install --no-deps --no-build-isolation --editable .
-    python -c 'import torch, torchvision, ffcv'
-    mkdir "$done"
-    state "$python" >"$done/run"
+    export VIRTUAL_ENV=$venv
+    "${uv[@]}" sync --require-hashes --no-build-isolation requirements/lock.txt
+    "${uv[@]}" install --no-deps --no-build-isolation --editable .
+    "$venv/bin/python" -c 'import torch, torchvision, ffcv'
+    mkdir "$ready"
+    state "$python" >"$ready/run"
 }
 
-[ "$(cat "$done/$job" 2>/dev/null)" != "$(state "${PYTHON:-$venv/bin/python}")" ] || exit 0
+finished() { [ "$(cat "$ready/$1" 2>/dev/null)" = "$(state "$2")" ]; }
+
+if finished "$job" "${PYTHON:-$venv/bin/python}"; then exit; fi
 choose_python
+# A .venv that is interrupted, moved or of another Python is made anew; any other is brought up to date.
+if [ "$(head -n 1 "$ready/run" 2>/dev/null)" != "$(place "$python")" ] ||
+    [ "$(version "$venv/bin/python")" != "$(version "$python")" ]; then
+    rm -rf "$ready"
+fi
 install_system_packages
-[ "$(cat "$done/run" 2>/dev/null)" = "$(state "$python")" ] || install_python_packages
-state "$python" >"$done/$job"
+finished run "$python" || install_python_packages
+state "$python" >"$ready/$job"
