@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 
 import pytest
-from conftest import Checkout
+from checkout import Checkout
 
 pytestmark = pytest.mark.slow
 

@@ -158,10 +158,11 @@ def load(sweep: Sweep, artefact: str, reads: Iterable[str], partial: bool = Fals
             together: other devices, recipes or data.
     """
     reader = _Reader(sweep, artefact, partial)
-    base_flops = {p.base: _counts(reader, p)["flops"] for p in sweep.points if p.scale == 1}
+    selection = sweep.selection(artefact)
+    base_flops = {point.base: _counts(reader, point)["flops"] for point in selection if point.scale == 1}
     measured: dict[str, tuple[Time | None, Error | None, tuple[str, ...]]] = {}
     rows = []
-    for point in sweep.selection(artefact):
+    for point in selection:
         network = point.network.id
         counts = _counts(reader, point)
         if network not in measured:
