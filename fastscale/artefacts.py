@@ -21,6 +21,7 @@ class Artefact:
 
 ARTEFACTS = {
     "networks": Artefact("table", ("time", "error")),
+    "gain": Artefact("table", ("error",)),
     "table1": Artefact("table"),
     "table2": Artefact("table"),
     "table4": Artefact("table"),

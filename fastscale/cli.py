@@ -35,16 +35,21 @@ def main() -> None:
 @click.option("--strategy", default="dWr", show_default=True, help="d, w, r, dw, dr, wr, dwr, dWr, orig or alpha=X.")
 @click.option("--scale", "s", type=float, default=1.0, show_default=True, help="By how much flops grow.")
 @click.option("--classes", type=click.IntRange(1), default=1000, show_default=True, help="Outputs of the classifier.")
+@click.option("--define", "own_json", default="{}", help="Bases of one's own, as JSON.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def scale(base: str, strategy: str, s: float, classes: int, as_json: bool) -> None:
+@click.option("--record", "path", type=PATH, help="Write the network record to this file.")
+def scale(base: str, strategy: str, s: float, classes: int, own_json: str, as_json: bool, path: Path | None) -> None:
     """Scale the network BASE and count what it costs."""
     from fastscale.networks import base_network
-    from fastscale.records import network_record
+    from fastscale.records import network_record, write_record
     from fastscale.scaling import parse_strategy
     from fastscale.scaling import scale as scale_network
 
-    network = scale_network(base_network(base).with_classes(classes), parse_strategy(strategy), s)
+    own = json.loads(own_json)
+    network = scale_network(base_network(base, own).with_classes(classes), parse_strategy(strategy), s)
     record = network_record(network)
+    if path:
+        write_record(path, record)
     shown = {"base": base, "strategy": strategy, "scale": s, "network": record.pop("id")}
     shown |= {key: value for key, value in record.items() if key not in ("kind", "network", "network_hash")}
     if as_json:
@@ -55,16 +60,14 @@ def scale(base: str, strategy: str, s: float, classes: int, as_json: bool) -> No
 
 
 @main.command()
+@click.argument("path", type=PATH)
 @click.option("--config", "config_json", required=True, help="The sweep's configuration, as JSON.")
-def expand(config_json: str) -> None:
-    """Write a sweep's description and the record of each of its networks."""
-    from fastscale.records import network_record, write_record
+def describe(path: Path, config_json: str) -> None:
+    """Write a sweep's whole configuration to PATH, for the artefacts to read."""
+    from fastscale.records import write_record
     from fastscale.sweep import Sweep
 
-    sweep = Sweep.from_config(json.loads(config_json))
-    for network in sweep.networks.values():
-        write_record(sweep.network_record(network.id), network_record(network))
-    write_record(sweep.description, dict(sweep.config))
+    write_record(path, dict(Sweep.from_config(json.loads(config_json)).config))
 
 
 @main.command()

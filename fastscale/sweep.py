@@ -20,6 +20,7 @@ import yaml
 from fastscale.artefacts import ARTEFACTS
 from fastscale.errors import UserError
 from fastscale.networks import Network, base_network
+from fastscale.recipe import Recipe
 from fastscale.records import digest
 from fastscale.scaling import parse_strategy, scale
 
@@ -63,8 +64,10 @@ class Sweep:
             raise UserError(
                 f"{source}: data.path is missing; an imagefolder needs the folder that holds train/ and val/"
             )
+        Recipe.from_dict(config["recipe"])
         sweep = cls(config)
-        _ = sweep.points  # unknown bases, strategies and impossible scales are told now
+        # What only the expansion finds is told now too: unknown bases and strategies, impossible scales, own bases.
+        _ = sweep.points, [base_network(name, config["define"]) for name in config["define"]]
         return sweep
 
     @classmethod
@@ -121,6 +124,16 @@ class Sweep:
     def networks(self) -> dict[str, Network]:
         """The distinct networks of all points, by id: what is counted, timed and trained, each one once."""
         return {point.network.id: point.network for point in self.points}
+
+    def scale_arguments(self, network: str) -> list[str]:
+        """Arguments of `fastscale scale` that give the network of that id."""
+        point = next(point for point in self.points if point.network.id == network)
+        arguments = [point.base, "--scale", repr(point.scale), "--classes", str(self.config["data"]["classes"])]
+        if point.scale != 1:
+            arguments += ["--strategy", point.strategy]
+        if point.base in self.config["define"]:
+            arguments += ["--define", json.dumps(self.config["define"])]
+        return arguments
 
     def selection(self, artefact: str) -> tuple[Point, ...]:
         """The points that an artefact shows: a figure's own; a table of networks shows all; others none."""

@@ -1,5 +1,5 @@
-# All networks are timed by one job, one after the other: on one device, under the same conditions, with all cores and
-# nothing else of the DAG beside it.
+# All networks are timed by one job, one after the other: on one device, under the same conditions. It claims all cores,
+# so that nothing else of the DAG runs beside it, and computes on as many as a training does.
 
 
 rule profile:
@@ -12,7 +12,7 @@ rule profile:
         SWEEP.folder / "logs/profile.log",
     benchmark:
         SWEEP.folder / "logs/profile.tsv"
-    threads: workflow.cores
+    threads: SWEEP.config["train_threads"] if SWEEP.config["gpus"] else workflow.cores
     resources:
         gpu=min(1, SWEEP.config["gpus"]),
         runtime=240,
@@ -20,7 +20,9 @@ rule profile:
     params:
         **SWEEP.config["profile"],
         folder=SWEEP.folder / "profile",
+        threads=SWEEP.config["train_threads"],
         batch=SWEEP.config["recipe"].get("batch", 1024),
+        device="cuda" if SWEEP.config["gpus"] else "cpu",
     shell:
         "fastscale profile {input:q} --out {params.folder:q} --batch {params.batch} --repeats {params.repeats}"
-        " --images {params.images} --threads {threads} > {log:q} 2>&1"
+        " --images {params.images} --threads {params.threads} --device {params.device} > {log:q} 2>&1"

@@ -28,7 +28,8 @@ rule train:
         recipe=lambda wildcards: json.dumps(SWEEP.recipe(wildcards.schedule)),
         trials=lambda wildcards: [f"--trial {t}" for t in (SWEEP.trials if TOGETHER else [wildcards.trial])],
         checkpoints=SWEEP.folder / "checkpoints/{network}",
+        device="cuda" if SWEEP.config["gpus"] else "cpu",
     shell:
         "fastscale train {input.network:q} --data {params.data:q} --recipe {params.recipe:q}"
         " --schedule {wildcards.schedule:q} {params.trials} --checkpoints {params.checkpoints:q}"
-        " --out {params.folder:q} --threads {threads} > {log:q} 2>&1"
+        " --out {params.folder:q} --threads {threads} --device {params.device} > {log:q} 2>&1"

@@ -1,0 +1,31 @@
+# Each command sets up what it needs, once: requirements/setup.sh.
+export PATH := $(CURDIR)/.venv/bin:$(PATH)
+
+.PHONY: help run test setup setup-test lock clean
+help:         ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s%s\n", $$1, $$2 }' Makefile
+
+run: setup    ## the default sweep of config.yaml, to its tables and figures in results/
+	.venv/bin/snakemake all
+
+test: setup-test  ## static checks, then the tests, on a real Slurm too
+	.venv/bin/ruff check
+	.venv/bin/ruff format --check
+	.venv/bin/snakefmt --check Snakefile workflow
+	.venv/bin/snakemake --lint
+	.venv/bin/pytest
+
+setup:        ## only what `make run` needs before its job
+	@requirements/setup.sh run
+
+setup-test:   ## only what `make test` needs before its job
+	@requirements/setup.sh test
+
+COMPILE = .venv/bin/uv pip compile --quiet --universal --python .venv --python-version 3.11 --no-build-isolation \
+	--generate-hashes --no-emit-index-url --no-header --no-annotate
+lock: setup   ## pin pyproject.toml anew: --upgrade in LOCKFLAGS takes the newest versions
+	$(COMPILE) $(LOCKFLAGS) --group dev --group setup pyproject.toml --output-file requirements/lock.txt
+	$(COMPILE) $(LOCKFLAGS) --group setup --constraint requirements/lock.txt --output-file requirements/setup.txt
+
+clean:        ## forget the set-up; results stay
+	rm -rf .venv

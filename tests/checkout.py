@@ -1,0 +1,78 @@
+"""The project as a user has it, and a sweep small enough for a test."""
+
+import copy
+import json
+import os
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+REPOSITORY = Path(__file__).parents[1]
+
+# Real images, real trainings, a few seconds: two bases at two scales.
+SMALL: dict[str, Any] = {
+    "sweep": "small",
+    "data": {
+        "kind": "fashion-mnist",
+        "classes": 10,
+        "train_images": 1000,
+        "val_images": 500,
+        "max_resolution": 28,
+        "write_mode": "raw",
+    },
+    "grid": {"bases": ["RegNetY-tiny", "EN-tiny"], "strategies": ["w"], "scales": [1, 4]},
+    "figures": {
+        "fig1": {"bases": ["RegNetY-tiny", "EN-tiny"], "strategies": ["w"]},
+        "fig6": {"bases": ["EN-tiny"], "strategies": ["w"]},
+    },
+    "schedules": {"1x": 1},
+    "trials": 2,
+    "trials_together": True,
+    "recipe": {"batch": 100},
+    "profile": {"repeats": 2},
+}
+
+
+@dataclass(frozen=True)
+class Checkout:
+    """A folder with the workflow's own files, as a clone has them, and a small sweep."""
+
+    folder: Path
+
+    def configure(self, **changes: Any) -> None:
+        """Write the small sweep, changed, as the folder's config.yaml."""
+        (self.folder / "config.yaml").write_text(yaml.safe_dump({**copy.deepcopy(SMALL), **changes}))
+
+    def snakemake(self, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+        """Run Snakemake there, as a user does; standard error comes with the output."""
+        return subprocess.run(
+            [sys.executable, "-m", "snakemake", *arguments],
+            cwd=self.folder,
+            env={**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}", **environment},
+            text=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+        )
+
+    def record(self, path: str) -> dict[str, Any]:
+        """A record of the small sweep."""
+        return json.loads((self.folder / "results/small" / path).read_text())
+
+
+@pytest.fixture(scope="module")
+def checkout(tmp_path_factory: pytest.TempPathFactory) -> Checkout:
+    """The workflow's files in an empty folder, with the small sweep as its configuration."""
+    folder = tmp_path_factory.mktemp("a checkout")
+    for name in ("Snakefile", "workflow", "profiles"):
+        source = REPOSITORY / name
+        (shutil.copytree if source.is_dir() else shutil.copy)(source, folder / name)
+    (folder / "slurm").symlink_to("profiles/slurm")
+    checkout = Checkout(folder)
+    checkout.configure()
+    return checkout

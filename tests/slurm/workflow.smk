@@ -1,0 +1,67 @@
+# A small workflow for the plugin's tests: no torch, seconds a job.
+localrules:
+    gpus,
+    mixed,
+    sleepers,
+
+
+rule gpus:
+    input:
+        expand("gpu/{i}.txt", i=range(4)),
+
+
+rule mixed:
+    input:
+        "failed.txt",
+        "refused.txt",
+        "fine.txt",
+
+
+rule sleepers:
+    input:
+        expand("sleeper/{i}.txt", i=range(3)),
+
+
+rule gpu:
+    output:
+        "gpu/{i}.txt",
+    threads: 6
+    resources:
+        gpu=1,
+        runtime=7,
+        mem_mb=300,
+        cpus_per_task=6,
+    shell:
+        "echo $SLURM_JOB_ID $CUDA_VISIBLE_DEVICES {threads} $SLURM_CPUS_PER_TASK > {output}"
+
+
+rule failed:
+    output:
+        "failed.txt",
+    shell:
+        "echo the disk is on fire >&2; exit 7"
+
+
+rule refused:
+    output:
+        "refused.txt",
+    resources:
+        slurm_partition="nowhere",
+    shell:
+        "touch {output}"
+
+
+rule fine:
+    output:
+        "fine.txt",
+    shell:
+        "touch {output}"
+
+
+rule sleeper:
+    output:
+        "sleeper/{i}.txt",
+    resources:
+        gpu=1,
+    shell:
+        "sleep 300; touch {output}"

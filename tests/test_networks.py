@@ -1,0 +1,161 @@
+"""Networks, scaling and complexity: the published numbers, torch's own counts, and what holds for any network."""
+
+import json
+import subprocess
+import sys
+from fractions import Fraction
+from importlib.resources import files
+
+import pytest
+import torch
+import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from fastscale.complexity import count
+from fastscale.errors import UserError
+from fastscale.model import build
+from fastscale.networks import Network, base_network, is_consistent, known_bases
+from fastscale.scaling import NAMED, family, parse_strategy, scale
+
+PUBLISHED = yaml.safe_load(files("fastscale.analysis").joinpath("published.yaml").read_text())
+STRATEGIES = [*NAMED, "alpha=0.6"]
+
+
+def published_network(row: str) -> Network:
+    base = base_network(row.split("->")[0])
+    return scale(base, NAMED["dWr"], PUBLISHED["scale_factor"][row]) if "->" in row else base
+
+
+@pytest.mark.parametrize("row", PUBLISHED["complexity"])
+def test_flops_params_and_acts_are_the_published_ones(row: str) -> None:
+    flops, params, acts = count(published_network(row))
+    ours = {"flops": round(flops / 1e9, 1), "params": round(params / 1e6, 1), "acts": round(acts / 1e6, 1)}
+    assert ours == {key: PUBLISHED["complexity"][row][key] for key in ours}
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES)
+@pytest.mark.parametrize("base", known_bases())
+def test_counts_are_those_of_the_torch_module(base: str, strategy: str) -> None:
+    """torch's flop counter leaves out the biases' additions, one for each output of a layer that has them."""
+    network = scale(base_network(base), parse_strategy(strategy), 1.25)
+    outputs, biased = [], []
+    with torch.device("meta"), torch.no_grad():
+        model = build(network).eval()
+        for module in model.modules():
+            if isinstance(module, nn.Conv2d | nn.Linear | nn.MaxPool2d):
+                module.register_forward_hook(lambda module, _, output: outputs.append((module, output.numel())))
+        with FlopCounterMode(display=False) as counter:
+            model(torch.empty(1, 3, network.resolution, network.resolution))
+    biased = [size for module, size in outputs if getattr(module, "bias", None) is not None]
+    flops, params, acts = count(network)
+    assert flops == counter.get_total_flops() // 2 + sum(biased)
+    assert params == sum(parameter.numel() for parameter in model.parameters())
+    assert acts == sum(size for _, size in outputs)
+
+
+def test_logits_on_real_tensors() -> None:
+    for base in ("RegNetY-tiny", "RegNetZ-tiny", "EN-tiny"):
+        network = base_network(base).with_classes(10)
+        logits = build(network)(torch.randn(2, 3, network.resolution, network.resolution))
+        assert logits.shape == (2, 10) and logits.isfinite().all()
+
+
+alphas = st.fractions(0, 1, max_denominator=20)
+named = st.sampled_from([name for name in NAMED if name != "orig"])
+strategies = named.map(NAMED.get) | alphas.map(family)
+
+
+@given(strategies)
+def test_every_strategy_spends_all_flops(strategy) -> None:
+    """f = d w^2 r^2 grows by s: the exponents add up to 1 (equations 2 and 5)."""
+    assert strategy.e_d + strategy.e_w + strategy.e_r == 1
+
+
+@given(st.sampled_from(list(known_bases())), strategies, st.floats(1, 64))
+@settings(deadline=None)
+def test_what_scaling_gives_can_be_built(base: str, strategy, s: float) -> None:
+    network = base_network(base)
+    grown = scale(network, strategy, s)
+    assert is_consistent(grown)
+    assert grown.resolution % 4 == 0 or grown.resolution == network.resolution
+    assert len(grown.stages) == len(network.stages)
+    assert all(g == 1 for stage, g in zip(network.stages, grown.group_widths, strict=True) if stage.group_width == 1)
+    assert Network.from_dict(json.loads(json.dumps(grown.to_dict()))) == grown
+
+
+@given(st.sampled_from([name for name in known_bases() if "tiny" not in name]), strategies)
+@settings(deadline=None)
+def test_realised_flops_follow_the_scale(base: str, strategy) -> None:
+    """Within what rounding can do, and always more for a scale four times as large."""
+    network = base_network(base)
+    flops = [count(scale(network, strategy, s)).flops for s in (1, 4, 16, 64)]
+    assert flops == sorted(set(flops))
+    assert 0.5 < flops[-1] / flops[0] / 64 < 1.6
+
+
+def test_named_members_of_the_family_are_the_strategies() -> None:
+    for alpha, name in {"0": "dr", "1/3": "dwr", "0.8": "dWr", "1": "w"}.items():
+        assert parse_strategy(f"alpha={alpha}") is NAMED[name]
+    assert parse_strategy("alpha=0.6").e_w == Fraction(3, 5)
+
+
+def test_scale_one_is_the_base_by_every_strategy() -> None:
+    base = base_network("EN-B0")
+    assert {scale(base, parse_strategy(name), 1) for name in STRATEGIES} == {base}
+
+
+def test_original_scaling_leads_from_b0_to_b1() -> None:
+    """EfficientNet's rule gives about its authors' own next network: same depths, resolution within 8 %."""
+    b0, b1 = base_network("EN-B0"), base_network("EN-B1")
+    grown = scale(b0, NAMED["orig"], 2)
+    assert grown.depths == b1.depths
+    assert abs(grown.resolution / b1.resolution - 1) < 0.1
+
+
+@pytest.mark.parametrize(
+    ("base", "strategy", "s", "told"),
+    [
+        ("EN-B9", "w", 2, "unknown base 'EN-B9': did you mean EN-B"),
+        ("EN-B0", "dW", 2, "unknown strategy 'dW': allowed are d, w, r"),
+        ("EN-B0", "alpha=1.2", 2, "must lie in [0, 1]"),
+        ("EN-B0", "alpha=x", 2, "a number or a fraction"),
+        ("EN-B0", "d", 0.4, "below the smallest that quantises"),
+        ("EN-B0", "w", 0, "positive finite"),
+        ("EN-B0", "w", float("inf"), "positive finite"),
+    ],
+)
+def test_mistakes_are_sentences(base: str, strategy: str, s: float, told: str) -> None:
+    with pytest.raises(UserError) as error:
+        scale(base_network(base), parse_strategy(strategy), s)
+    assert told in str(error.value) and "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES)
+def test_the_smallest_scale_that_is_named_is_the_smallest(strategy: str) -> None:
+    base, parsed = base_network("EN-B0"), parse_strategy(strategy)
+    with pytest.raises(UserError) as error:
+        scale(base, parsed, 1e-12)
+    smallest = float(str(error.value).rsplit(" ", 1)[1])
+    assert count(scale(base, parsed, smallest * 1.01)).flops > 0
+    with pytest.raises(UserError):
+        scale(base, parsed, smallest * 0.99)
+
+
+def test_a_base_of_ones_own() -> None:
+    own = {"Mine": {"family": "RegNetZ", "depth": 4, "w0": 8, "wa": 8, "wm": 2, "group_width": 8, "resolution": 32}}
+    assert base_network("Mine", own).depths
+    for change, told in {"wdith": "unknown key 'wdith'", "family": "allowed are RegNetY"}.items():
+        with pytest.raises(UserError, match=told):
+            base_network("Mine", {"Mine": {**own["Mine"], change: 3}})
+
+
+def test_scale_on_the_command_line() -> None:
+    command = [sys.executable, "-X", "importtime", "-m", "fastscale.cli", "scale", "RegNetY-500MF"]
+    ran = subprocess.run([*command, "--scale", "8.25", "--json"], capture_output=True, text=True, check=True)
+    shown = json.loads(ran.stdout)
+    assert shown["flops"] == count(scale(base_network("RegNetY-500MF"), NAMED["dWr"], 8.25)).flops
+    assert shown["group_widths"] == [8, 8, 8, 8] and shown["resolution"] == 248
+    assert " torch" not in ran.stderr and " numpy" not in ran.stderr
