@@ -114,9 +114,10 @@ def profile(
 @click.option("--data", "folder", required=True, type=PATH, help="The folder with the .beton files.")
 @click.option("--recipe", "recipe_json", required=True, help="Differences from the paper's recipe, as JSON.")
 @click.option("--schedule", required=True, help="The schedule's name; its epochs stand in the recipe.")
-@click.option("--checkpoints", required=True, type=PATH, help="The folder for checkpoints.")
-@click.option("--trial", "trials", type=click.IntRange(1), multiple=True, required=True, help="May be given again.")
-@click.option("--out", required=True, type=PATH, help="The folder for the train records.")
+@click.option("--trial", type=click.IntRange(1), default=1, show_default=True, help="The seed.")
+@click.option("--checkpoints", required=True, type=PATH, help="The folder for this training's checkpoints.")
+@click.option("--record", required=True, type=PATH, help="Where to write the train record.")
+@click.option("--warm/--cold", default=False, show_default=True, help="Start from a process kept ready (CPU only).")
 @threads_option
 @device_option
 def train(
@@ -124,32 +125,37 @@ def train(
     folder: Path,
     recipe_json: str,
     schedule: str,
+    trial: int,
     checkpoints: Path,
-    trials: tuple[int, ...],
-    out: Path,
+    record: Path,
+    warm: bool,
     threads: int,
     device: str | None,
 ) -> None:
-    """Train NETWORK (a network record), once for each trial."""
+    """Train NETWORK (a network record)."""
     from fastscale.recipe import Recipe
     from fastscale.records import read_network
 
     built = read_network(network)
     recipe = Recipe.from_dict(json.loads(recipe_json)).for_family(built.family)
+    if warm:
+        from fastscale.warm import can_run, run
+
+        if can_run(device):
+            sys.exit(run([*sys.argv[1:], "--cold"], folder, recipe, threads))
     from fastscale.train import train as train_network
 
-    for trial in trials:
-        train_network(
-            built,
-            folder,
-            recipe,
-            schedule,
-            trial,
-            record_path=out / f"{schedule}-{trial}.json",
-            checkpoint_folder=checkpoints / f"{schedule}-{trial}",
-            threads=threads,
-            device=device,
-        )
+    train_network(
+        built,
+        folder,
+        recipe,
+        schedule,
+        trial,
+        record_path=record,
+        checkpoint_folder=checkpoints,
+        threads=threads,
+        device=device,
+    )
 
 
 @main.command()

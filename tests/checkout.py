@@ -33,7 +33,6 @@ SMALL: dict[str, Any] = {
     },
     "schedules": {"1x": 1},
     "trials": 2,
-    "trials_together": True,
     "recipe": {"batch": 100},
     "profile": {"repeats": 2},
 }

@@ -22,3 +22,4 @@ container: "fastscale.sif"
 wildcard_constraints:
     network=r"[A-Za-z]+-d\d+-r\d+-[0-9a-f]{10}",
     schedule=r"[^/]+",
+    trial=r"\d+",

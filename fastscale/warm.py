@@ -1,0 +1,186 @@
+"""Trainings that start at once: forked from a process that has imported torch and compiled FFCV's loaders already.
+
+Those take ten seconds, a training of the default sweep fewer. `run` hands a command to the server of this checkout and
+starts one where there is none; the server leaves when it has had nothing to do for a while. On a CPU, and on Linux,
+only: CUDA does not survive a fork, and other systems have no abstract sockets.
+"""
+
+import hashlib
+import json
+import os
+import selectors
+import signal
+import socket
+import struct
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from fastscale.errors import UserError
+from fastscale.recipe import Recipe
+from fastscale.records import code_hash
+
+IDLE_SECONDS = 20.0  # between two jobs of a sweep lies a second
+START_SECONDS = 120.0
+NUMBER = struct.Struct("!I")
+
+
+def can_run(device: str | None) -> bool:
+    """Whether a warm start is possible here: not for a GPU, nor within a Slurm job, whose end would end the server."""
+    return device == "cpu" and sys.platform == "linux" and "SLURM_JOB_ID" not in os.environ
+
+
+def run(arguments: Sequence[str], data_folder: Path, recipe: Recipe, threads: int) -> int:
+    """Run `fastscale ARGUMENTS` in a fork of the server, with this process's folder, environment and output.
+
+    The other arguments say which loaders the command is going to use. Returns its exit code. When this process ends,
+    however it does, the fork is ended too.
+
+    Raises:
+        UserError: no server came up, or it was killed.
+    """
+    request = {
+        "arguments": list(arguments),
+        "folder": str(Path.cwd()),
+        "environment": dict(os.environ),
+        "loaders": [str(data_folder.absolute()), recipe.to_dict(), threads],
+    }
+    message = json.dumps(request).encode()
+    sys.stdout.flush()
+    deadline, started = time.monotonic() + START_SECONDS, None
+    while time.monotonic() < deadline:
+        with socket.socket(socket.AF_UNIX) as connection, suppress(ConnectionError):
+            connection.connect(address())
+            socket.send_fds(connection, [NUMBER.pack(len(message))], [1, 2])
+            connection.sendall(message)
+            if not _receive(connection, NUMBER.size):  # the process's number: it has begun
+                continue
+            if answer := _receive(connection, NUMBER.size):
+                return NUMBER.unpack(answer)[0]
+            raise UserError("the process from which trainings are started was killed; run again, or with --cold")
+        if started is None or started.poll() is not None:
+            started = subprocess.Popen(
+                [sys.executable, "-m", "fastscale.warm"],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+                start_new_session=True,  # a Ctrl-C is not for it: others may use it
+            )
+        time.sleep(0.05)
+    raise UserError(f"no process to start trainings from came up in {START_SECONDS:.0f} s; run with --cold")
+
+
+def address() -> str:
+    """The server's socket, one for each user, Python and state of the code; an abstract name, so no file stays."""
+    who = f"{os.getuid()} {Path(__file__).parent} {sys.executable} {code_hash('train')}"
+    return f"\0fastscale-{hashlib.sha256(who.encode()).hexdigest()[:24]}"
+
+
+def serve() -> None:
+    """Serve until nothing has been asked for `IDLE_SECONDS`. A second server for the same address ends at once."""
+    with socket.socket(socket.AF_UNIX) as listener, selectors.DefaultSelector() as selector:
+        try:
+            listener.bind(address())
+        except OSError:
+            return
+        listener.listen(128)
+        selector.register(listener, selectors.EVENT_READ)
+        # A running fork is watched twice: its client's connection, which closes when the client has gone, and its
+        # process, which becomes readable at its end.
+        while events := selector.select(IDLE_SECONDS if len(selector.get_map()) == 1 else None):
+            for key, _ in events:
+                if key.fileobj is listener:
+                    connection, _ = listener.accept()
+                    if pid := _fork(connection, listener):
+                        process = os.pidfd_open(pid)
+                        selector.register(connection, selectors.EVENT_READ, data=pid)
+                        selector.register(process, selectors.EVENT_READ, data=(pid, connection))
+                    else:
+                        connection.close()
+                elif isinstance(key.fileobj, socket.socket):
+                    selector.unregister(key.fileobj)
+                    os.kill(key.data, signal.SIGKILL)
+                else:
+                    selector.unregister(key.fileobj)
+                    os.close(key.fd)
+                    pid, connection = key.data
+                    code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+                    with suppress(KeyError):
+                        selector.unregister(connection)
+                    with suppress(ConnectionError), connection:
+                        connection.sendall(NUMBER.pack(code if code >= 0 else 128 - code))
+
+
+def _fork(connection: socket.socket, listener: socket.socket) -> int | None:
+    """Fork for one client; returns the process's number, or None where the client is another user's or has gone."""
+    credentials = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
+    if struct.unpack("3i", credentials)[1] != os.getuid():
+        return None
+    try:
+        header, outputs, _, _ = socket.recv_fds(connection, NUMBER.size, 2)
+        request = json.loads(_receive(connection, NUMBER.unpack(header)[0]))
+    except (ConnectionError, struct.error, ValueError):
+        return None
+    _prepare(*request["loaders"])
+    pid = os.fork()
+    if not pid:
+        listener.close()
+        _become(request, outputs)
+    for output in outputs:
+        os.close(output)
+    with suppress(ConnectionError):
+        connection.sendall(NUMBER.pack(pid))
+    return pid
+
+
+def _become(request: dict[str, Any], outputs: Sequence[int]) -> None:
+    """In the fork: be the command that the client asked for. Does not return."""
+    code = 1
+    try:
+        for output, standard in zip(outputs, (1, 2), strict=True):
+            os.dup2(output, standard)
+        os.chdir(request["folder"])
+        os.environ.clear()
+        os.environ.update(request["environment"])
+        from fastscale.cli import main
+
+        main(request["arguments"], prog_name="fastscale")
+    except SystemExit as end:
+        code = end.code if isinstance(end.code, int) else 1
+    except BaseException:
+        sys.excepthook(*sys.exc_info())
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+
+
+def _prepare(folder: str, recipe: dict[str, Any], threads: int) -> None:
+    """Import what a training imports, and have its loaders compiled, where they are not yet."""
+    from fastscale.data import Dataset
+    from fastscale.data.loaders import compile_loaders
+    from fastscale.train import train  # noqa: F401
+
+    if threads == 1:  # the threads that numba starts would be missing in a fork
+        with suppress(Exception):  # whatever is wrong, the training itself will find and say
+            compile_loaders(Dataset.open(Path(folder)), Recipe.from_dict(recipe), threads)
+
+
+def _receive(connection: socket.socket, size: int) -> bytes:
+    """`size` bytes, or none where the other side has closed."""
+    received = b""
+    while len(received) < size:
+        part = connection.recv(size - len(received))
+        if not part:
+            return b""
+        received += part
+    return received
+
+
+if __name__ == "__main__":
+    os.environ["CUDA_VISIBLE_DEVICES"] = ""  # FFCV would start CUDA, and no fork could use it
+    serve()
