@@ -53,12 +53,14 @@ def run(arguments: Sequence[str], data_folder: Path, recipe: Recipe, threads: in
     sys.stdout.flush()
     deadline, started = time.monotonic() + START_SECONDS, None
     while time.monotonic() < deadline:
-        with socket.socket(socket.AF_UNIX) as connection, suppress(ConnectionError):
+        with socket.socket(socket.AF_UNIX) as connection, suppress(ConnectionError, TimeoutError):
+            connection.settimeout(START_SECONDS)
             connection.connect(address())
             socket.send_fds(connection, [NUMBER.pack(len(message))], [1, 2])
             connection.sendall(message)
             if not _receive(connection, NUMBER.size):  # the process's number: it has begun
                 continue
+            connection.settimeout(None)
             if answer := _receive(connection, NUMBER.size):
                 return NUMBER.unpack(answer)[0]
             raise UserError("the process from which trainings are started was killed; run again, or with --cold")

@@ -107,7 +107,7 @@ def _verdict(lines: Sequence[Sequence[object]]) -> str:
         return "No errors were measured.\n\n"
     _, s, mean, std, n, fewer = lines[-1]
     better = "better" if float(str(mean)) < 0 else "not better"
-    spread = f" (standard deviation {std} over the bases)" if std else ""
+    spread = f" (standard deviation {float(std):.2f} over the bases)" if std else ""
     return (
         f"**The largest networks (s = {s}) are {better} than their base: {float(str(mean)):+.2f} percentage points in "
         f"the mean over {n} bases and all strategies{spread}; {fewer} of {n} bases improve.**\n\n"

@@ -14,11 +14,13 @@ from ffcv.fields import IntField, RGBImageField  # noqa: E402
 from ffcv.fields.basics import IntDecoder  # noqa: E402
 from ffcv.fields.rgb_image import CenterCropRGBImageDecoder, RandomResizedCropRGBImageDecoder  # noqa: E402
 from ffcv.loader import OrderOption  # noqa: E402
+from ffcv.loader.epoch_iterator import EpochIterator  # noqa: E402
 from ffcv.transforms import ToTensor, ToTorchImage  # noqa: E402
 
 __all__ = [
     "CenterCropRGBImageDecoder",
     "DatasetWriter",
+    "EpochIterator",
     "IntDecoder",
     "IntField",
     "Loader",

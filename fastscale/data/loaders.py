@@ -10,6 +10,7 @@ from torch import Tensor
 from fastscale.data.dataset import Dataset
 from fastscale.data.ffcv import (
     CenterCropRGBImageDecoder,
+    EpochIterator,
     IntDecoder,
     Loader,
     OrderOption,
@@ -57,10 +58,8 @@ def compile_loaders(dataset: Dataset, recipe: Recipe, threads: int) -> None:
         if decoder.output_size != UNUSED:
             continue
         decoder.output_size = 8, 8
-        batches = iter(loader)
-        next(batches)  # numba compiles at the first call
-        batches.close()
-        batches.join()
+        for _ in EpochIterator(loader, loader.indices[:1]):  # an epoch of one image: numba compiles at the first call
+            pass
 
 
 def steps_per_epoch(dataset: Dataset, batch: int) -> int:
