@@ -21,7 +21,7 @@ def artefacts(checkout: Checkout) -> dict[Path, bytes]:
 def test_a_sweep_from_images_to_figures(checkout: Checkout) -> None:
     ran = checkout.snakemake("all")
     assert ran.returncode == 0, ran.stdout
-    assert rules_run(ran.stdout).count("train") == 4 and rules_run(ran.stdout).count("profile") == 1
+    assert rules_run(ran.stdout).count("train") == 8 and rules_run(ran.stdout).count("profile") == 1
     made = artefacts(checkout)
     names = {path.name for path in made}
     assert {"networks.csv", "networks.md", "table1.md", "fig1.svg", "fig6.pdf"} <= names
@@ -44,7 +44,7 @@ def test_a_wider_sweep_trains_only_what_is_new(checkout: Checkout) -> None:
     assert "rule train" not in same.stdout and "rule profile" not in same.stdout, same.stdout
     checkout.configure(grid={**grid, "scales": [1, 2, 4]}, figures={})
     wider = checkout.snakemake("-n", "all")
-    assert len(re.findall(r"^rule train:", wider.stdout, re.M)) == 2, wider.stdout
+    assert len(re.findall(r"^rule train:", wider.stdout, re.M)) == 4, wider.stdout
     checkout.configure()
 
 
@@ -52,7 +52,7 @@ def test_a_longer_schedule_trains_again(checkout: Checkout) -> None:
     checkout.configure(schedules={"1x": 2})
     longer = checkout.snakemake("-n", "all")
     checkout.configure()
-    assert len(re.findall(r"^rule train:", longer.stdout, re.M)) == 4, longer.stdout
+    assert len(re.findall(r"^rule train:", longer.stdout, re.M)) == 8, longer.stdout
 
 
 @pytest.mark.parametrize(

@@ -10,9 +10,10 @@ import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 
 import pytest
@@ -35,6 +36,21 @@ class Cluster:
     def run(self, *command: str) -> str:
         """Standard output of one of Slurm's commands."""
         return subprocess.run(command, env=self.environment, check=True, text=True, stdout=subprocess.PIPE).stdout
+
+    def described(self, slurm_id: str) -> dict[str, str]:
+        """What Slurm knows of a job."""
+        facts = self.run("scontrol", "-o", "show", "job", slurm_id).split()
+        return dict(fact.split("=", 1) for fact in facts if "=" in fact)
+
+    def span(self, slurm_id: str) -> tuple[datetime, datetime]:
+        """When a job began and ended."""
+        job = self.described(slurm_id)
+        return datetime.fromisoformat(job["StartTime"]), datetime.fromisoformat(job["EndTime"])
+
+    def most_at_once(self, slurm_ids: Iterable[str]) -> int:
+        """How many of these jobs ran at the same time, at most."""
+        spans = list(map(self.span, slurm_ids))
+        return max(sum(began <= moment < ended for began, ended in spans) for moment, _ in spans)
 
 
 @pytest.fixture(scope="session")

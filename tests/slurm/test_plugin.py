@@ -8,7 +8,6 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from datetime import datetime
 from itertools import combinations
 from pathlib import Path
 
@@ -113,21 +112,10 @@ def finished(tmp_path_factory: pytest.TempPathFactory, slurm: Cluster) -> Projec
     return project
 
 
-def described(slurm: Cluster, slurm_id: str) -> dict[str, str]:
-    """What Slurm knows of a job."""
-    return dict(
-        fact.split("=", 1) for fact in slurm.run("scontrol", "-o", "show", "job", slurm_id).split() if "=" in fact
-    )
-
-
 def test_two_jobs_at_a_time_on_two_gpus(finished: Project, slurm: Cluster) -> None:
-    spans = []
-    for slurm_id, device, *_ in finished.facts():
-        job = described(slurm, slurm_id)
-        spans.append((datetime.fromisoformat(job["StartTime"]), datetime.fromisoformat(job["EndTime"]), device))
-    assert len(spans) == 4
-    running = [sum(began <= moment < ended for began, ended, _ in spans) for moment, _, _ in spans]
-    assert max(running) == 2
+    jobs = {slurm_id: device for slurm_id, device, *_ in finished.facts()}
+    assert len(jobs) == 4 and slurm.most_at_once(jobs) == 2
+    spans = [(*slurm.span(slurm_id), device) for slurm_id, device in jobs.items()]
     for one, other in combinations(spans, 2):
         if one[0] < other[1] and other[0] < one[1]:
             assert one[2] != other[2], f"two jobs shared GPU {one[2]}"
@@ -137,7 +125,7 @@ def test_two_jobs_at_a_time_on_two_gpus(finished: Project, slurm: Cluster) -> No
 def test_slurm_gets_what_the_rule_asks_for(finished: Project, slurm: Cluster) -> None:
     slurm_id, _, threads, cpus = finished.facts()[0]
     assert (threads, cpus) == ("6", "6")  # not limited by the submitting machine's --cores 2
-    job = described(slurm, slurm_id)
+    job = slurm.described(slurm_id)
     assert (job["JobName"], job["NumCPUs"], job["TimeLimit"]) == ("gpu", "6", "00:07:00")
     assert (job["MinMemoryNode"], job["TresPerNode"].removeprefix("gres:")) == ("300M", "gpu:1")
 

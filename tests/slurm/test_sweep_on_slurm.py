@@ -1,25 +1,48 @@
 """A real sweep through a real Slurm: `snakemake --profile slurm all`, literally."""
 
 import re
+from pathlib import Path
+from subprocess import CompletedProcess
 
 import pytest
+from checkout import Checkout
 from cluster import Cluster
 
 pytestmark = pytest.mark.slow
 
 
-def test_four_trainings_two_at_a_time_on_two_gpus(checkout, slurm: Cluster) -> None:
+def snakemake_all(checkout: Checkout, slurm: Cluster) -> CompletedProcess[str]:
     # The GPUs are device files: the trainings hold them and compute on the CPU.
     options = ["--set-resources", "train:gpu=1", "--submitit-poll-interval", "1"]
-    environment = {"SLURM_CONF": slurm.environment["SLURM_CONF"]}
-    ran = checkout.snakemake("--profile", "slurm", "all", *options, **environment)
+    return checkout.snakemake("--profile", "slurm", "all", *options, SLURM_CONF=slurm.environment["SLURM_CONF"])
+
+
+def test_four_trainings_two_at_a_time_on_two_gpus(checkout: Checkout, slurm: Cluster) -> None:
+    checkout.configure(trials=1)
+    ran = snakemake_all(checkout, slurm)
     assert ran.returncode == 0, ran.stdout
     submitted = re.findall(r"is Slurm job (\d+) \(log: .*?/train/", ran.stdout)
     assert len(set(submitted)) == 4, ran.stdout
-    records = sorted((checkout.folder / "results/small/train").glob("*/*.json"))
-    jobs = {
-        checkout.record(str(path.relative_to(checkout.folder / "results/small")))["provenance"]["slurm_job"]
-        for path in records
-    }
-    assert len(records) == 8 and jobs == set(submitted)
+    assert slurm.most_at_once(submitted) == 2
+    records = [checkout.record(f"train/{path.parent.name}/{path.name}") for path in train_records(checkout)]
+    assert {record["provenance"]["slurm_job"] for record in records} == set(submitted)
     assert (checkout.folder / "results/small/figures/fig6.svg").exists()
+
+
+def test_a_failing_training_is_told_with_its_slurm_job_and_log(checkout: Checkout, slurm: Cluster) -> None:
+    record, other, *_ = train_records(checkout)
+    for path in (record, other):
+        path.unlink()
+    network = checkout.folder / "results/small/networks" / f"{record.parent.name}.json"
+    network.write_text("{}")
+    ran = snakemake_all(checkout, slurm)
+    assert ran.returncode != 0 and other.exists() and not record.exists(), ran.stdout
+    ((slurm_id, log),) = re.findall(
+        r"Slurm job (\d+) ended as FAILED \(NonZeroExitCode\); its log is (.+?\.out)\. ", ran.stdout
+    )
+    assert slurm.described(slurm_id)["JobState"] == "FAILED"
+    assert f"{network.relative_to(checkout.folder)} holds" in Path(checkout.folder, log).read_text(), ran.stdout
+
+
+def train_records(checkout: Checkout) -> list[Path]:
+    return sorted((checkout.folder / "results/small/train").glob("*/*.json"))

@@ -10,6 +10,7 @@ rule data:
         SWEEP.data_folder / "data.log",
     threads: workflow.cores
     resources:
+        cpus_per_task=SWEEP.config["train_threads"],
         runtime=240,
         mem_mb=8000,
     params:

@@ -14,6 +14,7 @@ rule profile:
         SWEEP.folder / "logs/profile.tsv"
     threads: SWEEP.config["train_threads"] if SWEEP.config["gpus"] else workflow.cores
     resources:
+        cpus_per_task=SWEEP.config["train_threads"],
         gpu=min(1, SWEEP.config["gpus"]),
         runtime=240,
         mem_mb=16000,

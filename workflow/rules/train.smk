@@ -13,6 +13,7 @@ rule train:
         SWEEP.folder / "logs/train/{network}/{schedule}-{trial}.tsv"
     threads: SWEEP.config["train_threads"]
     resources:
+        cpus_per_task=SWEEP.config["train_threads"],  # Slurm's; threads is at most what this machine has
         gpu=SWEEP.config["gpus"],
         runtime=1440,
         mem_mb=16000,
