@@ -33,9 +33,9 @@ def error_of(flops: int, trial: int) -> float:
 
 @pytest.fixture
 def sweep(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Sweep:
-    """The default sweep with a full set of records, made by formula."""
+    """The default sweep, with three trials and a full set of records made by formula."""
     monkeypatch.chdir(tmp_path)
-    sweep = Sweep.from_config(CONFIG)
+    sweep = Sweep.from_config({**CONFIG, "trials": 3})
     write_record(sweep.description, dict(sweep.config))
     for network in sweep.networks.values():
         record = network_record(network)

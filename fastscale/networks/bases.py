@@ -35,7 +35,7 @@ def base_network(name: str, own: Mapping[str, Mapping[str, Any]] | None = None) 
         hint = f"did you mean {close[0]}? " if close else ""
         raise UserError(
             f"unknown base {name!r}: {hint}known are {', '.join(sorted(definitions))}; "
-            "a base of your own goes into config.yaml under bases:"
+            "a base of your own goes into config.yaml under define:"
         )
     parameters = dict(definitions[name])
     if "multiply" in parameters:
