@@ -32,21 +32,39 @@ def main() -> None:
 
 @main.command()
 @click.argument("base")
-@click.option("--strategy", default="dWr", show_default=True, help="d, w, r, dw, dr, wr, dwr, dWr, orig or alpha=X.")
-@click.option("--scale", "s", type=float, default=1.0, show_default=True, help="By how much flops grow.")
+@click.option(
+    "--strategy",
+    default="dWr",
+    show_default=True,
+    help="d, w, r, dw, dr, wr, dwr, dWr, orig, w-only, g-only or alpha=X.",
+)
+@click.option("--scale", "s", type=float, help="By how much flops grow; 1 by default.")
+@click.option("--flops", type=float, help="Instead of --scale: flops to come as near to as can be built, e.g. 16e9.")
 @click.option("--classes", type=click.IntRange(1), default=1000, show_default=True, help="Outputs of the classifier.")
 @click.option("--define", "own_json", default="{}", help="Bases of one's own, as JSON.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.option("--record", "path", type=PATH, help="Write the network record to this file.")
-def scale(base: str, strategy: str, s: float, classes: int, own_json: str, as_json: bool, path: Path | None) -> None:
+def scale(
+    base: str,
+    strategy: str,
+    s: float | None,
+    flops: float | None,
+    classes: int,
+    own_json: str,
+    as_json: bool,
+    path: Path | None,
+) -> None:
     """Scale the network BASE and count what it costs."""
     from fastscale.networks import base_network
     from fastscale.records import network_record, write_record
-    from fastscale.scaling import parse_strategy
+    from fastscale.scaling import parse_strategy, scale_to_flops
     from fastscale.scaling import scale as scale_network
 
-    own = json.loads(own_json)
-    network = scale_network(base_network(base, own).with_classes(classes), parse_strategy(strategy), s)
+    if s is not None and flops is not None:
+        raise UserError(f"--scale {s:g} and --flops {flops:g} are both given; give one of them")
+    unscaled, chosen = base_network(base, json.loads(own_json)).with_classes(classes), parse_strategy(strategy)
+    s = scale_to_flops(unscaled, chosen, flops) if flops is not None else 1.0 if s is None else s
+    network = scale_network(unscaled, chosen, s)
     record = network_record(network)
     if path:
         write_record(path, record)

@@ -83,10 +83,11 @@ class BlockModule(nn.Module):
 
 
 class Classifier(nn.Module):
-    """Stem, stages, head."""
+    """Stem, stages, head; `resolution` is the side of the images that the network was scaled for, in pixels."""
 
     def __init__(self, network: Network):
         super().__init__()
+        self.resolution = network.resolution
         act, stem = network.activation, network.stem
         self.stem = ConvNorm(3, stem.width, stem.kernel, stride=2, activation=act)
         if stem.pool:

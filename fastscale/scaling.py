@@ -5,8 +5,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from fractions import Fraction
 
+from fastscale.complexity import count
 from fastscale.errors import UserError
 from fastscale.networks import Network, Stage, group_compatible
+
+LARGEST_SCALE = 1e6  # where the search for flops gives up
 
 THIRD, HALF = Fraction(1, 3), Fraction(1, 2)
 
@@ -19,22 +22,25 @@ ORIG_FLOPS = ORIG_STEP["depth"] * ORIG_STEP["width"] ** 2 * ORIG_STEP["resolutio
 class Strategy:
     """How a growth of flops by s is spent: d' = s^e_d d, w' = sqrt(s)^e_w w, r' = sqrt(s)^e_r r (equation 5).
 
-    For `orig` the exponents are those that its rule amounts to, and its depths are rounded up.
+    For `orig` the exponents are those that its rule amounts to, and its depths are rounded up. Group widths grow with
+    the width (section 3.5), but where `e_g` says otherwise: then g' = s^e_g g, and flops do not grow by s.
     """
 
     name: str
     e_d: Fraction
     e_w: Fraction
     e_r: Fraction
+    e_g: Fraction | None = None
 
     @property
     def alpha(self) -> Fraction | None:
         """The member of the family of equation 4 that this strategy is, or None."""
-        return self.e_w if self.name != "orig" and self.e_d == self.e_r else None
+        return self.e_w if self.name != "orig" and self.e_d == self.e_r and self.e_g is None else None
 
-    def multipliers(self, s: float) -> tuple[float, float, float]:
-        """What depth, width and resolution are multiplied by at scale `s`."""
-        return s ** float(self.e_d), s ** float(self.e_w / 2), s ** float(self.e_r / 2)
+    def multipliers(self, s: float) -> tuple[float, float, float, float]:
+        """What depth, width, resolution and group width are multiplied by at scale `s`."""
+        e_g = self.e_w / 2 if self.e_g is None else self.e_g
+        return s ** float(self.e_d), s ** float(self.e_w / 2), s ** float(self.e_r / 2), s ** float(e_g)
 
 
 def family(alpha: Fraction) -> Strategy:
@@ -59,6 +65,9 @@ NAMED = {
         Strategy("dwr", THIRD, THIRD, THIRD),
         replace(family(Fraction(4, 5)), name="dWr"),
         _original(),
+        # Table 3 with w, which scales both: the width without the group width, and the group width alone.
+        Strategy("w-only", Fraction(0), Fraction(1), Fraction(0), e_g=Fraction(0)),
+        Strategy("g-only", Fraction(0), Fraction(0), Fraction(0), e_g=Fraction(1)),
     )
 }
 
@@ -109,7 +118,7 @@ def scale(base: Network, strategy: Strategy, s: float) -> Network:
         raise UserError(f"scale {s} of a {base.family}: a scale must be a positive finite number (1 is the base)")
     if s == 1:
         return base
-    d, w, r = strategy.multipliers(s)
+    d, w, r, g = strategy.multipliers(s)
     _refuse_vanishing(base, strategy, s)
     # The nine digits undo what s ** x leaves behind a whole number, so that up means up from 2.0000001, not 2 + 1e-16.
     to_depth: Callable[[float], int] = (lambda x: math.ceil(round(x, 9))) if strategy.name == "orig" else round
@@ -118,7 +127,7 @@ def scale(base: Network, strategy: Strategy, s: float) -> Network:
         width, depth = round_to(stage.width * w, 8), to_depth(stage.depth * d)
         if stage.group_width == 1:
             return replace(stage, depth=depth, width=width)
-        width, group_width = group_compatible(width, stage.ratio, round_group_width(stage.group_width * w))
+        width, group_width = group_compatible(width, stage.ratio, round_group_width(stage.group_width * g))
         return replace(stage, depth=depth, width=width, group_width=group_width)
 
     grown = replace(base, stages=tuple(map(widen, base.stages)), resolution=round_to(base.resolution * r, 4))
@@ -126,6 +135,40 @@ def scale(base: Network, strategy: Strategy, s: float) -> Network:
         return grown
     stem = replace(base.stem, width=round_to(base.stem.width * w, 8))
     return replace(grown, stem=stem, head_width=round_to(base.head_width * w, 8))
+
+
+def scale_to_flops(base: Network, strategy: Strategy, target: float) -> float:
+    """The scale at which the quantised network's flops come nearest to `target`, in as few digits as tell it.
+
+    A nominal scale is off by up to a quarter, as depths, widths and resolutions are whole; the flops of what is built
+    are a staircase in s, of which this finds the step.
+
+    Raises:
+        UserError: the target is no positive number, or not among what the strategy can make of the base.
+    """
+    if not (math.isfinite(target) and target > 0):
+        raise UserError(f"flops {target:g}: the target must be a positive number, such as 16e9")
+
+    def flops(s: float) -> int:
+        return count(scale(base, strategy, s)).flops
+
+    low = high = target / count(base).flops
+    while flops(high) < target and high < LARGEST_SCALE:
+        high *= 2
+    while flops(low) > target and low > 1 / LARGEST_SCALE:
+        low /= 2
+    if not flops(low) <= target <= flops(high):
+        raise UserError(
+            f"flops {target:g}: {strategy.name} gives this {base.family} from {flops(low):.4g} to {flops(high):.4g}"
+        )
+    while high / low > 1 + 1e-4:
+        middle = math.sqrt(low * high)
+        low, high = (middle, high) if flops(middle) < target else (low, middle)
+    # Rounding a group width may take flops away where s grows: look around the crossing, not at its two sides alone.
+    near = [low * 1.1 ** (step / 100) for step in range(-100, 101)]
+    off = {s: abs(flops(s) - target) for s in near}
+    best = min(off, key=lambda s: (off[s], abs(math.log(s / low))))
+    return next(s for digits in range(1, 18) if flops(s := float(f"{best:.{digits}g}")) == flops(best))
 
 
 def _refuse_vanishing(base: Network, strategy: Strategy, s: float) -> None:
@@ -141,6 +184,8 @@ def _refuse_vanishing(base: Network, strategy: Strategy, s: float) -> None:
         for dimension, (value, vanishing, exponent) in rounds_to_zero.items()
         if exponent > 0
     }
+    if not limits:
+        return
     dimension, smallest = max(limits.items(), key=lambda item: item[1])
     if s <= smallest:
         raise UserError(

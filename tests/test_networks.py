@@ -9,29 +9,27 @@ from importlib.resources import files
 import pytest
 import torch
 import yaml
+from click.testing import CliRunner
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
+import fastscale
+from fastscale.cli import main
 from fastscale.complexity import count
 from fastscale.errors import UserError
 from fastscale.model import build
 from fastscale.networks import Network, base_network, is_consistent, known_bases
-from fastscale.scaling import NAMED, family, parse_strategy, scale
+from fastscale.scaling import NAMED, family, parse_strategy, scale, scale_to_flops
 
 PUBLISHED = yaml.safe_load(files("fastscale.analysis").joinpath("published.yaml").read_text())
 STRATEGIES = [*NAMED, "alpha=0.6"]
 
 
-def published_network(row: str) -> Network:
-    base = base_network(row.split("->")[0])
-    return scale(base, NAMED["dWr"], PUBLISHED["scale_factor"][row]) if "->" in row else base
-
-
 @pytest.mark.parametrize("row", PUBLISHED["complexity"])
 def test_flops_params_and_acts_are_the_published_ones(row: str) -> None:
-    flops, params, acts = count(published_network(row))
+    flops, params, acts = count(base_network(row))
     ours = {"flops": round(flops / 1e9, 1), "params": round(params / 1e6, 1), "acts": round(acts / 1e6, 1)}
     assert ours == {key: PUBLISHED["complexity"][row][key] for key in ours}
 
@@ -64,7 +62,7 @@ def test_logits_on_real_tensors() -> None:
 
 
 alphas = st.fractions(0, 1, max_denominator=20)
-named = st.sampled_from([name for name in NAMED if name != "orig"])
+named = st.sampled_from([name for name in NAMED if name not in ("orig", "w-only", "g-only")])
 strategies = named.map(NAMED.get) | alphas.map(family)
 
 
@@ -94,6 +92,60 @@ def test_realised_flops_follow_the_scale(base: str, strategy) -> None:
     flops = [count(scale(network, strategy, s)).flops for s in (1, 4, 16, 64)]
     assert flops == sorted(set(flops))
     assert 0.5 < flops[-1] / flops[0] / 64 < 1.6
+
+
+@pytest.mark.parametrize("base", [name for name in known_bases() if name.startswith("RegNet") and "tiny" not in name])
+def test_group_widths_grow_with_the_width_unless_told_otherwise(base: str) -> None:
+    """Table 3, on the group convs of a whole network: w, w-only, g-only."""
+    network = base_network(base)
+    if set(network.group_widths) == {1}:  # depthwise stays depthwise, so that w is w-only
+        assert scale(network, NAMED["w"], 4) == scale(network, NAMED["w-only"], 4)
+        return
+    both, w_only, g_only = (scale(network, NAMED[name], 4) for name in ("w", "w-only", "g-only"))
+    first = network.group_widths[0]
+    assert both.group_widths[0] == 2 * first and w_only.group_widths[0] == first
+    assert g_only.group_widths[0] == min(4 * first, network.inner_width(network.stages[0], 0))
+    # g divides w only where w gave way, by a third at most (section 3.5)
+    assert all(abs(w / was - 1) <= 1 / 3 for w, was in zip(g_only.widths, network.widths, strict=True))
+    assert count(w_only).flops < count(both).flops and count(w_only).acts == pytest.approx(count(both).acts, rel=0.15)
+
+
+@given(st.sampled_from([name for name in known_bases() if "tiny" not in name]), strategies, st.floats(8, 11))
+@settings(deadline=None, max_examples=25)
+def test_scale_for_flops_is_the_nearest_step(base: str, strategy, decades: float) -> None:
+    network, target = base_network(base), 10**decades
+    try:
+        s = scale_to_flops(network, strategy, target)
+    except UserError as error:
+        assert "smallest that quantises" in str(error) or "gives this" in str(error)
+        return
+    off = abs(count(scale(network, strategy, s)).flops - target)
+    assert off <= min(abs(count(scale(network, strategy, s * (1 + change))).flops - target) for change in (-0.02, 0.02))
+    assert off < 0.35 * target
+
+
+@pytest.mark.parametrize("row", [name for name in PUBLISHED["complexity"] if "->" in name])
+def test_flops_on_the_command_line_come_as_near_as_the_paper_s(row: str) -> None:
+    base, regime = row.split("->")
+    target = float(regime.replace("GF", "e9"))
+    ran = CliRunner().invoke(main, ["scale", base, "--flops", str(target), "--json"])
+    shown = json.loads(ran.output)
+    assert shown["flops"] == count(scale(base_network(base), NAMED["dWr"], shown["scale"])).flops
+    assert abs(shown["flops"] - target) <= abs(count(base_network(row)).flops - target)
+
+
+def test_flops_out_of_reach_are_a_sentence() -> None:
+    for strategy, flops in {"g-only": 1e12, "w": -1}.items():
+        ran = CliRunner().invoke(main, ["scale", "RegNetY-500MF", "--strategy", strategy, "--flops", str(flops)])
+        assert ran.exit_code == 1 and ran.output.startswith(f"Error: flops {flops:g}")
+    both = CliRunner().invoke(main, ["scale", "EN-B0", "--scale", "2", "--flops", "1e9"])
+    assert both.exit_code == 1 and "are both given" in both.output
+
+
+def test_one_call_gives_a_module_for_ones_own_training() -> None:
+    model = fastscale.create_model("RegNetZ-tiny", "dWr", scale=4, classes=7)
+    assert isinstance(model, nn.Module)
+    assert model(torch.randn(2, 3, model.resolution, model.resolution)).shape == (2, 7)
 
 
 def test_named_members_of_the_family_are_the_strategies() -> None:
@@ -133,7 +185,7 @@ def test_mistakes_are_sentences(base: str, strategy: str, s: float, told: str) -
     assert told in str(error.value) and "\n" not in str(error.value)
 
 
-@pytest.mark.parametrize("strategy", STRATEGIES)
+@pytest.mark.parametrize("strategy", [name for name in STRATEGIES if name != "g-only"])  # groups do not vanish
 def test_the_smallest_scale_that_is_named_is_the_smallest(strategy: str) -> None:
     base, parsed = base_network("EN-B0"), parse_strategy(strategy)
     with pytest.raises(UserError) as error:

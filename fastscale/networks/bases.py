@@ -2,7 +2,7 @@
 
 import inspect
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from difflib import get_close_matches
 from functools import cache
@@ -38,8 +38,9 @@ def base_network(name: str, own: Mapping[str, Mapping[str, Any]] | None = None) 
             "a base of your own goes into config.yaml under define:"
         )
     parameters = dict(definitions[name])
-    if "multiply" in parameters:
-        return multiply(base_network(parameters.pop("multiply"), own), name, **_checked(name, multiply, parameters, 2))
+    for key, derive in DERIVATIONS.items():
+        if key in parameters:
+            return derive(base_network(parameters.pop(key), own), name, **_checked(name, derive, parameters, 2))
     family = parameters.pop("family", None)
     if family not in FAMILIES:
         raise UserError(f"base {name!r}: its family is {family!r}; allowed are {', '.join(FAMILIES)}")
@@ -69,6 +70,22 @@ def multiply(base: Network, name: str, *, width: float, depth: float, resolution
     )
     stem = replace(base.stem, width=widen(base.stem.width))
     return replace(base, stem=stem, stages=stages, head_width=widen(base.head_width), resolution=resolution)
+
+
+def depthwise(base: Network, name: str) -> Network:
+    """The same network with depthwise convolutions: group width 1 in every stage (Figure 10)."""
+    return replace(base, stages=tuple(replace(stage, group_width=1) for stage in base.stages))
+
+
+def scaled(base: Network, name: str, *, strategy: str, factor: float) -> Network:
+    """A base that is itself a scaled network, such as RegNetY-4GF->16GF."""
+    from fastscale.scaling import parse_strategy, scale  # which is built on networks, as this data file's reader is
+
+    return scale(base, parse_strategy(strategy), factor)
+
+
+# What a base may be derived by: the key that names the other base, and the function that takes the keys beside it.
+DERIVATIONS: Mapping[str, Callable[..., Network]] = {"multiply": multiply, "depthwise": depthwise, "scale": scaled}
 
 
 def _checked(name: str, build: Any, parameters: dict[str, Any], skip: int = 0) -> dict[str, Any]:
