@@ -1,11 +1,13 @@
 """Networks, scaling and complexity: the published numbers, torch's own counts, and what holds for any network."""
 
+import csv
 import json
 import subprocess
 import sys
 from fractions import Fraction
 from importlib.resources import files
 
+import golden
 import pytest
 import torch
 import yaml
@@ -32,6 +34,13 @@ def test_flops_params_and_acts_are_the_published_ones(row: str) -> None:
     flops, params, acts = count(base_network(row))
     ours = {"flops": round(flops / 1e9, 1), "params": round(params / 1e6, 1), "acts": round(acts / 1e6, 1)}
     assert ours == {key: PUBLISHED["complexity"][row][key] for key in ours}
+
+
+def test_counts_are_the_golden_ones() -> None:
+    """They were right when they were written: the published ones above, and all that torch counts below."""
+    golden_rows = list(csv.reader(golden.PATH.open()))
+    assert len(golden_rows) > 200
+    assert golden_rows == [golden.HEADER, *golden.rows()], "if this is meant: python tests/golden.py"
 
 
 @pytest.mark.parametrize("strategy", STRATEGIES)
