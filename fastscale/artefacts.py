@@ -24,6 +24,7 @@ ARTEFACTS = {
     "gain": Artefact("table", ("error",)),
     "table1": Artefact("table"),
     "table2": Artefact("table"),
+    "table3": Artefact("table"),
     "table4": Artefact("table"),
     "fig1": Artefact("figure", ("time", "error")),
     "fig2": Artefact("figure", ("time",)),

@@ -121,11 +121,12 @@ def test_gain_table_says_whether_larger_is_better(sweep: Sweep) -> None:
     assert "are not better than their base" in sweep.artefacts["gain"][1].read_text()
 
 
-def test_tables_1_2_and_4_are_the_papers(sweep: Sweep) -> None:
+def test_tables_1_to_4_are_the_papers(sweep: Sweep) -> None:
     """As the paper prints them: exponents of s in flops, params and acts."""
     published = {
         "table1": {"none": "0 0 0", "d": "1 1 1", "w": "1 1 1/2", "r": "1 0 1"},
         "table2": {"dw": "1 1 3/4", "wr": "1 1/2 3/4", "dr": "1 1/2 1", "dwr": "1 2/3 5/6"},
+        "table3": {"none": "0 0 0", "w-only": "1 1 1", "g-only": "1 1 0", "w": "1 1 1/2"},
         "table4": {"dr": "1 1/2 1", "dwr": "1 2/3 5/6", "dWr": "1 9/10 3/5", "w": "1 1 1/2"}
         | {"alpha": "1 alpha/2+1/2 1-alpha/2"},
     }

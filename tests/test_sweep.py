@@ -32,7 +32,7 @@ def test_the_default_sweep_is_what_is_promised() -> None:
         points = [point for point in sweep.points if point.base == base]
         assert {"d", "w", "dwr", "dWr"} <= {point.strategy for point in points}
         assert max(point.scale for point in points) == 16
-    assert {"networks", "table1", "table2", "table4", "fig1", "fig2", "fig6"} <= set(sweep.artefacts)
+    assert {"networks", "table1", "table2", "table3", "table4", "fig1", "fig2", "fig6"} <= set(sweep.artefacts)
 
 
 def test_equal_networks_are_one() -> None:

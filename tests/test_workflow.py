@@ -26,6 +26,8 @@ def test_a_sweep_from_images_to_figures(checkout: Checkout) -> None:
     names = {path.name for path in made}
     assert {"networks.csv", "networks.md", "table1.md", "fig1.svg", "fig6.pdf"} <= names
     assert all(made.values())
+    trained = {path.parent.name for path in (checkout.folder / "results/small/train").glob("*/*.json")}
+    assert {path.name for path in (checkout.folder / "results/small/checkpoints").iterdir()} == trained
 
     again = checkout.snakemake("all")
     assert again.returncode == 0 and "Nothing to be done" in again.stdout, again.stdout

@@ -115,7 +115,7 @@ def _verdict(lines: Sequence[Sequence[object]]) -> str:
 
 
 def exponents(artefact: str) -> tuple[str, str]:
-    """Tables 1, 2 and 4, computed from the strategies' exponents."""
+    """Tables 1 to 4, computed from the strategies' exponents."""
     from fastscale.analysis import exponents as algebra  # sympy
 
     rows = algebra.TABLES[artefact]

@@ -20,7 +20,7 @@ rule train:
     params:
         data=SWEEP.data_folder,
         recipe=lambda wildcards: json.dumps(SWEEP.recipe(wildcards.schedule)),
-        checkpoints=SWEEP.folder / "checkpoints/{network}/{schedule}-{trial}",
+        checkpoints=str(SWEEP.folder / "checkpoints/{network}/{schedule}-{trial}"),
         device="cuda" if SWEEP.config["gpus"] else "cpu",
     shell:
         "fastscale train {input.network:q} --data {params.data:q} --recipe {params.recipe:q}"
