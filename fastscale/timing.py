@@ -25,9 +25,14 @@ def choose_device(name: str | None = None) -> torch.device:
     """The device of that name, or CUDA where there is one, else the CPU.
 
     Raises:
-        UserError: CUDA is asked for and absent.
+        UserError: no device of that name, or CUDA is asked for and absent.
     """
-    device = torch.device(name or ("cuda" if torch.cuda.is_available() else "cpu"))
+    try:
+        device = torch.device(name or ("cuda" if torch.cuda.is_available() else "cpu"))
+    except RuntimeError:
+        raise UserError(
+            f"unknown device {name!r}; allowed are cpu, cuda, and cuda:1 and so on for one of several"
+        ) from None
     if device.type == "cuda" and not torch.cuda.is_available():
         raise UserError("a GPU is asked for (device cuda), but torch finds none here; use --device cpu, or a GPU node")
     return device
