@@ -18,20 +18,26 @@ include: "workflow/rules/train.smk"
 include: "workflow/rules/aggregate.smk"
 
 
+def artefacts(*kinds):
+    """The sweep's tables or figures, with their records: one that was deleted is made again though its artefacts stand."""
+    names = [name for name in SWEEP.artefacts if ARTEFACTS[name].kind in kinds]
+    return [[*SWEEP.artefacts[name], *SWEEP.records(name)] for name in names]
+
+
 rule all:
     default_target: True
     input:
-        SWEEP.artefacts.values(),
+        artefacts("table", "figure"),
 
 
 rule tables:
     input:
-        [files for name, files in SWEEP.artefacts.items() if ARTEFACTS[name].kind == "table"],
+        artefacts("table"),
 
 
 rule figures:
     input:
-        [files for name, files in SWEEP.artefacts.items() if ARTEFACTS[name].kind == "figure"],
+        artefacts("figure"),
 
 
 localrules:

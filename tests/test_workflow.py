@@ -37,6 +37,12 @@ def test_a_sweep_from_images_to_figures(checkout: Checkout) -> None:
     assert rules_run(once_more.stdout) == ["all", "fig6"], once_more.stdout
     assert artefacts(checkout) == made
 
+    (record, *_) = sorted((checkout.folder / "results/small/train").glob("EfficientNet*/1x-2.json"))
+    record.unlink()
+    again = checkout.snakemake("all")
+    assert record.exists() and rules_run(again.stdout).count("train") == 1, again.stdout
+    assert artefacts(checkout) == made, "it was not trained anew: its checkpoints say that it has ended"
+
 
 def test_a_wider_sweep_trains_only_what_is_new(checkout: Checkout) -> None:
     """Also: the same point under another name is the same network."""
