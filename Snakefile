@@ -18,12 +18,6 @@ include: "workflow/rules/train.smk"
 include: "workflow/rules/aggregate.smk"
 
 
-def artefacts(*kinds):
-    """The sweep's tables or figures, with their records: one that was deleted is made again though its artefacts stand."""
-    names = [name for name in SWEEP.artefacts if ARTEFACTS[name].kind in kinds]
-    return [[*SWEEP.artefacts[name], *SWEEP.records(name)] for name in names]
-
-
 rule all:
     default_target: True
     input:

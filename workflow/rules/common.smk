@@ -14,6 +14,12 @@ except UserError as error:
     raise WorkflowError(error) from None
 
 
+def artefacts(*kinds):
+    """The sweep's tables or figures, with their records: one that was deleted is made again though its artefacts stand."""
+    names = [name for name in SWEEP.artefacts if ARTEFACTS[name].kind in kinds]
+    return [[*SWEEP.artefacts[name], *SWEEP.records(name)] for name in names]
+
+
 # Software comes from .venv, on a cluster too. With `--sdm apptainer` it comes from this image: an own one, of a machine
 # where `make setup` has run.
 container: "fastscale.sif"
