@@ -47,6 +47,22 @@ def count_block(network: Network, stage: Stage, width_in: int, stride: int, r: i
     return total
 
 
+def count_stages(network: Network, only_group_convs: bool = False) -> Complexity:
+    """The stages as section 3 has them, d equal layers of one width and resolution: all blocks as the later ones.
+
+    With `only_group_convs` just the blocks' inner convolutions (equation 3).
+    """
+    r, total = halved(network.resolution, 2), NOTHING
+    if network.stem.pool:
+        r = halved(r, 2)
+    for stage in network.stages:
+        r, inner = halved(r, stage.stride), network.inner_width(stage, stage.width)
+        group_conv = conv(inner, inner, r, stage.kernel, inner // stage.group_width)
+        layer = group_conv if only_group_convs else count_block(network, stage, stage.width, 1, r)
+        total = total.plus(layer, times=stage.depth)
+    return total
+
+
 def count(network: Network) -> Complexity:
     """flops, params and acts of one forward pass of one image; each distinct block is counted once."""
     r = halved(network.resolution, 2)

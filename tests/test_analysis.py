@@ -6,6 +6,7 @@ import os
 import re
 import subprocess
 import sys
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -137,6 +138,20 @@ def test_tables_1_to_4_are_the_papers(sweep: Sweep) -> None:
             for row in rows(sweep, table)
         }
         assert found == expected
+
+
+def test_measured_exponents_stand_beside_the_theory(sweep: Sweep) -> None:
+    """Within 0.03 for scales 1 to 64; what is further off is named."""
+    for table in ("table1", "table2", "table4"):
+        aggregate(sweep, table)
+        measured = [row for row in rows(sweep, table) if row["furthest"]]
+        for row in measured:
+            assert abs(float(row["furthest"].split()[-1])) <= 0.03
+            for name in ("flops", "params", "acts"):
+                assert float(row[f"measured_{name}"]) == pytest.approx(float(Fraction(row[name])), abs=0.03)
+        assert len(measured) >= 3 and "All are within 0.03" in sweep.artefacts[table][1].read_text()
+    aggregate(sweep, "table3")  # group widths reach narrow stages' widths, and stay there
+    assert "More than 0.03 off are g-only RegNetY-500MF: params (quant" in sweep.artefacts["table3"][1].read_text()
 
 
 def test_figure_2_finds_the_relation_that_is_there(sweep: Sweep) -> None:
