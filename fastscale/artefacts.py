@@ -26,6 +26,7 @@ ARTEFACTS = {
     "table2": Artefact("table"),
     "table3": Artefact("table"),
     "table4": Artefact("table"),
+    "published": Artefact("table"),
     "fig1": Artefact("figure", ("time", "error")),
     "fig2": Artefact("figure", ("time",)),
     "fig6": Artefact("figure", ("time", "error")),

@@ -154,6 +154,12 @@ def test_measured_exponents_stand_beside_the_theory(sweep: Sweep) -> None:
     assert "More than 0.03 off are g-only RegNetY-500MF: params (quant" in sweep.artefacts["table3"][1].read_text()
 
 
+def test_published_complexity_is_ours(sweep: Sweep) -> None:
+    aggregate(sweep, "published")
+    assert len(rows(sweep, "published")) == 22
+    assert "**66 of 66 published numbers equal ours" in sweep.artefacts["published"][1].read_text()
+
+
 def test_figure_2_finds_the_relation_that_is_there(sweep: Sweep) -> None:
     """Time was made linear in activations, with one slope for all bases."""
     from fastscale.analysis import figures, style
