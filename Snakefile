@@ -15,6 +15,7 @@ include: "workflow/rules/data.smk"
 include: "workflow/rules/scale.smk"
 include: "workflow/rules/profile.smk"
 include: "workflow/rules/train.smk"
+include: "workflow/rules/search.smk"
 include: "workflow/rules/aggregate.smk"
 
 

@@ -177,10 +177,23 @@ def train(
 
 
 @main.command()
+@click.argument("name")
+@click.option("--sweep", "description", required=True, type=PATH, help="The sweep's description (sweep.json).")
+def search(name: str, description: Path) -> None:
+    """Choose the best candidate of the search NAME by its trainings, and write the search record."""
+    from fastscale.analysis.choice import choose
+    from fastscale.sweep import Sweep
+
+    choose(Sweep.load(description), name)
+
+
+@main.command()
 @click.argument("artefacts", nargs=-1, required=True)
 @click.option("--sweep", "description", required=True, type=PATH, help="The sweep's description (sweep.json).")
-@click.option("--partial", is_flag=True, help="Show a gap where a record is missing.")
-def aggregate(artefacts: tuple[str, ...], description: Path, partial: bool) -> None:
+@click.option("--partial", "scope", flag_value="partial", help="Show a gap where a record is missing, in partial/.")
+@click.option("--complexity", "scope", flag_value="complexity", help="Show what can be counted, in complexity/.")
+@click.option("--whole", "scope", flag_value="all", default=True, help="A missing record is an error (the default).")
+def aggregate(artefacts: tuple[str, ...], description: Path, scope: Any) -> None:
     """Make ARTEFACTS (table1, fig6 ...) from the records of a sweep."""
     from fastscale.analysis import aggregate as make
     from fastscale.sweep import Sweep
@@ -189,7 +202,8 @@ def aggregate(artefacts: tuple[str, ...], description: Path, partial: bool) -> N
     for artefact in artefacts:
         if artefact not in sweep.artefacts:
             raise UserError(f"unknown artefact {artefact!r}: the sweep {sweep.name!r} has {', '.join(sweep.artefacts)}")
-        for path in make(sweep, artefact, partial=partial):
+    for artefact in artefacts:
+        for path in make(sweep, artefact, scope):
             click.echo(path)
 
 

@@ -1,6 +1,7 @@
 # The sweep that the configuration describes; a mistake in it is told in a sentence.
 
 import json
+from functools import cache
 
 from snakemake.exceptions import WorkflowError
 
@@ -14,10 +15,40 @@ except UserError as error:
     raise WorkflowError(error) from None
 
 
+@cache
+def _sweep(found):
+    return Sweep.from_config(config)
+
+
+def current():
+    """The sweep with what its searches have found by now."""
+    files = map(SWEEP.search_record, SWEEP.searches)
+    return _sweep(tuple((path, path.stat().st_mtime_ns) for path in files if path.exists()))
+
+
+def known(searches):
+    """The sweep once these searches have run; until then Snakemake asks again."""
+    for name in searches:
+        checkpoints.search.get(search=name)
+    return current()
+
+
+def records(artefact):
+    """The records that an artefact reads, for an input: a function where a search must tell some of them first."""
+    searches = SWEEP.searches_of(artefact)
+    return (lambda wildcards: known(searches).records(artefact)) if searches else SWEEP.records(artefact)
+
+
 def artefacts(*kinds):
     """The sweep's tables or figures, with their records: one that was deleted is made again though its artefacts stand."""
     names = [name for name in SWEEP.artefacts if ARTEFACTS[name].kind in kinds]
-    return [[*SWEEP.artefacts[name], *SWEEP.records(name)] for name in names]
+    searches = list(dict.fromkeys(search for name in names for search in SWEEP.searches_of(name)))
+
+    def files(wildcards):
+        sweep = known(searches)
+        return [path for name in names for path in (*sweep.artefacts[name], *sweep.records(name))]
+
+    return files
 
 
 # Software comes from .venv, on a cluster too. With `--sdm apptainer` it comes from this image: an own one, of a machine
@@ -27,5 +58,6 @@ container: "fastscale.sif"
 
 wildcard_constraints:
     network=r"[A-Za-z]+-d\d+-r\d+-[0-9a-f]{10}",
+    search=r"[^/]+",
     schedule=r"[^/]+",
     trial=r"\d+",

@@ -13,7 +13,7 @@ rule scale:
     log:
         SWEEP.folder / "logs/scale/{network}.log",
     params:
-        point=lambda wildcards: SWEEP.scale_arguments(wildcards.network),
+        point=lambda wildcards: current().scale_arguments(wildcards.network),
     shell:
         "fastscale scale {params.point:q} --record {output:q} > {log:q} 2>&1"
 

@@ -1,0 +1,4 @@
+class Search:
+    @classmethod
+    def from_dict(cls, name, config):
+        raise NotImplementedError
