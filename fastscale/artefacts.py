@@ -1,4 +1,4 @@
-"""Which tables, figures and pages there are, and which measurements each one reads. No matplotlib: the DAG asks this."""
+"""Which tables and figures there are, and which measurements each one reads. No matplotlib: the DAG asks this."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -43,8 +43,8 @@ ARTEFACTS = {
         "figure",
         "own",
         ("time",),
-        "Runtime against flops, params and activations. The paper: for one base, r is 0.81 with flops, 0.56 with params "
-        "and 0.99 with activations, whatever the strategy; 0.95 with activations across bases.",
+        "Runtime against flops, params and activations. The paper: for one base, r is 0.81 with flops, 0.56 with "
+        "params and 0.99 with activations, whatever the strategy; 0.95 with activations across bases.",
     ),
     "fig3": Artefact(
         "figure",
@@ -69,8 +69,8 @@ ARTEFACTS = {
         "figure",
         "own",
         BOTH,
-        "The family of strategies by alpha, on an EfficientNet: error and runtime. The paper: any alpha below 1 is about "
-        "as accurate, and clearly more so than w; dWr (0.8) is nearly as fast as w.",
+        "The family of strategies by alpha, on an EfficientNet: error and runtime. The paper: any alpha below 1 is "
+        "about as accurate, and clearly more so than w; dWr (0.8) is nearly as fast as w.",
     ),
     "fig7": Artefact(
         "figure",
@@ -89,15 +89,15 @@ ARTEFACTS = {
         "figure",
         "own",
         BOTH,
-        "Large models: error against runtime, and runtime against activations. The paper: RegNetY and RegNetZ offer the "
-        "best tradeoff; for one model type, activations predict runtime.",
+        "Large models: error against runtime, and runtime against activations. The paper: RegNetY and RegNetZ offer "
+        "the best tradeoff; for one model type, activations predict runtime.",
     ),
     "fig10": Artefact(
         "figure",
         "own",
         ("error",),
-        "Group and depthwise convolutions under fast scaling: error. The paper: at higher flops RegNetZ shows gains over "
-        "RegNetZ-G1 and EfficientNet.",
+        "Group and depthwise convolutions under fast scaling: error. The paper: at higher flops RegNetZ shows gains "
+        "over RegNetZ-G1 and EfficientNet.",
     ),
     "fig11": Artefact(
         "figure",
@@ -121,8 +121,8 @@ ARTEFACTS = {
         "table",
         "own",
         BOTH,
-        "Scaling and search. The paper: models optimised for a regime outperform scaled ones, and a hybrid, which scales "
-        "a model that was optimised at an intermediate regime, is better than scaling a small one.",
+        "Scaling and search. The paper: models optimised for a regime outperform scaled ones, and a hybrid, which "
+        "scales a model that was optimised at an intermediate regime, is better than scaling a small one.",
     ),
     "table8": Artefact("table", "own", BOTH, "Large models: complexity, epoch time and error by schedule."),
     "published": Artefact("table", "none", (), "The published flops, params and activations beside ours."),

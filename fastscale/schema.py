@@ -1,4 +1,4 @@
-"""What a sweep's configuration may say: the check against sweep.schema.yaml, its defaults, and sentences for mistakes."""
+"""What a sweep's configuration may say: the check against sweep.schema.yaml, defaults, sentences for mistakes."""
 
 import re
 from collections.abc import Mapping

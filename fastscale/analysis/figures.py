@@ -183,7 +183,8 @@ def finish(axes: Axes, title: str, x: str, y: str, linear: bool = False) -> None
     if linear:
         axes.set_xlim(left=0)
         axes.set_ylim(bottom=0)
-    once = dict(zip(labels, handles, strict=True))
+    # Each name once, the paper's last.
+    once = dict(sorted(zip(labels, handles, strict=True), key=lambda named: named[0] == "published"))
     axes.legend(once.values(), once.keys())
 
 

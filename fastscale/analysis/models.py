@@ -47,8 +47,8 @@ def table(sweep: Sweep, artefact: str, results: Results) -> Table:
     verdict = f"**{equal} of {compared} published complexity numbers equal ours at one decimal.** " if compared else ""
     text = (
         verdict + "Ours (published, deviation); — is a gap. Complexity is that of one image, time that of an epoch of "
-        f"{sweep.config['profile']['images']:,} images on one device (published: 8 V100, so that no deviation is given in "
-        "the text); error is top-1 in percent, mean ± standard deviation over trials."
+        f"{sweep.config['profile']['images']:,} images on one device (published: 8 V100); error is top-1 in percent, "
+        "mean ± standard deviation over trials."
     )
     return Table(
         f"{TITLES[artefact]}, sweep {sweep.name}",

@@ -1,5 +1,6 @@
 """Tables of a whole sweep: its networks, what scale gains, its searches, and the published complexity beside ours."""
 
+import math
 import statistics
 from collections.abc import Callable, Mapping, Sequence
 
@@ -21,15 +22,10 @@ def networks(sweep: Sweep, results: Results) -> Table:
     lines, shown = [], []
     for row in results.rows:
         network, time = row.point.network, row.time
-        line: list[object] = [
-            network.id,
-            row.point.base,
-            row.point.strategy,
-            f"{row.point.scale:g}",
-            f"{row.realised:.4f}",
-        ]
-        line += [network.resolution, *(" ".join(map(str, v)) for v in (network.depths, network.widths))]
-        line += [" ".join(map(str, network.group_widths)), row.flops, row.params, row.acts]
+        line: list[object] = [network.id, row.point.base, row.point.strategy, f"{row.point.scale:g}"]
+        line += [f"{row.realised:.4f}", network.resolution]
+        line += [" ".join(map(str, sizes)) for sizes in (network.depths, network.widths, network.group_widths)]
+        line += [row.flops, row.params, row.acts]
         line += [f"{time.median:.6g}", f"{time.q1:.6g}", f"{time.q3:.6g}", time.n, time.batch] if time else [""] * 5
         for error in map(row.errors.get, schedules):
             spread = "" if error is None or error.std is None else f"{error.std:.4f}"
@@ -74,12 +70,10 @@ def gain(sweep: Sweep, results: Results) -> Table:
             if not gains:
                 continue
             mean, std = statistics.fmean(gains), statistics.stdev(gains) if len(gains) > 1 else None
-            fewer = f"{sum(value < 0 for value in gains)}"
-            lines.append(
-                [strategy, f"{s:g}", f"{mean:.4f}", "" if std is None else f"{std:.4f}", f"{len(gains)}", fewer]
-            )
+            n, fewer = f"{len(gains)}", f"{sum(value < 0 for value in gains)}"
+            lines.append([strategy, f"{s:g}", f"{mean:.4f}", "" if std is None else f"{std:.4f}", n, fewer])
             spread = "" if std is None else f" ± {std:.2f}"
-            shown.append([strategy, f"{s:g}", f"{mean:+.2f}{spread}", f"{len(gains)}", f"{fewer} of {len(gains)}"])
+            shown.append([strategy, f"{s:g}", f"{mean:+.2f}{spread}", n, f"{fewer} of {n}"])
     text = (
         "Top-1 error minus the base's, in percentage points (negative: better than the base): mean ± standard "
         "deviation over n bases."
@@ -122,7 +116,8 @@ def published(sweep: Sweep, results: Results) -> Table:
     return Table(
         "Published complexity: Tables 5, 6 and 8",
         [
-            f"**{equal} of {3 * len(lines)} published numbers equal ours at one decimal.** Ours (published), for one image.",
+            f"**{equal} of {3 * len(lines)} published numbers equal ours at one decimal.** "
+            "Ours (published), for one image.",
             Grid(["network", "flops (B)", "params (M)", "acts (M)"], shown),
         ],
         ["network", *UNITS, *(f"published_{key}" for key in UNITS)],
@@ -139,21 +134,16 @@ def search(sweep: Sweep, results: Results) -> Table:
             continue
         record = read_record(sweep.search_record(name), "search")
         for found in sorted(
-            record["candidates"], key=lambda c: (c["top1_error"] is None, c["top1_error"], c["network"])
+            record["candidates"], key=lambda found: (found["top1_error"] or math.inf, found["network"])
         ):
-            chosen = found["network"] == record["network"]
+            network, error, chosen = found["network"], found["top1_error"], found["network"] == record["network"]
             parameters = [found["parameters"][key] for key in keys]
-            error = found["top1_error"]
-            lines.append(
-                [name, found["network"], *parameters, found["flops"], "" if error is None else error, int(chosen)]
-            )
-            shown.append(
-                [name, *map(str, parameters), f"{found['flops'] / 1e6:,.3f}"]
-                + ["diverged" if error is None else f"{error:.2f}", "best" if chosen else "", found["network"]]
-            )
+            lines.append([name, network, *parameters, found["flops"], "" if error is None else error, int(chosen)])
+            told = "diverged" if error is None else f"{error:.2f}", "best" if chosen else "", network
+            shown.append([name, *map(str, parameters), f"{found['flops'] / 1e6:,.3f}", *told])
     text = (
-        "RegNets that were drawn at random in a flop regime, trained once by the search's schedule; the one of the lowest "
-        "error becomes a base (section 6.1, footnote 3)."
+        "RegNets drawn at random in a flop regime, trained once by the search's schedule; the one of the lowest error "
+        "becomes a base (section 6.1, footnote 3)."
     )
     return Table(
         f"Searches of the sweep {sweep.name}",

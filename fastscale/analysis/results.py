@@ -47,7 +47,7 @@ class Error:
 
 @dataclass(frozen=True)
 class Row:
-    """A point with its counts and what was measured; `errors` by schedule. What is absent is a gap: `notes` says why."""
+    """A point with its counts and what was measured, errors by schedule; `notes` say why something is absent."""
 
     point: Point
     flops: int
