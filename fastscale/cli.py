@@ -3,14 +3,22 @@
 import json
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from fastscale.errors import UserError
 
+if TYPE_CHECKING:
+    from fastscale.networks import Network
+
+STRATEGIES = "d, w, r, dw, dr, wr, dwr, dWr, orig, w-only, g-only or alpha=X."
+
 PATH = click.Path(path_type=Path)
 threads_option = click.option("--threads", type=click.IntRange(1), default=1, show_default=True, help="CPU threads.")
+sweep_option = click.option(
+    "--sweep", "description", required=True, type=PATH, help="The sweep's description (sweep.json)."
+)
 device_option = click.option("--device", default=None, help="cpu or cuda; by default cuda where there is one.")
 
 
@@ -30,33 +38,29 @@ def main() -> None:
     """Which way of making a network bigger keeps it fast?"""
 
 
-@main.command()
-@click.argument("base")
-@click.option(
-    "--strategy",
-    default="dWr",
-    show_default=True,
-    help="d, w, r, dw, dr, wr, dwr, dWr, orig, w-only, g-only or alpha=X.",
-)
-@click.option("--scale", "s", type=float, help="By how much flops grow; 1 by default.")
-@click.option("--flops", type=float, help="Instead of --scale: flops to come as near to as can be built, e.g. 16e9.")
-@click.option("--classes", type=click.IntRange(1), default=1000, show_default=True, help="Outputs of the classifier.")
-@click.option("--define", "own_json", default="{}", help="Bases of one's own, as JSON.")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-@click.option("--record", "path", type=PATH, help="Write the network record to this file.")
-def scale(
-    base: str,
-    strategy: str,
-    s: float | None,
-    flops: float | None,
-    classes: int,
-    own_json: str,
-    as_json: bool,
-    path: Path | None,
-) -> None:
-    """Scale the network BASE and count what it costs."""
+def network_options(command: Any) -> Any:
+    """The arguments that name one network: a base, how it is scaled, and its classes."""
+    for option in reversed(
+        [
+            click.argument("base"),
+            click.option("--strategy", default="dWr", show_default=True, help=STRATEGIES),
+            click.option("--scale", "s", type=float, help="By how much flops grow; 1 by default."),
+            click.option("--flops", type=float, help="Instead of --scale: flops to come as near to as can be built."),
+            click.option(
+                "--classes", type=click.IntRange(1), default=1000, show_default=True, help="Of the classifier."
+            ),
+            click.option("--define", "own_json", default="{}", help="Bases of one's own, as JSON."),
+        ]
+    ):
+        command = option(command)
+    return command
+
+
+def _network(
+    base: str, strategy: str, s: float | None, flops: float | None, classes: int, own_json: str
+) -> "tuple[Network, float]":
+    """The network that the options name, and its nominal scale."""
     from fastscale.networks import base_network
-    from fastscale.records import network_record, write_record
     from fastscale.scaling import parse_strategy, scale_to_flops
     from fastscale.scaling import scale as scale_network
 
@@ -64,12 +68,20 @@ def scale(
         raise UserError(f"--scale {s:g} and --flops {flops:g} are both given; give one of them")
     unscaled, chosen = base_network(base, json.loads(own_json)).with_classes(classes), parse_strategy(strategy)
     s = scale_to_flops(unscaled, chosen, flops) if flops is not None else 1.0 if s is None else s
-    network = scale_network(unscaled, chosen, s)
+    return scale_network(unscaled, chosen, s), s
+
+
+@main.command()
+@network_options
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def scale(base: str, strategy: str, as_json: bool, **options: Any) -> None:
+    """Scale the network BASE and count what it costs."""
+    from fastscale.records import network_record
+
+    network, s = _network(base, strategy, **options)
     record = network_record(network)
-    if path:
-        write_record(path, record)
     shown = {"base": base, "strategy": strategy, "scale": s, "network": record.pop("id")}
-    shown |= {key: value for key, value in record.items() if key not in ("kind", "network", "network_hash")}
+    shown |= {key: value for key, value in record.items() if key not in ("network", "network_hash")}
     if as_json:
         click.echo(json.dumps(shown))
     else:
@@ -89,6 +101,19 @@ def describe(path: Path, config_json: str) -> None:
 
 
 @main.command()
+@click.argument("source")
+@sweep_option
+@click.option("--record", "path", required=True, type=PATH, help="Where to write the networks record.")
+def networks(source: str, description: Path, path: Path) -> None:
+    """Scale and count all networks of a sweep that come from SOURCE: a search, or `fixed` for all others."""
+    from fastscale.records import write_networks
+    from fastscale.sweep import Sweep
+
+    sweep = Sweep.load(description)
+    write_networks(path, [network for name, network in sweep.networks.items() if sweep.sources[name] == source])
+
+
+@main.command()
 @click.option("--config", "config_json", required=True, help="The data part of a sweep's configuration, as JSON.")
 @click.argument("folder", type=PATH)
 @threads_option
@@ -100,35 +125,31 @@ def data(config_json: str, folder: Path, threads: int) -> None:
 
 
 @main.command()
-@click.argument("networks", nargs=-1, required=True, type=PATH)
-@click.option("--out", "folder", required=True, type=PATH, help="The folder for the profile records.")
+@click.argument("networks", type=PATH)
+@click.option("--record", "path", required=True, type=PATH, help="Where to write the profile records.")
 @click.option("--batch", type=click.IntRange(1), default=128, show_default=True, help="Batch size on a CPU.")
 @click.option("--repeats", type=click.IntRange(2), default=20, show_default=True, help="Timed steps.")
 @click.option("--images", type=click.IntRange(1), default=1281167, show_default=True, help="Images of an epoch.")
 @threads_option
 @device_option
 def profile(
-    networks: tuple[Path, ...], folder: Path, batch: int, repeats: int, images: int, threads: int, device: str | None
+    networks: Path, path: Path, batch: int, repeats: int, images: int, threads: int, device: str | None
 ) -> None:
-    """Time the training step of NETWORKS (network records), one after the other, on one device."""
-    from tqdm import tqdm
+    """Time the training steps of NETWORKS (a networks record), one after the other, on one device."""
+    from fastscale.records import read_networks
 
-    from fastscale.records import read_network, write_record
-
-    known = [read_network(path) for path in networks]
+    known = read_networks(networks)
     import torch
 
     from fastscale import timing
 
     torch.set_num_threads(threads)
     chosen = timing.choose_device(device)
-    for network in tqdm(known, unit="network", disable=None):
-        record = timing.profile(network, batch=batch, repeats=repeats, images=images, device=chosen)
-        write_record(folder / f"{network.id}.json", record)
+    timing.profile_all(known, path, batch=batch, repeats=repeats, images=images, device=chosen)
 
 
 @main.command()
-@click.argument("network", type=PATH)
+@network_options
 @click.option("--data", "folder", required=True, type=PATH, help="The folder with the .beton files.")
 @click.option("--recipe", "recipe_json", required=True, help="Differences from the paper's recipe, as JSON.")
 @click.option("--schedule", required=True, help="The schedule's name; its epochs stand in the recipe.")
@@ -139,7 +160,6 @@ def profile(
 @threads_option
 @device_option
 def train(
-    network: Path,
     folder: Path,
     recipe_json: str,
     schedule: str,
@@ -149,13 +169,13 @@ def train(
     warm: bool,
     threads: int,
     device: str | None,
+    **options: Any,
 ) -> None:
-    """Train NETWORK (a network record)."""
+    """Train the network BASE, scaled."""
     from fastscale.recipe import Recipe
-    from fastscale.records import read_network
 
-    built = read_network(network)
-    recipe = Recipe.from_dict(json.loads(recipe_json)).for_family(built.family)
+    network, _ = _network(**options)
+    recipe = Recipe.from_dict(json.loads(recipe_json)).for_family(network.family)
     if warm:
         from fastscale.warm import can_run, run
 
@@ -164,7 +184,7 @@ def train(
     from fastscale.train import train as train_network
 
     train_network(
-        built,
+        network,
         folder,
         recipe,
         schedule,
@@ -178,7 +198,7 @@ def train(
 
 @main.command()
 @click.argument("name")
-@click.option("--sweep", "description", required=True, type=PATH, help="The sweep's description (sweep.json).")
+@sweep_option
 def search(name: str, description: Path) -> None:
     """Choose the best candidate of the search NAME by its trainings, and write the search record."""
     from fastscale.analysis.choice import choose
@@ -189,7 +209,7 @@ def search(name: str, description: Path) -> None:
 
 @main.command()
 @click.argument("artefacts", nargs=-1, required=True)
-@click.option("--sweep", "description", required=True, type=PATH, help="The sweep's description (sweep.json).")
+@sweep_option
 @click.option("--partial", "scope", flag_value="partial", help="Show a gap where a record is missing, in partial/.")
 @click.option("--complexity", "scope", flag_value="complexity", help="Show what can be counted, in complexity/.")
 @click.option("--whole", "scope", flag_value="all", default=True, help="A missing record is an error (the default).")

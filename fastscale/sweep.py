@@ -19,6 +19,8 @@ from fastscale.schema import checked
 from fastscale.search import Search
 from fastscale.selection import Bases, Point, Selection, names, points
 
+FIXED = "fixed"  # the source of networks that are known without a search
+
 
 @dataclass(frozen=True)
 class Sweep:
@@ -186,10 +188,10 @@ class Sweep:
         return {point.network.id: point.network for point in self.points}
 
     @cached_property
-    def found(self) -> set[str]:
-        """The ids of networks that are asked for only since a search found them."""
-        own = {point.network.id for point in self.points if self.bases.search_of(point.base) is None}
-        return set(self.networks) - own
+    def sources(self) -> dict[str, str]:
+        """Where each network comes from, by its id: a search that it rests on, or FIXED."""
+        found = {point.network.id: self.bases.search_of(point.base) or FIXED for point in self.points}
+        return found | {point.network.id: FIXED for point in self.points if self.bases.search_of(point.base) is None}
 
     def scale_arguments(self, network: str) -> list[str]:
         """Arguments of `fastscale scale` that give the network of that id."""
@@ -222,11 +224,11 @@ class Sweep:
     def records(self, artefact: str) -> list[Path]:
         """The records that an artefact reads."""
         reads, selections = ARTEFACTS[artefact].reads, self.selections(artefact)
-        networks = {point.network.id for point in points(selections)}
+        sources = {self.sources[point.network.id] for point in points(selections)}
         paths = [self.search_record(name) for name in self.searches_of(artefact)]
-        paths += [self.network_record(network) for network in networks]
+        paths += map(self.network_record, sources)
         if "time" in reads:
-            paths += [self.profile_record(network) for network in networks]
+            paths += map(self.profile_record, sources)
         if "error" in reads:
             paths += [self.train_record(*asked, trial) for asked in self.trainings(selections) for trial in self.trials]
         return sorted(paths)
@@ -245,13 +247,13 @@ class Sweep:
         """Where the outcome of a search lies."""
         return self.folder / "search" / f"{search}.json"
 
-    def network_record(self, network: str) -> Path:
-        """Where a network's description and counts lie."""
-        return self.folder / "networks" / f"{network}.json"
+    def network_record(self, source: str) -> Path:
+        """Where the networks of a source lie: their descriptions and counts."""
+        return self.folder / "networks" / f"{source}.json"
 
-    def profile_record(self, network: str) -> Path:
-        """Where a network's measured runtime lies."""
-        return self.folder / "profile" / f"{network}.json"
+    def profile_record(self, source: str) -> Path:
+        """Where the measured runtimes of the networks of a source lie."""
+        return self.folder / "profile" / f"{source}.json"
 
     def train_record(self, network: str, schedule: str, trial: int | str) -> Path:
         """Where the outcome of one training lies."""

@@ -108,23 +108,21 @@ class Results:
         return {row.point: row for row in self.rows}
 
 
+MANY = {"networks": "networks", "profiles": "records"}  # records of many networks, and where each one's lie in them
+
+
 class _Reader:
     """Reads the records of an artefact, each one once, and remembers what all must have in common."""
 
     def __init__(self, sweep: Sweep, artefact: str, scope: Scope):
         self.sweep, self.artefact, self.scope = sweep, artefact, scope
         self.common: dict[str, tuple[Any, Path]] = {}
+        self.many: dict[Path, dict[str, dict[str, Any]]] = {}
         self.stale = self.missing = 0
 
-    def read(self, path: Path, kind: str, network_hash: str) -> dict[str, Any] | None:
-        """The record, or None where it is missing and gaps are allowed."""
-        if self.scope == "partial" and not path.exists():
-            self.missing += 1
-            return None
-        record = read_record(path, kind, network_hash)
-        if kind != "network" and record["provenance"]["code"] != code_hash(kind):
-            self.stale += 1
-        return record
+    def check(self, record: dict[str, Any], stage: str) -> None:
+        """Remember whether a record was made by older code."""
+        self.stale += record["provenance"]["code"] != code_hash(stage)
 
     def require_same(self, what: str, value: Any, path: Path) -> None:
         """Raise where `value` is not that of the records before."""
@@ -137,24 +135,35 @@ class _Reader:
 
     def counts(self, network: Network) -> Mapping[str, int]:
         """flops, params and acts of a network."""
-        path = self.sweep.network_record(network.id)
-        if self.scope == "complexity" or (self.scope == "partial" and not path.exists()):
+        if self.scope != "all":
             return count(network)._asdict()
-        return read_record(path, "network", network.hash)
+        return self.find(self.sweep.network_record(self.sweep.sources[network.id]), "networks", network)
+
+    def find(self, path: Path, kind: str, network: Network) -> dict[str, Any]:
+        """What a record of many networks says of this one; nothing where it is missing and gaps are allowed."""
+        if path not in self.many:
+            is_gap = self.scope == "partial" and not path.exists()
+            known = [] if is_gap else read_record(path, kind)[MANY[kind]]
+            self.many[path] = {one["network_hash"]: one for one in known}
+        if network.hash not in self.many[path] and self.scope != "partial":
+            raise UserError(f"{path} lacks {network.id}; delete it and run snakemake again")
+        return self.many[path].get(network.hash, {})
 
     def time(self, network: Network) -> tuple[Time | None, list[str]]:
         """The time of a network, and why it is missing."""
-        path = self.sweep.profile_record(network.id)
-        record = self.read(path, "profile", network.hash)
-        if record is None:
+        path = self.sweep.profile_record(self.sweep.sources[network.id])
+        record = self.find(path, "profiles", network)
+        if not record:
+            self.missing += 1
             return None, ["not timed"]
+        self.check(record, "profile")
         device = record["device"]
         name = f"{device['name']}, {device['threads']} thread{'s' * (device['threads'] > 1)}, {record['precision']}"
         if device["type"] == "cuda":
             name = f"{device['name']}, {record['precision']}"
         self.require_same("device", name, path)
         self.require_same("epoch of images", record["images"], path)
-        epoch, memory = record["epoch_seconds"], record.get("peak_memory_bytes")
+        epoch, memory = record["epoch_seconds"], record["peak_memory_bytes"]
         per_image = memory / record["batch"] if memory else None
         return Time(epoch["median"], epoch["q1"], epoch["q3"], record["n"], record["batch"], name, per_image), []
 
@@ -164,10 +173,12 @@ class _Reader:
         errors, notes = [], []
         for trial in self.sweep.trials:
             path = self.sweep.train_record(network.id, schedule, trial)
-            record = self.read(path, "train", network.hash)
-            if record is None:
+            if self.scope == "partial" and not path.exists():
+                self.missing += 1
                 notes.append(f"{schedule}: trial {trial} not trained")
                 continue
+            record = read_record(path, "train", network.hash)
+            self.check(record, "train")
             if record["recipe"] != recipe:
                 raise UserError(
                     f"{path} was trained by another recipe than the sweep's ({_difference(record['recipe'], recipe)}); "

@@ -1,23 +1,37 @@
-# Each artefact is a rule of its own name: `snakemake fig6` makes it, from just the records that it reads.
+# Each artefact is a target of its own name: `snakemake fig6` makes it, from just the records that it reads.
+
+# Those that read all records are made by one process.
+OVERVIEW = [name for name in SWEEP.artefacts if ARTEFACTS[name].points == "all"]
+MADE = {name: [name] for name in SWEEP.artefacts if name not in OVERVIEW} | {"overview": OVERVIEW}
 
 
-for name, files in SWEEP.artefacts.items():
+for name, made in MADE.items():
 
     rule:
         name:
             name
         input:
             sweep=SWEEP.description,
-            records=records(name),
+            records=records(made[0]),
         output:
-            files,
+            [SWEEP.artefacts[artefact] for artefact in made],
         log:
             SWEEP.folder / f"logs/{name}.log",
         localrule: True
         params:
-            artefact=name,
+            artefacts=made,
         shell:
-            "fastscale aggregate {params.artefact} --sweep {input.sweep:q} > {log:q} 2>&1"
+            "fastscale aggregate {params.artefacts} --sweep {input.sweep:q} > {log:q} 2>&1"
+
+
+for name in OVERVIEW:
+
+    rule:
+        name:
+            name
+        input:
+            SWEEP.artefacts[name],
+        localrule: True
 
 
 # All that needs no training and no timing, by one process: networks are counted as they are drawn.

@@ -1,13 +1,12 @@
 # The sweep that the configuration describes; a mistake in it is told in a sentence.
 
 import json
-from functools import cache
 
 from snakemake.exceptions import WorkflowError
 
 from fastscale.artefacts import ARTEFACTS
 from fastscale.errors import UserError
-from fastscale.sweep import Sweep
+from fastscale.sweep import FIXED, Sweep
 
 try:
     SWEEP = Sweep.from_config(config, source=", ".join(map(str, workflow.configfiles)))
@@ -15,15 +14,20 @@ except UserError as error:
     raise WorkflowError(error) from None
 
 
-@cache
-def _sweep(found):
-    return Sweep.from_config(config)
+def _found():
+    """What tells one state of the searches from another."""
+    files = map(SWEEP.search_record, SWEEP.searches)
+    return tuple((path, path.stat().st_mtime_ns) for path in files if path.exists())
+
+
+SWEEPS = {_found(): SWEEP}
 
 
 def current():
     """The sweep with what its searches have found by now."""
-    files = map(SWEEP.search_record, SWEEP.searches)
-    return _sweep(tuple((path, path.stat().st_mtime_ns) for path in files if path.exists()))
+    if (found := _found()) not in SWEEPS:
+        SWEEPS[found] = Sweep.from_config(config)
+    return SWEEPS[found]
 
 
 def known(searches):
@@ -46,7 +50,8 @@ def artefacts(*kinds):
 
     def files(wildcards):
         sweep = known(searches)
-        return [path for name in names for path in (*sweep.artefacts[name], *sweep.records(name))]
+        read = {path for name in names for path in sweep.records(name)}
+        return [*(path for name in names for path in sweep.artefacts[name]), *sorted(read)]
 
     return files
 
@@ -59,5 +64,6 @@ container: "fastscale.sif"
 wildcard_constraints:
     network=r"[A-Za-z]+-d\d+-r\d+-[0-9a-f]{10}",
     search=r"[^/]+",
+    source=r"[^/]+",
     schedule=r"[^/]+",
     trial=r"\d+",

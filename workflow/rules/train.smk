@@ -3,8 +3,7 @@
 
 rule train:
     input:
-        network=ancient(SWEEP.network_record("{network}")),
-        data=rules.data.output.description,
+        rules.data.output.description,
     output:
         SWEEP.train_record("{network}", "{schedule}", "{trial}"),
     log:
@@ -16,13 +15,14 @@ rule train:
         cpus_per_task=SWEEP.config["train_threads"],  # Slurm's; threads is at most what this machine has
         gpu=SWEEP.config["gpus"],
         runtime=1440,
-        mem_mb=16000,
+        mem_mb=16000 * max(1, SWEEP.config["gpus"]),
     params:
+        network=lambda wildcards: current().scale_arguments(wildcards.network),
         data=SWEEP.data_folder,
         recipe=lambda wildcards: json.dumps(SWEEP.recipe(wildcards.schedule)),
         checkpoints=str(SWEEP.folder / "checkpoints/{network}/{schedule}-{trial}"),
         device="cuda" if SWEEP.config["gpus"] else "cpu",
     shell:
-        "fastscale train {input.network:q} --data {params.data:q} --recipe {params.recipe:q}"
+        "fastscale train {params.network:q} --data {params.data:q} --recipe {params.recipe:q}"
         " --schedule {wildcards.schedule:q} --trial {wildcards.trial} --checkpoints {params.checkpoints:q}"
         " --record {output:q} --threads {threads} --device {params.device} --warm > {log:q} 2>&1"
