@@ -65,7 +65,7 @@ class Sweep:
     def load(cls, path: Path) -> "Sweep":
         """The sweep whose expansion wrote `path` (a sweep.json)."""
         try:
-            return cls.from_config(json.loads(path.read_text()), str(path))
+            return cls(checked(json.loads(path.read_text()), str(path)))
         except FileNotFoundError:
             raise UserError(f"{path} is missing: it is the sweep's own description; run `snakemake {path}`") from None
         except ValueError as error:
