@@ -126,7 +126,7 @@ ARTEFACTS = {
     ),
     "table8": Artefact("table", "own", BOTH, "Large models: complexity, epoch time and error by schedule."),
     "published": Artefact("table", "none", (), "The published flops, params and activations beside ours."),
-    "search": Artefact("table", "none", (), "The candidates of each random search and the one that was chosen."),
+    "searches": Artefact("table", "none", (), "The candidates of each random search and the one that was chosen."),
     "networks": Artefact("table", "all", BOTH, "Every point of the sweep: its network, its costs, its error."),
     "gain": Artefact("table", "all", ("error",), "How much lower than its base's the error of a scaled network is."),
     "learning": Artefact("figure", "all", ("error",), "Validation error by epoch, a curve for each training."),

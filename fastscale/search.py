@@ -115,7 +115,7 @@ class Search:
         )
 
     def _is_promising(self, parameters: Mapping[str, Any]) -> bool:
-        """Whether to count it: it has the stages, and the 1x1 convs of its later blocks alone are not too many flops."""
+        """Whether to count it: it has the stages, and its later blocks' 1x1 convs alone are not too many flops."""
         depths, widths = regnet_stages(*(parameters[key] for key in ("depth", "w0", "wa", "wm")))
         if not self.space.stages[0] <= len(depths) <= self.space.stages[1]:
             return False

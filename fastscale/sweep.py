@@ -172,7 +172,7 @@ class Sweep:
 
     def searches_of(self, artefact: str) -> list[str]:
         """The searches that must have run before an artefact can be made."""
-        if artefact == "search":
+        if artefact == "searches":
             return list(self.searches)
         found = [self.bases.search_of(name) for entry in self._entries(artefact) for name in names(entry)]
         return list(dict.fromkeys(filter(None, found)))
@@ -214,7 +214,7 @@ class Sweep:
             name: tuple(self.folder / f"{artefact.kind}s" / f"{name}.{suffix}" for suffix in artefact.suffixes)
             for name, artefact in ARTEFACTS.items()
             if artefact.points != "own" or name in (*self.config["figures"], *self.config["tables"])
-            if name != "search" or self.searches
+            if name != "searches" or self.searches
         }
 
     def in_scope(self, path: Path, scope: str) -> Path:

@@ -125,7 +125,7 @@ def published(sweep: Sweep, results: Results) -> Table:
     )
 
 
-def search(sweep: Sweep, results: Results) -> Table:
+def searches(sweep: Sweep, results: Results) -> Table:
     """The candidates of each search, best first."""
     lines, shown = [], []
     keys = ("depth", "w0", "wa", "wm", "group_width", "resolution")
@@ -157,7 +157,7 @@ TABLES: Mapping[str, Callable[[Sweep, Results], Table]] = {
     "networks": networks,
     "gain": gain,
     "published": published,
-    "search": search,
+    "searches": searches,
 }
 
 

@@ -12,7 +12,8 @@ for name, made in MADE.items():
             name
         input:
             sweep=SWEEP.description,
-            records=records(made[0]),
+            records=SWEEP.records(made[0]),
+            found=found(made[0]),
         output:
             [SWEEP.artefacts[artefact] for artefact in made],
         log:

@@ -30,30 +30,23 @@ def current():
     return SWEEPS[found]
 
 
-def known(searches):
-    """The sweep once these searches have run; until then Snakemake asks again."""
-    for name in searches:
-        checkpoints.search.get(search=name)
-    return current()
+def found(artefact):
+    """The records of an artefact that only a search can tell, for an input; all others are asked for at once."""
+    searches, known = SWEEP.searches_of(artefact), set(SWEEP.records(artefact))
 
+    def records(wildcards):
+        for name in searches:
+            checkpoints.search.get(search=name)
+        return [path for path in current().records(artefact) if path not in known]
 
-def records(artefact):
-    """The records that an artefact reads, for an input: a function where a search must tell some of them first."""
-    searches = SWEEP.searches_of(artefact)
-    return (lambda wildcards: known(searches).records(artefact)) if searches else SWEEP.records(artefact)
+    return records if searches else []
 
 
 def artefacts(*kinds):
     """The sweep's tables or figures, with their records: one that was deleted is made again though its artefacts stand."""
     names = [name for name in SWEEP.artefacts if ARTEFACTS[name].kind in kinds]
-    searches = list(dict.fromkeys(search for name in names for search in SWEEP.searches_of(name)))
-
-    def files(wildcards):
-        sweep = known(searches)
-        read = {path for name in names for path in sweep.records(name)}
-        return [*(path for name in names for path in sweep.artefacts[name]), *sorted(read)]
-
-    return files
+    files = dict.fromkeys(path for name in names for path in (*SWEEP.artefacts[name], *SWEEP.records(name)))
+    return list(files)
 
 
 # Software comes from .venv, on a cluster too. With `--sdm apptainer` it comes from this image: an own one, of a machine
