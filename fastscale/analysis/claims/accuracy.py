@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from fastscale.analysis.claims.claim import Claim, Measure, above, at_most, below
 from fastscale.analysis.claims.comparisons import apart, family, versus
-from fastscale.analysis.claims.evidence import Case, Evidence, Reading, combine, compare, difference
+from fastscale.analysis.claims.evidence import Case, Evidence, Reading, combine, compare, difference, label
 from fastscale.analysis.published import numbers, published
 
 CLOSE = 0.5  # percentage points; 0.6 is a difference that the paper makes something of (section 6.4)
@@ -81,7 +81,7 @@ def longer_schedules(evidence: Evidence) -> Iterator[Case]:
     for row in evidence.distinct:
         if len(schedules := sorted(asked.get(row.point.network.id, ()), key=epochs.__getitem__)) > 1:
             ends = (evidence.reading(row, "error", schedules[i]) for i in (-1, 0))
-            yield compare(f"{row.point.base} {row.point.strategy} {row.point.scale:g}", "error", *ends)
+            yield compare(label(row), "error", *ends)
 
 
 def reproduced(evidence: Evidence) -> Iterator[Case]:

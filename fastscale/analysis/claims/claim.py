@@ -95,8 +95,9 @@ class Finding:
     def n(self) -> str:
         """The cases that were measured, of those that the sweep asks for, and of what each one was."""
         gaps = f" of {len(self.cases)}" if len(self.measured) < len(self.cases) else ""
-        each = " or ".join(dict.fromkeys(case.n for case in self.measured if case.n))
-        return f"{len(self.measured)}{gaps}" + (f" × {each}" if each else "")
+        counts = sorted({case.n for case in self.measured if case.of})
+        each = f" × {' to '.join(map(str, counts[:: max(1, len(counts) - 1)]))} {self.measured[0].of}" if counts else ""
+        return f"{len(self.measured)}{gaps}{each}"
 
 
 def _words(case: Case) -> str:

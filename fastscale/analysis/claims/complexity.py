@@ -26,7 +26,7 @@ def exponents(strategy: str, acts: float, params: float, of_group_convs: bool = 
         for found in growth.measure(strategy, of_group_convs):
             _, by_params, by_acts = found.exponents
             off = max(abs(by_acts - acts), abs(by_params - params))
-            yield Case(found.base, off, f"{by_acts:.2f}, {by_params:.2f}", f"{found.n} scales")
+            yield Case(found.base, off, f"{by_acts:.2f}, {by_params:.2f}", found.n, "scales")
 
     return cases
 

@@ -34,13 +34,20 @@ class Reading(NamedTuple):
 class Case:
     """A number by which a claim is judged, and how people read it; None where it was asked for but not measured.
 
-    `n` says of what it was measured, such as "3 trials".
+    `n` is of how many trials, timed steps or points (`of`) it was measured.
     """
 
     name: str
     number: float | None = None
     words: str = ""
-    n: str = ""
+    n: int = 0
+    of: str = ""
+
+
+def label(row: Row) -> str:
+    """A network by its base, and how it was scaled."""
+    point = row.point
+    return point.base if row.is_base else f"{point.base} {point.strategy} {point.scale:g}"
 
 
 def combine(*terms: tuple[float, Reading]) -> Reading:
@@ -57,7 +64,8 @@ def compare(name: str, y: str, a: Reading | None, b: Reading | None) -> Case:
     if y == "error":
         return difference(name, combine((1, a), (-1, b)))
     ratio = a.value / b.value
-    return Case(name, ratio, f"{ratio:.2f}", f"{min(a.n, b.n)} timed steps" if y in ("time", "memory") else "")
+    of = "timed steps" if y in ("time", "memory") else ""
+    return Case(name, ratio, f"{ratio:.2f}", min(a.n, b.n), of)
 
 
 def difference(name: str, gap: Reading, words: str = "") -> Case:
@@ -65,7 +73,7 @@ def difference(name: str, gap: Reading, words: str = "") -> Case:
     words = words or f"{gap.value:+.2f}"
     if gap.se is not None:
         words += f" ± {gap.se:.2f}" + (" (within noise)" if abs(gap.value) < NOISE * gap.se else "")
-    return Case(name, gap.value, words, f"{gap.n} trials")
+    return Case(name, gap.value, words, gap.n, "trials")
 
 
 def interpolate(track: Sequence[tuple[float, Reading]], x: float, linear: bool) -> Reading:
@@ -130,7 +138,7 @@ class Evidence:
         """Pearson's r of a measure and epoch time; each row must be timed."""
         times = [row.time.median for row in rows if row.time]
         line = fit_line([getattr(row, measure) for row in rows], times) if len(times) == len(rows) else None
-        return Case(name, line.r, f"{line.r:.3f}", f"{line.n} points") if line else Case(name)
+        return Case(name, line.r, f"{line.r:.3f}", line.n, "points") if line else Case(name)
 
     def scaled(self) -> dict[str, list[Row]]:
         """The distinct networks of each base that two strategies or more scale."""

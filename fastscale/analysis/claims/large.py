@@ -24,7 +24,7 @@ def ranking(evidence: Evidence) -> Iterator[Case]:
             (small[a].value < small[b].value) != (large[a].value < large[b].value) for a, b in combinations(small, 2)
         )
         orders = [" < ".join(sorted(level, key=lambda name: level[name].value)) for level in errors]
-        yield Case(f"{swapped} change:", swapped, ", then ".join(orders), f"{len(small)} models")
+        yield Case(f"{swapped} change:", swapped, ", then ".join(orders), len(small), "models")
 
 
 def gap(evidence: Evidence) -> Iterator[Case]:
@@ -58,7 +58,9 @@ def named(y: str) -> Measure:
         rows = evidence.named(OURS), evidence.named(THEIRS)
         if None not in rows:
             schedule = evidence.longest(*rows)
-            yield compare(schedule or "ratio", y, *(evidence.reading(row, y, schedule) for row in rows))
+            yield compare(
+                schedule if y == "error" else "ratio", y, *(evidence.reading(row, y, schedule) for row in rows)
+            )
 
     return cases
 

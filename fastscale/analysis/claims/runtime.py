@@ -61,7 +61,7 @@ def flop_bound(evidence: Evidence) -> Iterator[Case]:
         if all(row.time for row in rows):
             line = fit_line([row.acts for row in others], [row.time.median for row in others])
             ratio = largest.time.median / line.at(largest.acts) if line else 0
-            found.append(Case(base, ratio, f"{ratio:.2f}", f"{len(rows)} points"))
+            found.append(Case(base, ratio, f"{ratio:.2f}", len(rows), "points"))
     if evidence.scaled():
         yield max(found, key=lambda case: case.number, default=Case("largest"))
 
@@ -78,7 +78,7 @@ def share_of_speedup(evidence: Evidence) -> Iterator[Case]:
             dwr, fast, w = (level.value for level in levels)
             # As fast as w is all of it; where w is no faster than dwr there is none to share.
             share = 1.0 if fast <= w else math.log(dwr / fast) / math.log(dwr / w) if w < dwr else 0.0
-            yield Case(base, share, f"{share:.2f} ({fast / w:.2f} times w's)", f"{levels[0].n} timed steps")
+            yield Case(base, share, f"{share:.2f} ({fast / w:.2f} times w's)", levels[0].n, "timed steps")
 
 
 def more_pronounced(slow: str, fast: str) -> Measure:
@@ -92,15 +92,13 @@ def more_pronounced(slow: str, fast: str) -> Measure:
                     yield Case(base)
                     continue
                 halfway, largest = (a.value / b.value for a, b in found)
-                yield Case(
-                    base, largest / halfway, f"{halfway:.2f}, then {largest:.2f}", f"{found[0][0].n} timed steps"
-                )
+                yield Case(base, largest / halfway, f"{halfway:.2f}, then {largest:.2f}", found[0][0].n, "timed steps")
 
     return cases
 
 
 def _minus(name: str, a: Case, b: Case, words: str) -> Case:
-    return Case(name) if a.number is None or b.number is None else Case(name, a.number - b.number, words, a.n)
+    return Case(name) if a.number is None or b.number is None else Case(name, a.number - b.number, words, a.n, a.of)
 
 
 SLOWER = ("d", "r", "dw", "wr", "dr", "dwr", "orig")  # all simple and compound strategies but w
