@@ -16,6 +16,7 @@ from fastscale.analysis.claims import complexity, large
 from fastscale.analysis.published import published
 from fastscale.analysis.results import Error, Results, Row, Time, load
 from fastscale.networks import known_bases
+from fastscale.selection import Bases
 from fastscale.sweep import Sweep
 
 ROOT = Path(__file__).parent.parent
@@ -180,3 +181,32 @@ def test_the_tiny_sweep_is_asked_for_its_own_networks() -> None:
     told = [int(number) for number in re.findall(r"\d+", page.body[0])]
     verdict = [line[-1] for line in page.lines]
     assert told == [verdict.count(which) for which in ("holds", "fails", "not measured")]
+
+
+def test_a_found_base_stands_against_the_scaled_network_of_its_regime() -> None:
+    found = {"family": "RegNetY", "depth": 4, "w0": 16, "wa": 8.0, "wm": 2.0, "group_width": 8, "resolution": 16}
+    define = {"Found": {**found, "stem_width": 8}, "Found->4x": {"scale": "Found", "strategy": "dWr", "factor": 4}}
+    given = without_found(yaml.safe_load((ROOT / "config.yaml").read_text()))
+    given["define"] |= define
+    given["tables"]["table7"] = {"networks": ["RegNetY-tiny->4x", "RegNetY-tiny->16x", *define]}
+    sweep = Sweep.from_config({**given, "search": {}})
+    results = load(sweep, "claims", "complexity")
+    own = {name: value for name, value in sweep.bases.own.items() if name != "Found"}
+    vars(sweep)["bases"] = Bases(own, frozenset({"Found"}), {"Found": define["Found"]}, sweep.classes)
+
+    def verdict(gain: float) -> dict[str, tuple[str, str]]:
+        errors = {row.point: 50 - row.flops / 1e6 - gain * ("Found" in row.point.base) for row in results.rows}
+        rows = tuple(measured(row, 1, {"2x": (errors[row.point], 0.1)}) for row in results.rows)
+        lines = claims.table(sweep, replace(results, rows=rows)).lines
+        return {line[0]: (line[3], line[-1]) for line in lines}
+
+    better, worse = verdict(5), verdict(-5)
+    for text, pair in (
+        ("A model that is optimised for a regime by search outperforms a scaled one", "Found/RegNetY-tiny"),
+        (
+            "Hybrid scaling, of a model optimised at an intermediate regime, is better than scaling a small one",
+            "Found->4x/RegNetY-tiny",
+        ),
+    ):
+        assert better[text][0].startswith(pair), better[text]
+        assert (better[text][1], worse[text][1]) == ("holds", "fails")
