@@ -48,10 +48,13 @@ class Sweep:
             )
         Recipe.from_dict(config["recipe"])
         sweep = cls(config)
-        for name in (config["schedule"], *(s for chosen in sweep.everything for s in chosen.schedules)):
+        asked = [("schedule", config["schedule"])]
+        asked += [("schedules", name) for chosen in sweep.everything for name in chosen.schedules]
+        asked += [(f"search.{name}.schedule", search.schedule) for name, search in sweep.searches.items()]
+        for key, name in asked:
             if name not in config["schedules"]:
                 raise UserError(
-                    f"{source}: schedule is {name!r}; allowed are those of schedules: {', '.join(config['schedules'])}"
+                    f"{source}: {key} is {name!r}; allowed are those of schedules: {', '.join(config['schedules'])}"
                 )
         # What only the expansion finds is told now too: unknown bases and strategies, impossible scales, own bases.
         _ = (
