@@ -4,7 +4,7 @@ import pytest
 from torch import nn
 
 from fastscale.analysis import blocks
-from fastscale.model import build
+from fastscale.model import ConvNorm, build
 from fastscale.networks import base_network
 
 
@@ -13,18 +13,15 @@ def test_drawn_blocks_are_those_of_the_torch_module(base: str, stride: int) -> N
     network = base_network(base)
     module = build(network).stages[-1][0 if stride == 2 else 1]
     drawn = blocks.block(network, network.stages[-1], stride)
-    convs = [
-        layer for layer in module.residual if isinstance(layer[0] if isinstance(layer, nn.Sequential) else 0, nn.Conv2d)
-    ]
+    convs = [layer for layer in module.residual if isinstance(layer, ConvNorm)]
     assert len(convs) == len(drawn.residual)
     for layer, shown in zip(convs, drawn.residual, strict=True):
         conv = layer[0]
         assert conv.kernel_size == (shown.kernel,) * 2 and conv.stride == (shown.stride,) * 2
         assert conv.out_channels == shown.ratio * network.widths[-1] and (conv.groups > 1) == shown.grouped
         assert isinstance(layer[1], nn.BatchNorm2d)
-        assert [type(act).__name__ for act in layer[2:]] == [blocks.ACTIVATIONS[shown.activation]] * bool(
-            shown.activation
-        )
+        activations = [blocks.ACTIVATIONS[shown.activation]] if shown.activation else []
+        assert [type(act).__name__ for act in list(layer)[2:]] == activations
     assert (len(module.residual) > len(convs)) == drawn.squeezes
     assert module.has_shortcut == bool(drawn.shortcut)
     assert (module.projection is not None) == (drawn.shortcut == "projection")

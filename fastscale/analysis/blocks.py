@@ -12,7 +12,7 @@ from fastscale.networks import BLOCKS, Network, Stage, base_network
 
 PANELS = (("RegNetY-500MF", 1), ("RegNetY-500MF", 2), ("RegNetZ-500MF", 1), ("RegNetZ-500MF", 2))
 ACTIVATIONS = {"relu": "ReLU", "silu": "SiLU"}
-STEP, WIDTH, HEIGHT = 1.0, 2.5, 0.5  # of a layer, in the axes' units
+STEP, WIDTH, HEIGHT = 1.0, 2.75, 0.5  # of a layer, in the axes' units
 FILL = {"1x1": "#DCE9F5", "3x3": "#FBE3D0", "SE": "#FFFFFF"}
 
 
