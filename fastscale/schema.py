@@ -1,7 +1,7 @@
 """What a sweep's configuration may say: the check against sweep.schema.yaml, defaults, sentences for mistakes."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from copy import deepcopy
 from difflib import get_close_matches
 from importlib.resources import files
@@ -11,13 +11,15 @@ import jsonschema
 import yaml
 
 from fastscale.errors import UserError
+from fastscale.recipe import Recipe
+from fastscale.search import Search
 
 
 def checked(config: Mapping[str, Any], source: str) -> dict[str, Any]:
     """`config` with its defaults filled in; a selection that stands alone becomes a list of one.
 
     Raises:
-        UserError: a misspelt or missing key, or a value out of range.
+        UserError: a misspelt or missing key, a value out of range, a recipe that cannot be, or an unknown schedule.
     """
     schema = yaml.safe_load(files("fastscale").joinpath("sweep.schema.yaml").read_text())
     filled = _with_defaults(deepcopy(dict(config)), schema)
@@ -28,7 +30,28 @@ def checked(config: Mapping[str, Any], source: str) -> dict[str, Any]:
     error = jsonschema.exceptions.best_match(jsonschema.Draft202012Validator(schema).iter_errors(filled))
     if error is not None:
         raise UserError(_sentence(error, source))
+    filled.setdefault("schedule", next(iter(filled["schedules"])))
+    data = filled["data"]
+    data.setdefault("name", data["kind"])
+    if data["kind"] == "imagefolder" and "path" not in data:
+        raise UserError(f"{source}: data.path is missing; an imagefolder needs the folder that holds train/ and val/")
+    Recipe.from_dict(filled["recipe"])
+    for key, name in _schedules(filled):
+        if name not in filled["schedules"]:
+            allowed = ", ".join(filled["schedules"])
+            raise UserError(f"{source}: {key} is {name!r}; allowed are those of schedules: {allowed}")
     return filled
+
+
+def _schedules(config: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Every schedule that is asked for, and where."""
+    yield "schedule", config["schedule"]
+    shown = {**config["figures"], **config["tables"], "grid": config["grid"]}
+    for artefact, entries in shown.items():
+        for entry in entries:
+            yield from ((f"{artefact}: schedules", name) for name in entry.get("schedules", []))
+    for name, search in config["search"].items():
+        yield f"search.{name}.schedule", search.get("schedule", Search.schedule)
 
 
 def _with_defaults(value: Any, schema: Mapping[str, Any]) -> Any:

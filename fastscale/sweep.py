@@ -13,7 +13,6 @@ from typing import Any
 from fastscale.artefacts import ARTEFACTS
 from fastscale.errors import UserError
 from fastscale.networks import Network
-from fastscale.recipe import Recipe
 from fastscale.records import digest
 from fastscale.schema import checked
 from fastscale.search import Search
@@ -39,29 +38,10 @@ class Sweep:
         Raises:
             UserError: a misspelt key, a value out of range, an unknown base, strategy or schedule.
         """
-        config = checked(config, source)
-        config.setdefault("schedule", next(iter(config["schedules"])))
-        config["data"].setdefault("name", config["data"]["kind"])
-        if config["data"]["kind"] == "imagefolder" and "path" not in config["data"]:
-            raise UserError(
-                f"{source}: data.path is missing; an imagefolder needs the folder that holds train/ and val/"
-            )
-        Recipe.from_dict(config["recipe"])
-        sweep = cls(config)
-        asked = [("schedule", config["schedule"])]
-        asked += [("schedules", name) for chosen in sweep.everything for name in chosen.schedules]
-        asked += [(f"search.{name}.schedule", search.schedule) for name, search in sweep.searches.items()]
-        for key, name in asked:
-            if name not in config["schedules"]:
-                raise UserError(
-                    f"{source}: {key} is {name!r}; allowed are those of schedules: {', '.join(config['schedules'])}"
-                )
+        sweep = cls(checked(config, source))
         # What only the expansion finds is told now too: unknown bases and strategies, impossible scales, own bases.
-        _ = (
-            sweep.points,
-            sweep.candidates,
-            [sweep.bases.network(n) for n in config["define"] if not sweep.bases.is_unknown(n)],
-        )
+        own = filter(lambda name: not sweep.bases.is_unknown(name), sweep.config["define"])
+        _ = sweep.points, sweep.candidates, list(map(sweep.bases.network, own))
         return sweep
 
     @classmethod
@@ -196,17 +176,12 @@ class Sweep:
         found = {point.network.id: self.bases.search_of(point.base) or FIXED for point in self.points}
         return found | {point.network.id: FIXED for point in self.points if self.bases.search_of(point.base) is None}
 
-    def scale_arguments(self, network: str) -> list[str]:
-        """Arguments of `fastscale scale` that give the network of that id."""
-        bases, point = self._sources[network]
-        return bases.arguments(point)
-
     @cached_property
-    def _sources(self) -> dict[str, tuple[Bases, Point]]:
-        """Where each network comes from: a point, and the bases that its name is looked up in."""
+    def scale_arguments(self) -> dict[str, list[str]]:
+        """Arguments of `fastscale scale` that give each network, a search's candidates too, by its id."""
         asked = [(self._candidate_bases[name], p) for name, found in self.candidates.items() for p in found]
         asked += [(self.bases, point) for point in reversed(self.points)]
-        return {point.network.id: (bases, point) for bases, point in asked}
+        return {point.network.id: bases.arguments(point) for bases, point in asked}
 
     # Files.
 

@@ -17,7 +17,7 @@ rule train:
         runtime=1440,
         mem_mb=16000 * max(1, SWEEP.config["gpus"]),
     params:
-        network=lambda wildcards: current().scale_arguments(wildcards.network),
+        network=lambda wildcards: current().scale_arguments[wildcards.network],
         data=SWEEP.data_folder,
         recipe=lambda wildcards: json.dumps(SWEEP.recipe(wildcards.schedule)),
         checkpoints=str(SWEEP.folder / "checkpoints/{network}/{schedule}-{trial}"),
