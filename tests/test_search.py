@@ -39,7 +39,8 @@ def test_random_regnets_scale(network: Network, strategy, s: float) -> None:
     assert is_consistent(scaled) and is_consistent(larger)
     for stage, ours in zip(scaled.stages, network.stages, strict=True):
         assert stage.width * stage.ratio % stage.group_width == 0
-        assert stage.depth >= ours.depth and stage.width >= ours.width and stage.group_width >= 1
+        assert stage.depth >= ours.depth and stage.group_width >= 1
+        assert stage.width >= ours.width * 2 / 3, "widths give way to group widths, by a third at most (section 3.5)"
     assert scaled.resolution >= network.resolution
     assert count(network).flops <= count(scaled).flops < count(larger).flops
     assert 0.5 * s < count(scaled).flops / count(network).flops < 2 * s
