@@ -10,6 +10,9 @@ if not workflow.configfiles:
     configfile: "config.yaml"
 
 
+report: "workflow/report/sweep.rst"
+
+
 include: "workflow/rules/common.smk"
 include: "workflow/rules/data.smk"
 include: "workflow/rules/scale.smk"
@@ -22,7 +25,7 @@ include: "workflow/rules/aggregate.smk"
 rule all:
     default_target: True
     input:
-        artefacts("table", "figure"),
+        artefacts("table", "figure", "page"),
 
 
 rule tables:

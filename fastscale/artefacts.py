@@ -1,6 +1,9 @@
 """Which tables and figures there are, and which measurements each one reads. No matplotlib: the DAG asks this."""
 
+from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 Measurement = Literal["time", "error"]
@@ -10,21 +13,16 @@ SUFFIXES = {"table": ("csv", "md", "tex", "html"), "figure": ("svg", "pdf")}
 
 @dataclass(frozen=True)
 class Artefact:
-    """A table or figure; `reads` are the measurements that it shows of each of its points.
+    """A table, figure or page; `reads` are the measurements that it shows of each of its points.
 
     `points` are those that the sweep's configuration gives it under its own name ("own"), all of the sweep ("all"), or
     none. The caption says what it shows, and what the paper says.
     """
 
-    kind: Literal["table", "figure"]
+    kind: Literal["table", "figure", "page"]
     points: Literal["own", "all", "none"]
     reads: tuple[Measurement, ...]
     caption: str
-
-    @property
-    def suffixes(self) -> tuple[str, ...]:
-        """The forms in which it is written."""
-        return SUFFIXES[self.kind]
 
 
 BOTH: tuple[Measurement, ...] = ("time", "error")
@@ -130,4 +128,24 @@ ARTEFACTS = {
     "networks": Artefact("table", "all", BOTH, "Every point of the sweep: its network, its costs, its error."),
     "gain": Artefact("table", "all", ("error",), "How much lower than its base's the error of a scaled network is."),
     "learning": Artefact("figure", "all", ("error",), "Validation error by epoch, a curve for each training."),
+    "readme": Artefact("page", "all", BOTH, "What was run, where, when, with which versions, and links to it all."),
 }
+
+
+def files(name: str) -> tuple[str, ...]:
+    """The files of an artefact, within the sweep's folder."""
+    kind = ARTEFACTS[name].kind
+    return tuple(f"{kind}s/{name}.{suffix}" for suffix in SUFFIXES[kind]) if kind in SUFFIXES else ("README.md",)
+
+
+def title(name: str, digits: int = 1) -> str:
+    """Figure 6 for fig6, Claims for claims; numbers with at least so many digits, spaces in front."""
+    number = name.removeprefix("fig").removeprefix("table")
+    return f"{ARTEFACTS[name].kind.capitalize()} {int(number):{digits}d}" if number.isdecimal() else name.capitalize()
+
+
+def caption(name: str, records: Iterable[Path], folder: Path) -> str:
+    """What an artefact shows, what the paper says of it, and from which records in the sweep's folder it is made."""
+    folders = Counter(path.relative_to(folder).parts[0] for path in records)
+    made = ", ".join(f"{n} in {part}/" for part, n in sorted(folders.items()))
+    return f"{ARTEFACTS[name].caption} Made from {f'records: {made}' if made else 'the definitions alone'}."

@@ -10,7 +10,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from fastscale.artefacts import ARTEFACTS
+from fastscale.artefacts import ARTEFACTS, files
 from fastscale.errors import UserError
 from fastscale.networks import Network
 from fastscale.records import digest
@@ -189,7 +189,7 @@ class Sweep:
     def artefacts(self) -> dict[str, tuple[Path, ...]]:
         """The files of each artefact of this sweep, by the artefact's name."""
         return {
-            name: tuple(self.folder / f"{artefact.kind}s" / f"{name}.{suffix}" for suffix in artefact.suffixes)
+            name: tuple(self.folder / file for file in files(name))
             for name, artefact in ARTEFACTS.items()
             if artefact.points != "own" or name in (*self.config["figures"], *self.config["tables"])
             if name != "searches" or self.searches

@@ -46,6 +46,8 @@ missing() {
     [ "$job" = test ] || return 0
     for command in sbatch slurmctld slurmd; do command -v $command >/dev/null || echo slurm-wlm; done
     command -v munged >/dev/null || echo munge
+    command -v chromium google-chrome >/dev/null || echo chromium   # opens the report
+    command -v chromedriver >/dev/null || echo chromium-driver
 }
 
 as_root() {

@@ -14,7 +14,8 @@ import yaml
 from fastscale.analysis import claims, growth
 from fastscale.analysis.claims import complexity, large
 from fastscale.analysis.published import published
-from fastscale.analysis.results import Error, Results, Row, Time, load
+from fastscale.analysis.reading import Error, Time
+from fastscale.analysis.results import Results, Row, load
 from fastscale.networks import known_bases
 from fastscale.selection import Bases
 from fastscale.sweep import Sweep

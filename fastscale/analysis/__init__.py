@@ -2,7 +2,8 @@
 
 from pathlib import Path
 
-from fastscale.analysis.results import Scope, load
+from fastscale.analysis.reading import Scope
+from fastscale.analysis.results import load
 from fastscale.artefacts import ARTEFACTS
 from fastscale.sweep import Sweep
 
@@ -16,10 +17,13 @@ def aggregate(sweep: Sweep, artefact: str, scope: Scope = "all") -> list[Path]:
         UserError: records are missing (in the scope "all"), broken or do not belong together.
     """
     results = load(sweep, artefact, scope)
-    if ARTEFACTS[artefact].kind == "figure":  # tables need no matplotlib, figures no sympy
-        from fastscale.analysis import figures as module
-    else:
-        from fastscale.analysis import tables as module
+    match ARTEFACTS[artefact].kind:  # tables need no matplotlib, figures no sympy
+        case "figure":
+            from fastscale.analysis import figures as module
+        case "table":
+            from fastscale.analysis import tables as module
+        case "page":
+            from fastscale.analysis import readme as module
     paths = [sweep.in_scope(path, scope) for path in sweep.artefacts[artefact]]
     module.write(sweep, artefact, results, paths)
     return paths

@@ -3,7 +3,8 @@
 from collections.abc import Iterator
 
 from fastscale.analysis.published import UNITS, Published, numbers, published
-from fastscale.analysis.results import Error, Results, Row
+from fastscale.analysis.reading import Error
+from fastscale.analysis.results import Results, Row
 from fastscale.analysis.tables import Grid, Table, conditions
 from fastscale.sweep import Sweep
 

@@ -5,7 +5,8 @@ import statistics
 from collections.abc import Callable, Mapping, Sequence
 
 from fastscale.analysis.published import UNITS, numbers
-from fastscale.analysis.results import Error, Results, Row
+from fastscale.analysis.reading import Error
+from fastscale.analysis.results import Results, Row
 from fastscale.analysis.tables import Grid, Table, conditions
 from fastscale.complexity import count
 from fastscale.networks import base_network

@@ -15,12 +15,13 @@ for name, made in MADE.items():
             records=SWEEP.records(made[0]),
             found=found(made[0]),
         output:
-            [SWEEP.artefacts[artefact] for artefact in made],
+            [reported(artefact, made) for artefact in made],
         log:
             SWEEP.folder / f"logs/{name}.log",
         localrule: True
         params:
             artefacts=made,
+            captions=captions(made),
         shell:
             "fastscale aggregate {params.artefacts} --sweep {input.sweep:q} > {log:q} 2>&1"
 

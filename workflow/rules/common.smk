@@ -1,10 +1,11 @@
 # The sweep that the configuration describes; a mistake in it is told in a sentence.
 
 import json
+from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
 
-from fastscale.artefacts import ARTEFACTS
+from fastscale.artefacts import ARTEFACTS, caption, title
 from fastscale.errors import UserError
 from fastscale.sweep import FIXED, Sweep
 
@@ -43,10 +44,31 @@ def found(artefact):
 
 
 def artefacts(*kinds):
-    """The sweep's tables or figures, with their records: one that was deleted is made again though its artefacts stand."""
+    """The sweep's artefacts, with their records: one that was deleted is made again though its artefacts stand."""
     names = [name for name in SWEEP.artefacts if ARTEFACTS[name].kind in kinds]
     files = dict.fromkeys(path for name in names for path in (*SWEEP.artefacts[name], *SWEEP.records(name)))
     return list(files)
+
+
+def reported(artefact, made):
+    """The files of an artefact that `made` makes, for an output; the report shows the one that a browser draws."""
+    kind, points = ARTEFACTS[artefact].kind, ARTEFACTS[artefact].points
+    shown = {
+        "category": "Claims" if artefact == "claims" else "Sweep" if points == "all" else f"{kind}s".capitalize(),
+        "labels": {"artefact": title(artefact, digits=2), "shows": ARTEFACTS[artefact].caption.partition(".")[0]},
+        "caption": f"../report/{artefact if len(made) > 1 else 'artefact'}.rst",
+    }
+    return [report(path, **shown) if path.suffix in (".svg", ".html") else path for path in SWEEP.artefacts[artefact]]
+
+
+def captions(made):
+    """What the report says of some artefacts and their records, for params."""
+
+    def told(wildcards, input):
+        records = {name: set(map(str, current().records(name))) & set(input) for name in made}
+        return {name: caption(name, map(Path, records[name]), SWEEP.folder) for name in made}
+
+    return told
 
 
 # Software comes from .venv, on a cluster too. With `--sdm apptainer` it comes from this image: an own one, of a machine
