@@ -20,6 +20,7 @@ include: "workflow/rules/profile.smk"
 include: "workflow/rules/train.smk"
 include: "workflow/rules/search.smk"
 include: "workflow/rules/aggregate.smk"
+include: "workflow/rules/plan.smk"
 
 
 rule all:

@@ -208,6 +208,19 @@ def search(name: str, description: Path) -> None:
 
 
 @main.command()
+@sweep_option
+@click.option("--jobs", is_flag=True, help="Also list each training.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def plan(description: Path, jobs: bool, as_json: bool) -> None:
+    """Price a sweep: networks, jobs, epochs, and device-hours by measured times, or a stated model."""
+    from fastscale.analysis.plan import plan as make
+    from fastscale.sweep import Sweep
+
+    made = make(Sweep.load(description))
+    click.echo(json.dumps(made.to_dict()) if as_json else made.text(jobs))
+
+
+@main.command()
 @click.argument("artefacts", nargs=-1, required=True)
 @sweep_option
 @click.option("--partial", "scope", flag_value="partial", help="Show a gap where a record is missing, in partial/.")

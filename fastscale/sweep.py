@@ -5,7 +5,7 @@ Pure Python, no torch: the DAG is expanded from here.
 
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ from fastscale.networks import Network
 from fastscale.records import digest
 from fastscale.schema import checked
 from fastscale.search import Search
-from fastscale.selection import Bases, Point, Selection, names, points
+from fastscale.selection import Bases, Definitions, Point, Selection, names, points
 
 FIXED = "fixed"  # the source of networks that are known without a search
 
@@ -26,10 +26,11 @@ class Sweep:
     """A validated configuration and what follows from it; make one with `Sweep.from_config`.
 
     A base that a search finds is unknown until its record is there: until then points of it are left out, and
-    `waiting` names them.
+    `waiting` names them, unless it is `assumed`.
     """
 
     config: Mapping[str, Any]
+    assumed: Definitions = field(default_factory=dict)
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any], source: str = "config.yaml") -> "Sweep":
@@ -111,7 +112,7 @@ class Sweep:
     @cached_property
     def bases(self) -> Bases:
         """The bases that are known now."""
-        found = {}
+        found = dict(self.assumed)
         for name in self.searches:
             try:
                 record = json.loads(self.search_record(name).read_text())

@@ -47,7 +47,7 @@ def show(browser: WebDriver, i: int) -> None:
 def test_claims_come_first(browser: WebDriver, report: Path) -> None:
     browser.get(report.as_uri())
     listed = [link.text for link in browser.find_elements(By.TAG_NAME, "a")]
-    assert [name for name in listed if name in ("Claims", "Figures", "Sweep", "Tables")][0] == "Claims"
+    assert next(name for name in listed if name in ("Claims", "Figures", "Sweep", "Tables")) == "Claims"
     assert len(open_category(browser, report, "Claims")) == 1
     show(browser, 0)
     browser.switch_to.frame(browser.find_element(By.TAG_NAME, "iframe"))
