@@ -3,23 +3,12 @@
 import json
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
+from fastscale.arguments import JSON, PATH, device_option, named_network, network_options, sweep_option, threads_option
 from fastscale.errors import UserError
-
-if TYPE_CHECKING:
-    from fastscale.networks import Network
-
-STRATEGIES = "d, w, r, dw, dr, wr, dwr, dWr, orig, w-only, g-only or alpha=X."
-
-PATH = click.Path(path_type=Path)
-threads_option = click.option("--threads", type=click.IntRange(1), default=1, show_default=True, help="CPU threads.")
-sweep_option = click.option(
-    "--sweep", "description", required=True, type=PATH, help="The sweep's description (sweep.json)."
-)
-device_option = click.option("--device", default=None, help="cpu or cuda; by default cuda where there is one.")
 
 
 class _Sentences(click.Group):
@@ -38,39 +27,6 @@ def main() -> None:
     """Which way of making a network bigger keeps it fast?"""
 
 
-def network_options(command: Any) -> Any:
-    """The arguments that name one network: a base, how it is scaled, and its classes."""
-    for option in reversed(
-        [
-            click.argument("base"),
-            click.option("--strategy", default="dWr", show_default=True, help=STRATEGIES),
-            click.option("--scale", "s", type=float, help="By how much flops grow; 1 by default."),
-            click.option("--flops", type=float, help="Instead of --scale: flops to come as near to as can be built."),
-            click.option(
-                "--classes", type=click.IntRange(1), default=1000, show_default=True, help="Of the classifier."
-            ),
-            click.option("--define", "own_json", default="{}", help="Bases of one's own, as JSON."),
-        ]
-    ):
-        command = option(command)
-    return command
-
-
-def _network(
-    base: str, strategy: str, s: float | None, flops: float | None, classes: int, own_json: str
-) -> "tuple[Network, float]":
-    """The network that the options name, and its nominal scale."""
-    from fastscale.networks import base_network
-    from fastscale.scaling import parse_strategy, scale_to_flops
-    from fastscale.scaling import scale as scale_network
-
-    if s is not None and flops is not None:
-        raise UserError(f"--scale {s:g} and --flops {flops:g} are both given; give one of them")
-    unscaled, chosen = base_network(base, json.loads(own_json)).with_classes(classes), parse_strategy(strategy)
-    s = scale_to_flops(unscaled, chosen, flops) if flops is not None else 1.0 if s is None else s
-    return scale_network(unscaled, chosen, s), s
-
-
 @main.command()
 @network_options
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
@@ -78,7 +34,7 @@ def scale(base: str, strategy: str, as_json: bool, **options: Any) -> None:
     """Scale the network BASE and count what it costs."""
     from fastscale.records import network_record
 
-    network, s = _network(base, strategy, **options)
+    network, s = named_network(base, strategy, **options)
     record = network_record(network)
     shown = {"base": base, "strategy": strategy, "scale": s, "network": record.pop("id")}
     shown |= {key: value for key, value in record.items() if key not in ("network", "network_hash")}
@@ -91,13 +47,13 @@ def scale(base: str, strategy: str, as_json: bool, **options: Any) -> None:
 
 @main.command()
 @click.argument("path", type=PATH)
-@click.option("--config", "config_json", required=True, help="The sweep's configuration, as JSON.")
-def describe(path: Path, config_json: str) -> None:
+@click.option("--config", type=JSON, required=True, help="The sweep's configuration.")
+def describe(path: Path, config: Any) -> None:
     """Write a sweep's whole configuration to PATH, for the artefacts to read."""
     from fastscale.records import write_record
     from fastscale.sweep import Sweep
 
-    write_record(path, dict(Sweep.from_config(json.loads(config_json)).config))
+    write_record(path, dict(Sweep.from_config(config).config))
 
 
 @main.command()
@@ -114,14 +70,14 @@ def networks(source: str, description: Path, path: Path) -> None:
 
 
 @main.command()
-@click.option("--config", "config_json", required=True, help="The data part of a sweep's configuration, as JSON.")
+@click.option("--config", type=JSON, required=True, help="The data part of a sweep's configuration.")
 @click.argument("folder", type=PATH)
 @threads_option
-def data(config_json: str, folder: Path, threads: int) -> None:
+def data(config: Any, folder: Path, threads: int) -> None:
     """Write the .beton files of a data set to FOLDER."""
     from fastscale.data import write_betons
 
-    write_betons(json.loads(config_json), folder, threads=threads)
+    write_betons(config, folder, threads=threads)
 
 
 @main.command()
@@ -151,7 +107,7 @@ def profile(
 @main.command()
 @network_options
 @click.option("--data", "folder", required=True, type=PATH, help="The folder with the .beton files.")
-@click.option("--recipe", "recipe_json", required=True, help="Differences from the paper's recipe, as JSON.")
+@click.option("--recipe", "differences", type=JSON, required=True, help="Differences from the paper's recipe.")
 @click.option("--schedule", required=True, help="The schedule's name; its epochs stand in the recipe.")
 @click.option("--trial", type=click.IntRange(1), default=1, show_default=True, help="The seed.")
 @click.option("--checkpoints", required=True, type=PATH, help="The folder for this training's checkpoints.")
@@ -161,7 +117,7 @@ def profile(
 @device_option
 def train(
     folder: Path,
-    recipe_json: str,
+    differences: Any,
     schedule: str,
     trial: int,
     checkpoints: Path,
@@ -174,8 +130,8 @@ def train(
     """Train the network BASE, scaled."""
     from fastscale.recipe import Recipe
 
-    network, _ = _network(**options)
-    recipe = Recipe.from_dict(json.loads(recipe_json)).for_family(network.family)
+    network, _ = named_network(**options)
+    recipe = Recipe.from_dict(differences).for_family(network.family)
     if warm:
         from fastscale.warm import can_run, run
 

@@ -7,7 +7,7 @@ import math
 import random
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
-from typing import Any
+from typing import Any, NamedTuple
 
 from fastscale.complexity import count
 from fastscale.errors import UserError
@@ -46,6 +46,13 @@ class Space:
             "group_width": self.group_width[_between(uniform, 0, len(self.group_width))],
             "resolution": low + step * _between(uniform, 0, (high - low) // step + 1),
         }
+
+
+class Candidate(NamedTuple):
+    """A network that was drawn, and its definition as a base, in the form of bases.yaml."""
+
+    definition: Mapping[str, Any]
+    network: Network
 
 
 @dataclass(frozen=True)
@@ -94,19 +101,19 @@ class Search:
                 )
         return search
 
-    def candidates(self, classes: int = 1000) -> tuple[dict[str, Any], ...]:
-        """The networks to be trained, in the form of bases.yaml: distinct, in the regime, the same on every machine.
+    def candidates(self, classes: int = 1000) -> tuple[Candidate, ...]:
+        """The networks to be trained: distinct, in the regime, the same on every machine.
 
         Raises:
             UserError: too few networks of the space lie in the regime.
         """
-        found: dict[str, dict[str, Any]] = {}
+        found: dict[str, Candidate] = {}
         for parameters in self._draws():
             if not self._is_promising(parameters):
                 continue
             network = FAMILIES[self.family](**parameters).with_classes(classes)
             if self.flops[0] <= count(network).flops <= self.flops[1] and is_consistent(network):
-                found.setdefault(network.hash, {"family": self.family, **parameters})
+                found.setdefault(network.hash, Candidate({"family": self.family, **parameters}, network))
                 if len(found) == self.networks:
                     return tuple(found.values())
         raise UserError(

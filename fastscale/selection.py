@@ -1,6 +1,5 @@
 """Selections: what a sweep's configuration asks for, expanded to curves of points. Pure Python, no torch."""
 
-import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -71,17 +70,6 @@ class Bases:
     def network(self, base: str) -> Network:
         """The base of that name, with the classes of the data."""
         return base_network(base, self.definitions).with_classes(self.classes)
-
-    def arguments(self, point: Point) -> list[str]:
-        """Arguments of `fastscale scale` that give the network of a point."""
-        arguments = [point.base, "--scale", repr(point.scale), "--classes", str(self.classes)]
-        if point.scale != 1:
-            arguments += ["--strategy", point.strategy]
-        needed, base = {}, point.base
-        while base in self.definitions:
-            needed[base] = self.definitions[base]
-            base = next((needed[base][key] for key in DERIVATIONS if key in needed[base]), "")
-        return [*arguments, "--define", json.dumps(needed)] if needed else arguments
 
     def curves(self, entry: Mapping[str, Any], scales: Iterable[float]) -> Iterator[Curve]:
         """The curves that a selection of the configuration asks for; what waits for a search is left out."""

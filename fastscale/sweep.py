@@ -15,7 +15,7 @@ from fastscale.errors import UserError
 from fastscale.networks import Network
 from fastscale.records import digest
 from fastscale.schema import checked
-from fastscale.search import Search
+from fastscale.search import Candidate, Search
 from fastscale.selection import Bases, Definitions, Point, Selection, names, points
 
 FIXED = "fixed"  # the source of networks that are known without a search
@@ -102,12 +102,9 @@ class Sweep:
         return {name: Search.from_dict(name, config) for name, config in self.config["search"].items()}
 
     @cached_property
-    def candidates(self) -> dict[str, tuple[Point, ...]]:
-        """The candidates of each search, as points named search/1, search/2 and so on."""
-        return {
-            name: tuple(Point(candidate, "base", 1, bases.network(candidate)) for candidate in bases.own)
-            for name, bases in self._candidate_bases.items()
-        }
+    def candidates(self) -> dict[str, tuple[Candidate, ...]]:
+        """The candidates of each search."""
+        return {name: search.candidates(self.classes) for name, search in self.searches.items()}
 
     @cached_property
     def bases(self) -> Bases:
@@ -121,18 +118,6 @@ class Sweep:
             if record.get("search") == self.config["search"][name]:
                 found[name] = record["found"]
         return Bases(self.config["define"], frozenset(self.searches), found, self.classes)
-
-    @cached_property
-    def _candidate_bases(self) -> dict[str, Bases]:
-        return {
-            name: Bases(
-                {f"{name}/{i}": parameters for i, parameters in enumerate(search.candidates(self.classes), start=1)},
-                frozenset(),
-                {},
-                self.classes,
-            )
-            for name, search in self.searches.items()
-        }
 
     # Selections: what artefacts and grid ask for.
 
@@ -178,11 +163,10 @@ class Sweep:
         return found | {point.network.id: FIXED for point in self.points if self.bases.search_of(point.base) is None}
 
     @cached_property
-    def scale_arguments(self) -> dict[str, list[str]]:
-        """Arguments of `fastscale scale` that give each network, a search's candidates too, by its id."""
-        asked = [(self._candidate_bases[name], p) for name, found in self.candidates.items() for p in found]
-        asked += [(self.bases, point) for point in reversed(self.points)]
-        return {point.network.id: bases.arguments(point) for bases, point in asked}
+    def trained(self) -> dict[str, Network]:
+        """All networks that may be trained, by id: candidates of searches too."""
+        candidates = (candidate.network for found in self.candidates.values() for candidate in found)
+        return {network.id: network for network in candidates} | self.networks
 
     # Files.
 
@@ -220,7 +204,7 @@ class Sweep:
     def candidate_records(self, search: str) -> list[Path]:
         """The train records among which a search chooses, in the order of its candidates."""
         schedule = self.searches[search].schedule
-        return [self.train_record(point.network.id, schedule, 1) for point in self.candidates[search]]
+        return [self.train_record(candidate.network.id, schedule, 1) for candidate in self.candidates[search]]
 
     def search_record(self, search: str) -> Path:
         """Where the outcome of a search lies."""

@@ -27,9 +27,9 @@ def write_records(
 ) -> Sweep:
     """Write every record of `sweep`, its searches' first; returns the sweep with what they found."""
     write_record(sweep.description, dict(sweep.config))
-    for name, points in sweep.candidates.items():
-        for point in points:
-            write_training(sweep, point.network, sweep.searches[name].schedule, 1, error)
+    for name, candidates in sweep.candidates.items():
+        for candidate in candidates:
+            write_training(sweep, candidate.network, sweep.searches[name].schedule, 1, error)
         from fastscale.analysis.choice import choose
 
         choose(sweep, name)

@@ -16,28 +16,27 @@ def choose(sweep: Sweep, name: str) -> None:
     if name not in sweep.searches:
         raise UserError(f"unknown search {name!r}: the sweep {sweep.name!r} has {', '.join(sweep.searches) or 'none'}")
     candidates = sweep.candidates[name]
-    parameters = sweep.searches[name].candidates(sweep.classes)
     trained = [
-        read_record(path, "train", point.network.hash)
-        for path, point in zip(sweep.candidate_records(name), candidates, strict=True)
+        read_record(path, "train", candidate.network.hash)
+        for path, candidate in zip(sweep.candidate_records(name), candidates, strict=True)
     ]
     errors = [record["top1_error"] if record["status"] == "finished" else None for record in trained]
-    chosen = best(name, [point.network for point in candidates], errors)
+    chosen = candidates[best(name, [candidate.network for candidate in candidates], errors)]
     write_record(
         sweep.search_record(name),
         {
             "kind": "search",
             "search": sweep.config["search"][name],
-            "found": parameters[chosen],
-            "network": candidates[chosen].network.id,
+            "found": chosen.definition,
+            "network": chosen.network.id,
             "candidates": [
                 {
-                    "network": point.network.id,
-                    "parameters": own,
-                    "flops": count(point.network).flops,
+                    "network": candidate.network.id,
+                    "parameters": candidate.definition,
+                    "flops": count(candidate.network).flops,
                     "top1_error": error,
                 }
-                for point, own, error in zip(candidates, parameters, errors, strict=True)
+                for candidate, error in zip(candidates, errors, strict=True)
             ],
         },
     )

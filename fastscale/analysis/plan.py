@@ -130,7 +130,7 @@ def plan(sweep: Sweep) -> Plan:
         UserError: a broken record.
     """
     waiting = filter(sweep.bases.is_unknown, sweep.searches)
-    sweep = Sweep(sweep.config, {name: sweep.searches[name].candidates(sweep.classes)[0] for name in waiting})
+    sweep = Sweep(sweep.config, {name: sweep.candidates[name][0].definition for name in waiting})
     records = {}
     for asked in (trainings := list(_trainings(sweep))):
         path = sweep.train_record(asked.network.id, asked.schedule, asked.trial)
@@ -157,9 +157,9 @@ def plan(sweep: Sweep) -> Plan:
 def _trainings(sweep: Sweep) -> Iterator[Training]:
     """Each training once: what a search finds has been trained as its candidate."""
     candidates = [
-        Training("search", point.network, sweep.searches[name].schedule, 1)
+        Training("search", candidate.network, sweep.searches[name].schedule, 1)
         for name, found in sweep.candidates.items()
-        for point in found
+        for candidate in found
     ]
     yield from candidates
     known = {(asked.network.id, asked.schedule, asked.trial) for asked in candidates}

@@ -31,6 +31,11 @@ def current():
     return SWEEPS[found]
 
 
+def plain(value):
+    """Plain data as JSON, for params: in whatever order a configuration gives its keys, it is the same."""
+    return json.dumps(value, sort_keys=True)
+
+
 def found(artefact):
     """The records of an artefact that only a search can tell, for an input; all others are asked for at once."""
     searches, known = SWEEP.searches_of(artefact), set(SWEEP.records(artefact))

@@ -1,4 +1,5 @@
-# One job is one training. Checkpoints are no declared outputs: Snakemake would delete them before a retry.
+# One job is one training. Its network is given in full: one that has another name today is the same, and not trained anew.
+# Checkpoints are no declared outputs: Snakemake would delete them before a retry.
 
 
 rule train:
@@ -17,9 +18,9 @@ rule train:
         runtime=1440,
         mem_mb=16000 * max(1, SWEEP.config["gpus"]),
     params:
-        network=lambda wildcards: current().scale_arguments[wildcards.network],
+        network=lambda wildcards: plain(current().trained[wildcards.network].to_dict()),
         data=SWEEP.data_folder,
-        recipe=lambda wildcards: json.dumps(SWEEP.recipe(wildcards.schedule)),
+        recipe=lambda wildcards: plain(SWEEP.recipe(wildcards.schedule)),
         checkpoints=str(SWEEP.folder / "checkpoints/{network}/{schedule}-{trial}"),
         device="cuda" if SWEEP.config["gpus"] else "cpu",
     shell:
