@@ -186,6 +186,15 @@ class Sweep:
 
     def records(self, artefact: str) -> list[Path]:
         """The records that an artefact reads."""
+        if artefact not in self._records:
+            self._records[artefact] = self._find_records(artefact)
+        return self._records[artefact]
+
+    @cached_property
+    def _records(self) -> dict[str, list[Path]]:
+        return {}
+
+    def _find_records(self, artefact: str) -> list[Path]:
         reads, selections = ARTEFACTS[artefact].reads, self.selections(artefact)
         sources = {self.sources[point.network.id] for point in points(selections)}
         paths = [self.search_record(name) for name in self.searches_of(artefact)]

@@ -90,6 +90,7 @@ def draw(artefact: str, results: Results) -> Figure:
             by_model(axes, results, x, y, fits=y == "time" and x == "acts")
         else:
             by_strategy(axes, results, base, x, y)
+    share_legend(figure)
     return figure
 
 
@@ -170,8 +171,7 @@ def draw_line(axes: Axes, line: Line | None, rows: Sequence[Row], measure: str, 
 def finish(axes: Axes, title: str, x: str, y: str, linear: bool = False) -> None:
     """Title, labels, ticks in words and a legend that names each thing once; a panel without data says so."""
     axes.set(title=title, xlabel=MEASURES[x].label, ylabel=MEASURES[y].label)
-    handles, labels = axes.get_legend_handles_labels()
-    if not labels:
+    if not axes.get_legend_handles_labels()[1]:
         axes.set(xticks=[], yticks=[])
         axes.text(0.5, 0.5, "not measured", transform=axes.transAxes, ha="center", va="center", color="0.35")
         return
@@ -183,9 +183,28 @@ def finish(axes: Axes, title: str, x: str, y: str, linear: bool = False) -> None
     if linear:
         axes.set_xlim(left=0)
         axes.set_ylim(bottom=0)
-    # Each name once, the paper's last.
+    axes.legend(**_named_once(axes))
+
+
+def share_legend(figure: Figure) -> None:
+    """One legend for all panels, where each would have the same: above them, or in the one that tells r too."""
+    named = {axes: _named_once(axes) for axes in figure.axes if axes.get_legend()}
+    plain = {axes: [label.split(" (r = ")[0] for label in one["labels"]] for axes, one in named.items()}
+    if len({*map(tuple, plain.values())}) != 1 or len(named) == 1:
+        return
+    dispensable = [axes for axes, one in named.items() if one["labels"] == plain[axes]]
+    for axes in dispensable:
+        axes.get_legend().remove()
+    if len(dispensable) == len(named):
+        shown = named[dispensable[0]]
+        figure.legend(**shown, loc="outside upper center", ncols=min(6, len(shown["labels"])))
+
+
+def _named_once(axes: Axes) -> dict[str, list[Any]]:
+    """What a legend shows: each name once, the paper's last."""
+    handles, labels = axes.get_legend_handles_labels()
     once = dict(sorted(zip(labels, handles, strict=True), key=lambda named: named[0] == "published"))
-    axes.legend(once.values(), once.keys())
+    return {"handles": list(once.values()), "labels": list(once)}
 
 
 def log_axis(axis: Any) -> None:

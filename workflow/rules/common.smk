@@ -1,6 +1,7 @@
 # The sweep that the configuration describes; a mistake in it is told in a sentence.
 
 import json
+from functools import cache
 from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
@@ -34,6 +35,12 @@ def current():
 def plain(value):
     """Plain data as JSON, for params: in whatever order a configuration gives its keys, it is the same."""
     return json.dumps(value, sort_keys=True)
+
+
+@cache
+def described(network):
+    """A network's whole description."""
+    return plain(current().trained[network].to_dict())
 
 
 def found(artefact):

@@ -18,7 +18,7 @@ rule train:
         runtime=1440,
         mem_mb=16000 * max(1, SWEEP.config["gpus"]),
     params:
-        network=lambda wildcards: plain(current().trained[wildcards.network].to_dict()),
+        network=lambda wildcards: described(wildcards.network),
         data=SWEEP.data_folder,
         recipe=lambda wildcards: plain(SWEEP.recipe(wildcards.schedule)),
         checkpoints=str(SWEEP.folder / "checkpoints/{network}/{schedule}-{trial}"),
