@@ -8,7 +8,9 @@ from typing import Any
 import click
 
 from fastscale.arguments import JSON, PATH, device_option, named_network, network_options, sweep_option, threads_option
-from fastscale.errors import UserError
+from fastscale.errors import Stopped, UserError
+
+TRY_AGAIN = 75  # the system's EX_TEMPFAIL: stopped by a signal, nothing lost
 
 
 class _Sentences(click.Group):
@@ -19,6 +21,9 @@ class _Sentences(click.Group):
             return super().invoke(ctx)
         except UserError as error:
             raise click.ClickException(str(error)) from None
+        except Stopped as stopped:
+            click.echo(f"{stopped}; run it again, and it goes on from there", err=True)
+            sys.exit(TRY_AGAIN)
 
 
 @click.group(cls=_Sentences, context_settings={"help_option_names": ["-h", "--help"]})
