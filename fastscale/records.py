@@ -175,8 +175,14 @@ def provenance(stage: str, packages: Iterable[str] = ("torch", "numpy")) -> dict
         "python": platform.python_version(),
         "versions": {name: _version(name) for name in ("fastscale", *packages)},
         "processor": processor(),
-        "slurm_job": os.environ.get("SLURM_JOB_ID"),
+        "slurm_job": _slurm_job(),
     }
+
+
+def _slurm_job() -> str | None:
+    """The id of the Slurm job that this runs in, as squeue writes it."""
+    array, task = (os.environ.get(f"SLURM_ARRAY_{part}_ID") for part in ("JOB", "TASK"))
+    return f"{array}_{task}" if array else os.environ.get("SLURM_JOB_ID")
 
 
 def _version(package: str) -> str | None:
