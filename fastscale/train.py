@@ -116,5 +116,4 @@ def _csv(rows: list[dict[str, Any]]) -> str:
 
 def _write(path: Path, record: dict[str, Any], rows: list[dict[str, Any]]) -> dict[str, Any]:
     write_text(path.with_suffix(".csv"), _csv(rows))
-    write_record(path, record)
-    return record
+    return write_record(path, record)
