@@ -84,10 +84,11 @@ class Executor(RemoteExecutor):
         from .submission import SubmissionError  # imports submitit
 
         calls = [SnakemakeJob(self.format_job_exec(job), self.settings.requeues) for job in jobs]
-        with interrupts_deferred():
+        with interrupts_deferred() as interrupted:
             try:
                 folder = self.log_folder / jobs[0].name
-                submissions = self.submitter.submit(list(map(key_of, jobs)), calls, parameters, folder)
+                keys = list(map(key_of, jobs))
+                submissions = self.submitter.submit(keys, calls, parameters, folder, interrupted.is_set)
             except SubmissionError as error:
                 for job in jobs:
                     self.report_job_error(SubmittedJobInfo(job), msg=f"Not submitted to Slurm: {error}. ")
@@ -131,7 +132,7 @@ class Executor(RemoteExecutor):
     @cached_property
     def left_behind(self) -> dict[str, Entry]:
         """Jobs that an earlier process has submitted and not seen to their end, by key."""
-        return self.ledger.left_behind(self.patiently(slurm.comments))
+        return {} if self.ledger.is_empty() else self.ledger.left_behind(self.patiently(slurm.comments))
 
     @cached_property
     def states(self) -> dict[str, slurm.State]:
@@ -224,16 +225,19 @@ class Executor(RemoteExecutor):
 
 
 @contextmanager
-def interrupts_deferred() -> Iterator[None]:
-    """A Ctrl-C inside takes effect at the end: no job between its submission and its entry in the table."""
+def interrupts_deferred() -> Iterator[threading.Event]:
+    """A Ctrl-C inside takes effect at the end: no job between its submission and its entry in the table.
+
+    Yields what tells that one has come.
+    """
+    came = threading.Event()
     if threading.current_thread() is not threading.main_thread():
-        yield
+        yield came
         return
-    received: list[int] = []
-    handler = signal.signal(signal.SIGINT, lambda number, frame: received.append(number))
+    handler = signal.signal(signal.SIGINT, lambda number, frame: came.set())
     try:
-        yield
+        yield came
     finally:
         signal.signal(signal.SIGINT, handler)
-        if received:
+        if came.is_set():
             signal.raise_signal(signal.SIGINT)

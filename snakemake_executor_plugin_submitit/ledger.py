@@ -51,6 +51,7 @@ class Ledger:
                 f"Another Snakemake runs here already ({self.lock.read().strip() or 'unknown'}); wait for its end, or "
                 "stop it: it goes on where it was left."
             ) from None
+        self.batches: dict[str, str] = {}  # by Slurm id
         self.lock.truncate(0)
         self.lock.write(f"process {os.getpid()} on {socket.gethostname()}")
         self.lock.flush()
@@ -61,6 +62,7 @@ class Ledger:
 
     def submitted(self, batch: str, slurm_id: str) -> None:
         """Note the Slurm id of a batch."""
+        self.batches[slurm_id] = batch
         self._write(batch, {**self._read(batch), "slurm_id": slurm_id})
 
     def drop(self, batch: str) -> None:
@@ -70,33 +72,34 @@ class Ledger:
     def ended(self, slurm_id: str) -> None:
         """Forget a job that has ended and was told of; with the last one its batch."""
         number, _, index = slurm_id.partition("_")
-        for batch in self._batches():
-            content = self._read(batch)
-            if content["slurm_id"] == number:
-                content["ended"] = sorted({*content["ended"], int(index or 0)})
-                if len(content["ended"]) == len(content["jobs"]):
-                    self.drop(batch)
-                else:
-                    self._write(batch, content)
+        batch = self.batches[number]
+        content = self._read(batch)
+        content["ended"] = sorted({*content["ended"], int(index or 0)})
+        if len(content["ended"]) == len(content["jobs"]):
+            self.drop(batch)
+            del self.batches[number]
+        else:
+            self._write(batch, content)
+
+    def is_empty(self) -> bool:
+        """Whether no job is left of earlier processes, or of this one."""
+        return not any(self.folder.glob("*.json"))
 
     def left_behind(self, comments: dict[str, str]) -> dict[str, Entry]:
         """Jobs of an earlier process by key; `comments` has the Slurm ids of batches by their comment."""
         found = {}
-        for batch in self._batches():
+        for batch in sorted(path.stem for path in self.folder.glob("*.json")):
             content = self._read(batch)
             number = content["slurm_id"] or comments.get(batch)
             if number is None:  # it was killed before sbatch
                 self.drop(batch)
                 continue
-            self._write(batch, {**content, "slurm_id": number})
+            self.submitted(batch, number)
             for index, (key, pickle) in enumerate(content["jobs"]):
                 if index not in content["ended"]:
                     slurm_id = f"{number}_{index}" if len(content["jobs"]) > 1 else number
                     found[key] = Entry(slurm_id, Path(pickle))
         return found
-
-    def _batches(self) -> list[str]:
-        return sorted(path.stem for path in self.folder.glob("*.json"))
 
     def _read(self, batch: str) -> dict[str, Any]:
         return json.loads((self.folder / f"{batch}.json").read_text())

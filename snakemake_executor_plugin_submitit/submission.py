@@ -3,6 +3,7 @@
 import os
 import pickle
 import re
+import time
 import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -80,12 +81,17 @@ class Submitter:
         self.ledger, self.warn, self.wait = ledger, warn, wait
 
     def submit(
-        self, keys: Sequence[str], calls: Sequence[SnakemakeJob], parameters: dict[str, Any], folder: Path
+        self,
+        keys: Sequence[str],
+        calls: Sequence[SnakemakeJob],
+        parameters: dict[str, Any],
+        folder: Path,
+        interrupted: Callable[[], bool],
     ) -> list[Submission]:
         """Submit jobs with equal parameters, several as an array; submitit's files go to `folder`.
 
         Raises:
-            SubmissionError: sbatch refuses them.
+            SubmissionError: sbatch refuses them, or cannot be reached until `interrupted`.
         """
         batch = uuid.uuid4().hex
         folder.mkdir(parents=True, exist_ok=True)
@@ -99,7 +105,7 @@ class Submitter:
             if len(calls) > 1:
                 executor.update_parameters(array_parallelism=len(calls))  # how many run is Slurm's to say
                 executor.parameters["map_count"] = len(calls)
-            slurm_id = self._send(executor, batch)
+            slurm_id = self._send(executor, batch, interrupted)
         except (FailedJobError, FailedSubmissionError, OSError, ValueError) as error:
             self.ledger.drop(batch)
             raise SubmissionError(str(error).strip()) from error
@@ -107,16 +113,18 @@ class Submitter:
         ids = [f"{slurm_id}_{i}" for i in range(len(calls))] if len(calls) > 1 else [slurm_id]
         return [adopt(Entry(*found), folder) for found in zip(ids, pickles, strict=True)]
 
-    def _send(self, executor: Sbatch, batch: str) -> str:
+    def _send(self, executor: Sbatch, batch: str, interrupted: Callable[[], bool]) -> str:
         """Call sbatch until it answers; before each further call, look whether the one before has gone through."""
         for wait in (*WAITS, None):
             try:
                 return executor.send()
             except (FailedJobError, FailedSubmissionError) as error:
-                if wait is None or not TRANSIENT.search(str(error)):
+                if wait is None or interrupted() or not TRANSIENT.search(str(error)):
                     raise
                 self.warn(f"sbatch cannot be reached ({_last_line(error)}); trying again in {wait} s.")
-            self.wait(wait)
+            end = time.monotonic() + wait
+            while time.monotonic() < end and not interrupted():
+                self.wait(0.2)
             if slurm_id := self._known(batch):
                 return slurm_id
         raise AssertionError("unreachable")
