@@ -10,18 +10,23 @@ if not workflow.configfiles:
     configfile: "config.yaml"
 
 
+report: "workflow/report/sweep.rst"
+
+
 include: "workflow/rules/common.smk"
 include: "workflow/rules/data.smk"
 include: "workflow/rules/scale.smk"
 include: "workflow/rules/profile.smk"
 include: "workflow/rules/train.smk"
+include: "workflow/rules/search.smk"
 include: "workflow/rules/aggregate.smk"
+include: "workflow/rules/plan.smk"
 
 
 rule all:
     default_target: True
     input:
-        artefacts("table", "figure"),
+        artefacts("table", "figure", "page"),
 
 
 rule tables:

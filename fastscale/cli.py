@@ -7,11 +7,10 @@ from typing import Any
 
 import click
 
-from fastscale.errors import UserError
+from fastscale.arguments import JSON, PATH, device_option, named_network, network_options, sweep_option, threads_option
+from fastscale.errors import Stopped, UserError
 
-PATH = click.Path(path_type=Path)
-threads_option = click.option("--threads", type=click.IntRange(1), default=1, show_default=True, help="CPU threads.")
-device_option = click.option("--device", default=None, help="cpu or cuda; by default cuda where there is one.")
+TRY_AGAIN = 75  # the system's EX_TEMPFAIL: stopped by a signal, nothing lost
 
 
 class _Sentences(click.Group):
@@ -22,6 +21,9 @@ class _Sentences(click.Group):
             return super().invoke(ctx)
         except UserError as error:
             raise click.ClickException(str(error)) from None
+        except Stopped as stopped:
+            click.echo(f"{stopped}; run it again, and it goes on from there", err=True)
+            sys.exit(TRY_AGAIN)
 
 
 @click.group(cls=_Sentences, context_settings={"help_option_names": ["-h", "--help"]})
@@ -31,45 +33,16 @@ def main() -> None:
 
 
 @main.command()
-@click.argument("base")
-@click.option(
-    "--strategy",
-    default="dWr",
-    show_default=True,
-    help="d, w, r, dw, dr, wr, dwr, dWr, orig, w-only, g-only or alpha=X.",
-)
-@click.option("--scale", "s", type=float, help="By how much flops grow; 1 by default.")
-@click.option("--flops", type=float, help="Instead of --scale: flops to come as near to as can be built, e.g. 16e9.")
-@click.option("--classes", type=click.IntRange(1), default=1000, show_default=True, help="Outputs of the classifier.")
-@click.option("--define", "own_json", default="{}", help="Bases of one's own, as JSON.")
+@network_options
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-@click.option("--record", "path", type=PATH, help="Write the network record to this file.")
-def scale(
-    base: str,
-    strategy: str,
-    s: float | None,
-    flops: float | None,
-    classes: int,
-    own_json: str,
-    as_json: bool,
-    path: Path | None,
-) -> None:
+def scale(base: str, strategy: str, as_json: bool, **options: Any) -> None:
     """Scale the network BASE and count what it costs."""
-    from fastscale.networks import base_network
-    from fastscale.records import network_record, write_record
-    from fastscale.scaling import parse_strategy, scale_to_flops
-    from fastscale.scaling import scale as scale_network
+    from fastscale.records import network_record
 
-    if s is not None and flops is not None:
-        raise UserError(f"--scale {s:g} and --flops {flops:g} are both given; give one of them")
-    unscaled, chosen = base_network(base, json.loads(own_json)).with_classes(classes), parse_strategy(strategy)
-    s = scale_to_flops(unscaled, chosen, flops) if flops is not None else 1.0 if s is None else s
-    network = scale_network(unscaled, chosen, s)
+    network, s = named_network(base, strategy, **options)
     record = network_record(network)
-    if path:
-        write_record(path, record)
     shown = {"base": base, "strategy": strategy, "scale": s, "network": record.pop("id")}
-    shown |= {key: value for key, value in record.items() if key not in ("kind", "network", "network_hash")}
+    shown |= {key: value for key, value in record.items() if key not in ("network", "network_hash")}
     if as_json:
         click.echo(json.dumps(shown))
     else:
@@ -79,58 +52,67 @@ def scale(
 
 @main.command()
 @click.argument("path", type=PATH)
-@click.option("--config", "config_json", required=True, help="The sweep's configuration, as JSON.")
-def describe(path: Path, config_json: str) -> None:
+@click.option("--config", type=JSON, required=True, help="The sweep's configuration.")
+def describe(path: Path, config: Any) -> None:
     """Write a sweep's whole configuration to PATH, for the artefacts to read."""
     from fastscale.records import write_record
     from fastscale.sweep import Sweep
 
-    write_record(path, dict(Sweep.from_config(json.loads(config_json)).config))
+    write_record(path, dict(Sweep.from_config(config).config))
 
 
 @main.command()
-@click.option("--config", "config_json", required=True, help="The data part of a sweep's configuration, as JSON.")
+@click.argument("source")
+@sweep_option
+@click.option("--record", "path", required=True, type=PATH, help="Where to write the networks record.")
+def networks(source: str, description: Path, path: Path) -> None:
+    """Scale and count all networks of a sweep that come from SOURCE: a search, or `fixed` for all others."""
+    from fastscale.records import write_networks
+    from fastscale.sweep import Sweep
+
+    sweep = Sweep.load(description)
+    write_networks(path, [network for name, network in sweep.networks.items() if sweep.sources[name] == source])
+
+
+@main.command()
+@click.option("--config", type=JSON, required=True, help="The data part of a sweep's configuration.")
 @click.argument("folder", type=PATH)
 @threads_option
-def data(config_json: str, folder: Path, threads: int) -> None:
+def data(config: Any, folder: Path, threads: int) -> None:
     """Write the .beton files of a data set to FOLDER."""
     from fastscale.data import write_betons
 
-    write_betons(json.loads(config_json), folder, threads=threads)
+    write_betons(config, folder, threads=threads)
 
 
 @main.command()
-@click.argument("networks", nargs=-1, required=True, type=PATH)
-@click.option("--out", "folder", required=True, type=PATH, help="The folder for the profile records.")
+@click.argument("networks", type=PATH)
+@click.option("--record", "path", required=True, type=PATH, help="Where to write the profile records.")
 @click.option("--batch", type=click.IntRange(1), default=128, show_default=True, help="Batch size on a CPU.")
 @click.option("--repeats", type=click.IntRange(2), default=20, show_default=True, help="Timed steps.")
 @click.option("--images", type=click.IntRange(1), default=1281167, show_default=True, help="Images of an epoch.")
 @threads_option
 @device_option
 def profile(
-    networks: tuple[Path, ...], folder: Path, batch: int, repeats: int, images: int, threads: int, device: str | None
+    networks: Path, path: Path, batch: int, repeats: int, images: int, threads: int, device: str | None
 ) -> None:
-    """Time the training step of NETWORKS (network records), one after the other, on one device."""
-    from tqdm import tqdm
+    """Time the training steps of NETWORKS (a networks record), one after the other, on one device."""
+    from fastscale.records import read_networks
 
-    from fastscale.records import read_network, write_record
-
-    known = [read_network(path) for path in networks]
+    known = read_networks(networks)
     import torch
 
     from fastscale import timing
 
     torch.set_num_threads(threads)
     chosen = timing.choose_device(device)
-    for network in tqdm(known, unit="network", disable=None):
-        record = timing.profile(network, batch=batch, repeats=repeats, images=images, device=chosen)
-        write_record(folder / f"{network.id}.json", record)
+    timing.profile_all(known, path, batch=batch, repeats=repeats, images=images, device=chosen)
 
 
 @main.command()
-@click.argument("network", type=PATH)
+@network_options
 @click.option("--data", "folder", required=True, type=PATH, help="The folder with the .beton files.")
-@click.option("--recipe", "recipe_json", required=True, help="Differences from the paper's recipe, as JSON.")
+@click.option("--recipe", "differences", type=JSON, required=True, help="Differences from the paper's recipe.")
 @click.option("--schedule", required=True, help="The schedule's name; its epochs stand in the recipe.")
 @click.option("--trial", type=click.IntRange(1), default=1, show_default=True, help="The seed.")
 @click.option("--checkpoints", required=True, type=PATH, help="The folder for this training's checkpoints.")
@@ -139,9 +121,8 @@ def profile(
 @threads_option
 @device_option
 def train(
-    network: Path,
     folder: Path,
-    recipe_json: str,
+    differences: Any,
     schedule: str,
     trial: int,
     checkpoints: Path,
@@ -149,13 +130,13 @@ def train(
     warm: bool,
     threads: int,
     device: str | None,
+    **options: Any,
 ) -> None:
-    """Train NETWORK (a network record)."""
+    """Train the network BASE, scaled."""
     from fastscale.recipe import Recipe
-    from fastscale.records import read_network
 
-    built = read_network(network)
-    recipe = Recipe.from_dict(json.loads(recipe_json)).for_family(built.family)
+    network, _ = named_network(**options)
+    recipe = Recipe.from_dict(differences).for_family(network.family)
     if warm:
         from fastscale.warm import can_run, run
 
@@ -164,7 +145,7 @@ def train(
     from fastscale.train import train as train_network
 
     train_network(
-        built,
+        network,
         folder,
         recipe,
         schedule,
@@ -177,10 +158,36 @@ def train(
 
 
 @main.command()
+@click.argument("name")
+@sweep_option
+def search(name: str, description: Path) -> None:
+    """Choose the best candidate of the search NAME by its trainings, and write the search record."""
+    from fastscale.analysis.choice import choose
+    from fastscale.sweep import Sweep
+
+    choose(Sweep.load(description), name)
+
+
+@main.command()
+@sweep_option
+@click.option("--jobs", is_flag=True, help="Also list each training.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def plan(description: Path, jobs: bool, as_json: bool) -> None:
+    """Price a sweep: networks, jobs, epochs, and device-hours by measured times, or a stated model."""
+    from fastscale.analysis.plan import plan as make
+    from fastscale.sweep import Sweep
+
+    made = make(Sweep.load(description))
+    click.echo(json.dumps(made.to_dict()) if as_json else made.text(jobs))
+
+
+@main.command()
 @click.argument("artefacts", nargs=-1, required=True)
-@click.option("--sweep", "description", required=True, type=PATH, help="The sweep's description (sweep.json).")
-@click.option("--partial", is_flag=True, help="Show a gap where a record is missing.")
-def aggregate(artefacts: tuple[str, ...], description: Path, partial: bool) -> None:
+@sweep_option
+@click.option("--partial", "scope", flag_value="partial", help="Show a gap where a record is missing, in partial/.")
+@click.option("--complexity", "scope", flag_value="complexity", help="Show what can be counted, in complexity/.")
+@click.option("--whole", "scope", flag_value="all", default=True, help="A missing record is an error (the default).")
+def aggregate(artefacts: tuple[str, ...], description: Path, scope: Any) -> None:
     """Make ARTEFACTS (table1, fig6 ...) from the records of a sweep."""
     from fastscale.analysis import aggregate as make
     from fastscale.sweep import Sweep
@@ -189,7 +196,8 @@ def aggregate(artefacts: tuple[str, ...], description: Path, partial: bool) -> N
     for artefact in artefacts:
         if artefact not in sweep.artefacts:
             raise UserError(f"unknown artefact {artefact!r}: the sweep {sweep.name!r} has {', '.join(sweep.artefacts)}")
-        for path in make(sweep, artefact, partial=partial):
+    for artefact in artefacts:
+        for path in make(sweep, artefact, scope):
             click.echo(path)
 
 

@@ -27,7 +27,7 @@ PACKAGE = Path(__file__).parent
 # The modules on whose code the numbers of a stage depend; a change of one of them makes the stage's records stale.
 STAGE_MODULES = {
     "profile": ("networks", "model.py", "timing.py"),
-    "train": ("networks", "model.py", "data", "recipe.py", "optimizer.py", "train.py", "checkpoint.py"),
+    "train": ("networks", "model.py", "data", "recipe.py", "optimizer.py", "training.py", "train.py"),
 }
 
 
@@ -101,7 +101,6 @@ def read_record(path: Path, kind: str, network_hash: str | None = None) -> dict[
 def network_record(network: Network) -> dict[str, Any]:
     """What is known of a network without building it: its description, its identity and its exact counts."""
     return {
-        "kind": "network",
         "id": network.id,
         "network_hash": network.hash,
         "network": network.to_dict(),
@@ -113,20 +112,28 @@ def network_record(network: Network) -> dict[str, Any]:
     }
 
 
-def read_network(path: Path) -> Network:
-    """The network of a network record.
+def write_networks(path: Path, networks: Iterable[Network]) -> None:
+    """Write the record of several networks."""
+    write_record(path, {"kind": "networks", "networks": list(map(network_record, networks))})
+
+
+def read_networks(path: Path) -> list[Network]:
+    """The networks of a networks record.
 
     Raises:
-        UserError: the record is missing or broken, or was edited: its hash is not that of its description.
+        UserError: the record is missing or broken, or was edited: a hash is not that of its description.
     """
-    record = read_record(path, "network")
+    record = read_record(path, "networks")
     try:
-        network = Network.from_dict(record["network"])
+        networks = [Network.from_dict(one["network"]) for one in record["networks"]]
+        hashes = [one["network_hash"] for one in record["networks"]]
     except (KeyError, TypeError) as error:
-        raise UserError(f"{path} describes no network ({error}); delete it and run snakemake again") from None
-    if network.hash != record.get("network_hash"):
-        raise UserError(f"{path} was edited: its description does not have its hash; delete it and run snakemake again")
-    return network
+        raise UserError(f"{path} describes no networks ({error}); delete it and run snakemake again") from None
+    if edited := [network.id for network, known in zip(networks, hashes, strict=True) if network.hash != known]:
+        raise UserError(
+            f"{path} was edited: the description of {edited[0]} has another hash; delete it and run snakemake again"
+        )
+    return networks
 
 
 def digest(value: Any) -> str:

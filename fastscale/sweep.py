@@ -4,42 +4,33 @@ Pure Python, no torch: the DAG is expanded from here.
 """
 
 import json
-import re
 from collections.abc import Iterable, Mapping
-from copy import deepcopy
 from dataclasses import dataclass, field
-from difflib import get_close_matches
 from functools import cached_property
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-import jsonschema
-import yaml
-
-from fastscale.artefacts import ARTEFACTS
+from fastscale.artefacts import ARTEFACTS, files
 from fastscale.errors import UserError
-from fastscale.networks import Network, base_network
-from fastscale.recipe import Recipe
+from fastscale.networks import Network
 from fastscale.records import digest
-from fastscale.scaling import parse_strategy, scale
+from fastscale.schema import checked
+from fastscale.search import Candidate, Search
+from fastscale.selection import Bases, Definitions, Point, Selection, names, points
 
-
-@dataclass(frozen=True)
-class Point:
-    """A base, scaled by a strategy to a nominal scale: one point of a curve. At scale 1 the strategy is `base`."""
-
-    base: str
-    strategy: str
-    scale: float
-    network: Network = field(compare=False)
+FIXED = "fixed"  # the source of networks that are known without a search
 
 
 @dataclass(frozen=True)
 class Sweep:
-    """A validated configuration and what follows from it; make one with `Sweep.from_config`."""
+    """A validated configuration and what follows from it; make one with `Sweep.from_config`.
+
+    A base that a search finds is unknown until its record is there: until then points of it are left out, and
+    `waiting` names them, unless it is `assumed`.
+    """
 
     config: Mapping[str, Any]
+    assumed: Definitions = field(default_factory=dict)
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any], source: str = "config.yaml") -> "Sweep":
@@ -48,33 +39,17 @@ class Sweep:
         Raises:
             UserError: a misspelt key, a value out of range, an unknown base, strategy or schedule.
         """
-        schema = yaml.safe_load(files("fastscale").joinpath("sweep.schema.yaml").read_text())
-        config = _with_defaults(deepcopy(dict(config)), schema)
-        error = jsonschema.exceptions.best_match(jsonschema.Draft202012Validator(schema).iter_errors(config))
-        if error is not None:
-            raise UserError(_sentence(error, source))
-        config.setdefault("schedule", next(iter(config["schedules"])))
-        config["data"].setdefault("name", config["data"]["kind"])
-        if config["schedule"] not in config["schedules"]:
-            raise UserError(
-                f"{source}: schedule is {config['schedule']!r}; allowed are those of schedules: "
-                f"{', '.join(config['schedules'])}"
-            )
-        if config["data"]["kind"] == "imagefolder" and "path" not in config["data"]:
-            raise UserError(
-                f"{source}: data.path is missing; an imagefolder needs the folder that holds train/ and val/"
-            )
-        Recipe.from_dict(config["recipe"])
-        sweep = cls(config)
+        sweep = cls(checked(config, source))
         # What only the expansion finds is told now too: unknown bases and strategies, impossible scales, own bases.
-        _ = sweep.points, [base_network(name, config["define"]) for name in config["define"]]
+        own = filter(lambda name: not sweep.bases.is_unknown(name), sweep.config["define"])
+        _ = sweep.points, sweep.candidates, list(map(sweep.bases.network, own))
         return sweep
 
     @classmethod
     def load(cls, path: Path) -> "Sweep":
         """The sweep whose expansion wrote `path` (a sweep.json)."""
         try:
-            return cls.from_config(json.loads(path.read_text()), str(path))
+            return cls(checked(json.loads(path.read_text()), str(path)))
         except FileNotFoundError:
             raise UserError(f"{path} is missing: it is the sweep's own description; run `snakemake {path}`") from None
         except ValueError as error:
@@ -84,6 +59,11 @@ class Sweep:
     def name(self) -> str:
         """The sweep's name."""
         return self.config["sweep"]
+
+    @property
+    def classes(self) -> int:
+        """Classes of the data."""
+        return self.config["data"]["classes"]
 
     @property
     def folder(self) -> Path:
@@ -106,108 +86,158 @@ class Sweep:
 
     @property
     def schedule(self) -> str:
-        """The schedule that the artefacts show."""
+        """The schedule that the figures show."""
         return self.config["schedule"]
 
     @property
     def trials(self) -> range:
-        """The trials of each network, from 1."""
+        """The trials of each network, from 1; a candidate of a search has the first one alone."""
         return range(1, self.config["trials"] + 1)
+
+    # Searches: a base that one finds is a definition like any other, once its record is there.
+
+    @cached_property
+    def searches(self) -> dict[str, Search]:
+        """The random searches, by the name of the base that each one finds."""
+        return {name: Search.from_dict(name, config) for name, config in self.config["search"].items()}
+
+    @cached_property
+    def candidates(self) -> dict[str, tuple[Candidate, ...]]:
+        """The candidates of each search."""
+        return {name: search.candidates(self.classes) for name, search in self.searches.items()}
+
+    @cached_property
+    def bases(self) -> Bases:
+        """The bases that are known now."""
+        found = dict(self.assumed)
+        for name in self.searches:
+            try:
+                record = json.loads(self.search_record(name).read_text())
+            except (OSError, ValueError):
+                continue  # not searched yet; a broken record is the aggregator's to tell
+            if record.get("search") == self.config["search"][name]:
+                found[name] = record["found"]
+        return Bases(self.config["define"], frozenset(self.searches), found, self.classes)
+
+    # Selections: what artefacts and grid ask for.
+
+    @cached_property
+    def everything(self) -> tuple[Selection, ...]:
+        """All that the grid and the artefacts ask for, in the order of the configuration."""
+        own = (name for name in (*self.config["figures"], *self.config["tables"]))
+        return (*map(self._select, self.config["grid"]), *(chosen for name in own for chosen in self.selections(name)))
+
+    def selections(self, artefact: str) -> tuple[Selection, ...]:
+        """What an artefact shows; what shows no error needs no training."""
+        if ARTEFACTS[artefact].points == "all":
+            return self.everything
+        trained = "error" in ARTEFACTS[artefact].reads
+        return tuple(self._select(entry, trained) for entry in self._entries(artefact))
+
+    def waiting(self, artefact: str) -> list[str]:
+        """The bases of an artefact that wait for a search."""
+        asked = dict.fromkeys(name for entry in self._entries(artefact) for name in names(entry))
+        return list(filter(self.bases.is_unknown, asked))
+
+    def searches_of(self, artefact: str) -> list[str]:
+        """The searches that must have run before an artefact can be made."""
+        if artefact == "searches":
+            return list(self.searches)
+        found = [self.bases.search_of(name) for entry in self._entries(artefact) for name in names(entry)]
+        return list(dict.fromkeys(filter(None, found)))
 
     @cached_property
     def points(self) -> tuple[Point, ...]:
-        """Every point that the grid or a figure asks for, once, in the order in which they are asked for."""
-        selections = [self.config["grid"], *self.config["figures"].values()]
-        return tuple(dict.fromkeys(point for selection in selections for point in self._expand(selection)))
+        """Every point that is asked for, once, in the order in which they are asked for."""
+        return points(self.everything)
 
     @cached_property
     def networks(self) -> dict[str, Network]:
         """The distinct networks of all points, by id: what is counted, timed and trained, each one once."""
         return {point.network.id: point.network for point in self.points}
 
-    def scale_arguments(self, network: str) -> list[str]:
-        """Arguments of `fastscale scale` that give the network of that id."""
-        point = next(point for point in self.points if point.network.id == network)
-        arguments = [point.base, "--scale", repr(point.scale), "--classes", str(self.config["data"]["classes"])]
-        if point.scale != 1:
-            arguments += ["--strategy", point.strategy]
-        if point.base in self.config["define"]:
-            arguments += ["--define", json.dumps(self.config["define"])]
-        return arguments
+    @cached_property
+    def sources(self) -> dict[str, str]:
+        """Where each network comes from, by its id: a search that it rests on, or FIXED."""
+        found = {point.network.id: self.bases.search_of(point.base) or FIXED for point in self.points}
+        return found | {point.network.id: FIXED for point in self.points if self.bases.search_of(point.base) is None}
 
-    def selection(self, artefact: str) -> tuple[Point, ...]:
-        """The points that an artefact shows: a figure's own; a table of networks shows all; others none."""
-        if not ARTEFACTS[artefact].reads:
-            return ()
-        if ARTEFACTS[artefact].kind == "table":
-            return self.points
-        return tuple(dict.fromkeys(self._expand(self.config["figures"][artefact])))
+    @cached_property
+    def trained(self) -> dict[str, Network]:
+        """All networks that may be trained, by id: candidates of searches too."""
+        candidates = (candidate.network for found in self.candidates.values() for candidate in found)
+        return {network.id: network for network in candidates} | self.networks
+
+    # Files.
 
     @cached_property
     def artefacts(self) -> dict[str, tuple[Path, ...]]:
         """The files of each artefact of this sweep, by the artefact's name."""
         return {
-            name: tuple(self.folder / f"{artefact.kind}s" / f"{name}.{suffix}" for suffix in artefact.suffixes)
+            name: tuple(self.folder / file for file in files(name))
             for name, artefact in ARTEFACTS.items()
-            if artefact.kind == "table" or name in self.config["figures"]
+            if artefact.points != "own" or name in (*self.config["figures"], *self.config["tables"])
+            if name != "searches" or self.searches
         }
+
+    def in_scope(self, path: Path, scope: str) -> Path:
+        """Where an artefact lies that shows less than all records: in a folder of its own."""
+        return path if scope == "all" else self.folder / scope / path.relative_to(self.folder)
 
     def records(self, artefact: str) -> list[Path]:
         """The records that an artefact reads."""
-        reads, networks = ARTEFACTS[artefact].reads, {point.network.id for point in self.selection(artefact)}
-        paths = [self.network_record(network) for network in networks]
+        if artefact not in self._records:
+            self._records[artefact] = self._find_records(artefact)
+        return self._records[artefact]
+
+    @cached_property
+    def _records(self) -> dict[str, list[Path]]:
+        return {}
+
+    def _find_records(self, artefact: str) -> list[Path]:
+        reads, selections = ARTEFACTS[artefact].reads, self.selections(artefact)
+        sources = {self.sources[point.network.id] for point in points(selections)}
+        paths = [self.search_record(name) for name in self.searches_of(artefact)]
+        paths += map(self.network_record, sources)
         if "time" in reads:
-            paths += [self.profile_record(network) for network in networks]
+            paths += map(self.profile_record, sources)
         if "error" in reads:
-            paths += [self.train_record(network, self.schedule, trial) for network in networks for trial in self.trials]
+            paths += [self.train_record(*asked, trial) for asked in self.trainings(selections) for trial in self.trials]
         return sorted(paths)
 
-    def network_record(self, network: str) -> Path:
-        """Where a network's description and counts lie."""
-        return self.folder / "networks" / f"{network}.json"
+    def trainings(self, selections: Iterable[Selection]) -> list[tuple[str, str]]:
+        """The networks that the selections have trained, with the schedule, each pair once."""
+        asked = ((p.network.id, s) for chosen in selections for s in chosen.schedules for p in points([chosen]))
+        return list(dict.fromkeys(asked))
 
-    def profile_record(self, network: str) -> Path:
-        """Where a network's measured runtime lies."""
-        return self.folder / "profile" / f"{network}.json"
+    def candidate_records(self, search: str) -> list[Path]:
+        """The train records among which a search chooses, in the order of its candidates."""
+        schedule = self.searches[search].schedule
+        return [self.train_record(candidate.network.id, schedule, 1) for candidate in self.candidates[search]]
+
+    def search_record(self, search: str) -> Path:
+        """Where the outcome of a search lies."""
+        return self.folder / "search" / f"{search}.json"
+
+    def network_record(self, source: str) -> Path:
+        """Where the networks of a source lie: their descriptions and counts."""
+        return self.folder / "networks" / f"{source}.json"
+
+    def profile_record(self, source: str) -> Path:
+        """Where the measured runtimes of the networks of a source lie."""
+        return self.folder / "profile" / f"{source}.json"
 
     def train_record(self, network: str, schedule: str, trial: int | str) -> Path:
         """Where the outcome of one training lies."""
         return self.folder / "train" / network / f"{schedule}-{trial}.json"
 
-    def _expand(self, selection: Mapping[str, Any]) -> Iterable[Point]:
-        classes, own = self.config["data"]["classes"], self.config["define"]
-        strategies = [parse_strategy(name) for name in selection["strategies"]]
-        for name in selection["bases"]:
-            base = base_network(name, own).with_classes(classes)
-            yield Point(name, "base", 1, base)
-            for strategy in strategies:
-                for s in selection.get("scales", self.config["grid"]["scales"]):
-                    if s != 1:
-                        yield Point(name, strategy.name, s, scale(base, strategy, s))
+    def _entries(self, artefact: str) -> list[Mapping[str, Any]]:
+        """The configuration's selections for an artefact."""
+        own = {**self.config["figures"], **self.config["tables"]}
+        if ARTEFACTS[artefact].points == "all":
+            return [*self.config["grid"], *(entry for entries in own.values() for entry in entries)]
+        return own.get(artefact, [])
 
-
-def _with_defaults(value: Any, schema: Mapping[str, Any]) -> Any:
-    """`value` with the defaults of `schema` for the keys that it lacks."""
-    for key, subschema in schema.get("properties", {}).items() if isinstance(value, dict) else ():
-        if key not in value and "default" in subschema:
-            value[key] = deepcopy(subschema["default"])
-        if key in value:
-            value[key] = _with_defaults(value[key], subschema)
-    return value
-
-
-def _sentence(error: jsonschema.ValidationError, source: str) -> str:
-    """One sentence for a failed check: where, what was found, what is allowed."""
-    where = ".".join(map(str, error.absolute_path)) or "the top level"
-    if error.validator == "additionalProperties":
-        allowed = [*error.schema.get("properties", {}), *error.schema.get("patternProperties", {})]
-        patterns = tuple(error.schema.get("patternProperties", {}))
-        unknown = next(k for k in error.instance if k not in allowed and not any(re.search(p, k) for p in patterns))
-        close = get_close_matches(unknown, allowed, n=1)
-        hint = f"did you mean {close[0]!r}? " if close else ""
-        return f"{source}: unknown key {unknown!r} at {where}; {hint}allowed are {', '.join(allowed)}"
-    if error.validator == "required":
-        return f"{source}: {error.message.replace(' property', ' key')} at {where}"
-    rule = {key: error.schema[key] for key in ("description",) if key in error.schema}
-    told = f" ({rule['description']})" if rule else ""
-    return f"{source}: {where} is {error.instance!r}, but must satisfy {error.validator}: {error.validator_value}{told}"
+    def _select(self, entry: Mapping[str, Any], trained: bool = True) -> Selection:
+        schedules = tuple(entry.get("schedules", [self.schedule] if trained else []))
+        return Selection(tuple(self.bases.curves(entry, self.config["scales"])), schedules, entry.get("label", ""))

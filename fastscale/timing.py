@@ -6,16 +6,18 @@ Needs torch alone. The input is synthetic: what is timed is the network, not the
 import itertools
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import nn
+from tqdm import tqdm
 
 from fastscale.errors import UserError
 from fastscale.model import build
 from fastscale.networks import Network
-from fastscale.records import processor, provenance
+from fastscale.records import code_hash, processor, provenance, read_record, write_record
 
 WARM_UP_STEPS = 3
 LARGEST_BATCH = 4096
@@ -44,6 +46,26 @@ def describe(device: torch.device) -> dict[str, Any]:
     return {"type": device.type, "name": name, "threads": torch.get_num_threads()}
 
 
+def profile_all(
+    networks: Sequence[Network], path: Path, *, batch: int, repeats: int, images: int, device: torch.device
+) -> None:
+    """Time `networks` and write their records to `path`, after each one; those there that were timed alike are kept."""
+    alike = {"device": describe(device), "images": images, "n": repeats, "code": code_hash("profile")}
+    alike |= {"batch": batch} if device.type == "cpu" else {}
+
+    def is_alike(record: dict[str, Any]) -> bool:
+        return all({**record, "code": record["provenance"]["code"]}[key] == value for key, value in alike.items())
+
+    before = read_record(path, "profiles")["records"] if path.exists() else []
+    kept = {record["network_hash"]: record for record in before if is_alike(record)}
+    records = [kept[network.hash] for network in networks if network.hash in kept]
+    missing = [network for network in networks if network.hash not in kept]
+    write_record(path, {"kind": "profiles", "records": records})
+    for network in tqdm(missing, unit="network", disable=None):
+        records.append(profile(network, batch=batch, repeats=repeats, images=images, device=device))
+        write_record(path, {"kind": "profiles", "records": records})
+
+
 def profile(network: Network, *, batch: int, repeats: int, images: int, device: torch.device) -> dict[str, Any]:
     """Time `repeats` training steps of `network`; returns the profile record.
 
@@ -60,7 +82,6 @@ def profile(network: Network, *, batch: int, repeats: int, images: int, device: 
     steps_per_epoch = images / batch
     spread = dict(zip(("q1", "median", "q3"), statistics.quantiles(times, n=4, method="inclusive"), strict=True))
     return {
-        "kind": "profile",
         "network": network.id,
         "network_hash": network.hash,
         "device": describe(device),

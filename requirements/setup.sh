@@ -46,6 +46,8 @@ missing() {
     [ "$job" = test ] || return 0
     for command in sbatch slurmctld slurmd; do command -v $command >/dev/null || echo slurm-wlm; done
     command -v munged >/dev/null || echo munge
+    command -v chromium google-chrome >/dev/null || echo chromium   # opens the report
+    command -v chromedriver >/dev/null || echo chromium-driver
 }
 
 as_root() {
@@ -80,7 +82,8 @@ install_python_packages() {
     local index=${UV_DEFAULT_INDEX:-${PIP_INDEX_URL:-$("${pip[@]}" config get global.index-url 2>/dev/null || true)}}
     [ -z "$index" ] || export UV_DEFAULT_INDEX=$index
     export VIRTUAL_ENV=$venv
-    "${uv[@]}" sync --require-hashes --no-build-isolation requirements/lock.txt
+    # Compiled now, once: where Python may not write its caches, each start of Snakemake would compile for two seconds.
+    "${uv[@]}" sync --require-hashes --no-build-isolation --compile-bytecode requirements/lock.txt
     "${uv[@]}" install --no-deps --no-build-isolation --editable .
     "$venv/bin/python" -c 'import torch, torchvision, ffcv'
     mkdir "$ready"

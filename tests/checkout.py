@@ -26,7 +26,8 @@ SMALL: dict[str, Any] = {
         "max_resolution": 28,
         "write_mode": "raw",
     },
-    "grid": {"bases": ["RegNetY-tiny", "EN-tiny"], "strategies": ["w"], "scales": [1, 4]},
+    "scales": [1, 4],
+    "grid": {"bases": ["RegNetY-tiny", "EN-tiny"], "strategies": ["w"]},
     "figures": {
         "fig1": {"bases": ["RegNetY-tiny", "EN-tiny"], "strategies": ["w"]},
         "fig6": {"bases": ["EN-tiny"], "strategies": ["w"]},

@@ -1,5 +1,6 @@
-"""Makes the `checkout` fixture available to every test."""
+"""Makes fixtures available to every test."""
 
+from browser import browser
 from checkout import checkout
 
-__all__ = ["checkout"]
+__all__ = ["browser", "checkout"]

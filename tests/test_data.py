@@ -8,11 +8,13 @@ import sys
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from fastscale.data import Dataset, write_betons
 from fastscale.data.sources import fashion_mnist, open_source
 from fastscale.errors import UserError
+from fastscale.recipe import Recipe
 
 FASHION = {"kind": "fashion-mnist", "classes": 10, "train_images": 600, "val_images": 300, "write_mode": "raw"}
 
@@ -77,7 +79,7 @@ def test_training_order_depends_on_trial_and_epoch_and_repeats(fashion):
     from fastscale.data.loaders import steps_per_epoch, training_batches
 
     def labels(seed, epoch):
-        batches = training_batches(fashion, 24, 128, (0.08, 1.0), 1, seed, epoch)
+        batches = training_batches(fashion, 24, Recipe(batch=128), 1, seed, epoch)
         pairs = [(tuple(x.shape), y.tolist()) for x, y in batches]
         assert [shape for shape, _ in pairs] == [(128, 3, 24, 24)] * steps_per_epoch(fashion, 128)
         return [label for _, batch in pairs for label in batch]
@@ -86,6 +88,50 @@ def test_training_order_depends_on_trial_and_epoch_and_repeats(fashion):
     assert first == labels(1, 0)
     assert len({tuple(labels(seed, epoch)) for seed in (1, 2) for epoch in (0, 1, 2)}) == 6
     assert np.bincount(first).max() <= 60
+
+
+def test_an_epoch_goes_on_where_it_was_left(fashion):
+    """The same images, crops and flips as in a whole epoch, whatever ran in between, on one thread or two."""
+    from fastscale.data.loaders import training_batches
+
+    def pixels(first, threads, epoch=3):
+        batches = training_batches(fashion, 24, Recipe(batch=64), threads, 1, epoch, first)
+        return np.stack([x.numpy().copy() for x, _ in batches])
+
+    whole = pixels(0, 1)
+    assert len(whole) == 9 and (whole[1:] != whole[:-1]).any()
+    assert (pixels(4, 1) == whole[4:]).all()
+    assert (pixels(0, 2, epoch=2) != whole).any() and (pixels(2, 2) == whole[2:]).all()
+
+
+def furthest(one, other):
+    """The largest difference of two samples' distribution functions."""
+    values = np.union1d(one, other)
+    first, second = (np.searchsorted(np.sort(sample), values, side="right") / len(sample) for sample in (one, other))
+    return np.abs(first - second).max()
+
+
+def test_crops_are_torchvisions_and_belong_to_the_sample():
+    """In distribution, on large and small, wide and high images; and image i's crop is not another's."""
+    from torchvision.transforms import RandomResizedCrop
+
+    from fastscale.data.crops import draw_crops
+
+    torch.manual_seed(1)
+    for height, width in ((240, 320), (500, 100), (28, 28)):
+        sizes = np.full(4000, float(height)), np.full(4000, float(width))
+        crops = draw_crops(*sizes, (0.08, 1.0), True, 1, 0)
+        ours = np.stack([crops[name].astype(float) for name in ("top", "left", "crop_height", "crop_width")])
+        assert (ours[0] + ours[2] <= height).all() and (ours[1] + ours[3] <= width).all() and ours[2:].min() > 0
+        image = torch.empty(3, height, width)
+        theirs = np.array([RandomResizedCrop.get_params(image, (0.08, 1.0), (3 / 4, 4 / 3)) for _ in range(4000)]).T
+        for mine, yours in zip(ours, theirs, strict=True):
+            assert furthest(mine, yours) < 0.05  # 1 in 10,000 by chance (Kolmogorov and Smirnov)
+        assert abs(crops["flip"].mean() - 0.5) < 0.03
+        assert len(np.unique(crops)) > 1000
+    more = draw_crops(np.full(50, 28.0), np.full(50, 28.0), (0.08, 1.0), True, 1, 0)
+    assert (more != draw_crops(np.full(50, 28.0), np.full(50, 28.0), (0.08, 1.0), True, 1, 1)).any()
+    assert not draw_crops(np.full(50, 28.0), np.full(50, 28.0), (0.08, 1.0), False, 1, 0)["flip"].any()
 
 
 def test_batch_larger_than_the_data(fashion):

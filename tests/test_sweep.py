@@ -11,7 +11,10 @@ import yaml
 from fastscale.errors import UserError
 from fastscale.sweep import Sweep
 
-CONFIG = yaml.safe_load((Path(__file__).parent.parent / "config.yaml").read_text())
+ROOT = Path(__file__).parent.parent
+CONFIG = yaml.safe_load((ROOT / "config.yaml").read_text())
+IMAGENET = ROOT / "workflow/sweeps/imagenet.yaml"
+PUBLISHED = ROOT / "fastscale/analysis/published.yaml"
 
 
 def changed(path: str, value: Any) -> dict[str, Any]:
@@ -25,23 +28,45 @@ def changed(path: str, value: Any) -> dict[str, Any]:
 
 
 def test_the_default_sweep_is_what_is_promised() -> None:
+    """Three bases by at least four strategies up to scale 16, and every table and figure of the paper."""
     sweep = Sweep.from_config(CONFIG)
-    bases = {point.base for point in sweep.points}
-    assert len(bases) >= 3
-    for base in bases:
+    for base in ("EN-tiny", "RegNetY-tiny", "RegNetZ-tiny"):
         points = [point for point in sweep.points if point.base == base]
         assert {"d", "w", "dwr", "dWr"} <= {point.strategy for point in points}
         assert max(point.scale for point in points) == 16
-    assert {"networks", "table1", "table2", "table3", "table4", "fig1", "fig2", "fig6"} <= set(sweep.artefacts)
+    assert {f"table{i}" for i in range(1, 9)} | {f"fig{i}" for i in range(1, 13)} <= set(sweep.artefacts)
 
 
 def test_equal_networks_are_one() -> None:
     """Every strategy at scale 1 is the base, and alpha=1 is w: the same points, the same networks."""
     grid = {"bases": ["EN-tiny"], "strategies": ["w", "alpha=1", "d"], "scales": [1, 4]}
-    sweep = Sweep.from_config(changed("grid", grid) | {"figures": {}})
+    sweep = Sweep.from_config({**CONFIG, "grid": grid, "figures": {}, "tables": {}, "define": {}, "search": {}})
     assert [(point.strategy, point.scale) for point in sweep.points] == [("base", 1), ("w", 4), ("d", 4)]
-    paths = [path for name in sweep.artefacts for path in sweep.records(name)]
-    assert len({path.name.lower() for path in paths if path.parent.name == "networks"}) == 3
+    assert len(sweep.networks) == len(sweep.trainings(sweep.everything)) == 3
+
+
+def test_the_paper_trains_no_network_twice() -> None:
+    """Whatever figures and tables ask for it, and by whatever name: RegNetY-500MF->4GF is RegNetY-500MF dWr 8.25."""
+    sweep = Sweep.from_config(yaml.safe_load(IMAGENET.read_text()))
+    asked = [(sweep.networks[network].hash, schedule) for network, schedule in sweep.trainings(sweep.everything)]
+    assert len(asked) == len(set(asked)) > 130
+    names = {point.network.hash: [] for point in sweep.points}
+    for point in sweep.points:
+        names[point.network.hash].append((point.base, point.strategy))
+    assert sum(len(found) > 1 for found in names.values()) >= 6
+    assert {"RegNetY-4GF-found", "RegNetZ-4GF-found", "RegNetY-4GF-found->16GF"} == set(sweep.waiting("table7"))
+    assert {len(candidates) for candidates in sweep.candidates.values()} == {32}
+    published = yaml.safe_load(PUBLISHED.read_text())["complexity"]
+    shown = {point.base for point in sweep.points if point.scale == 1}
+    assert set(published) <= shown
+
+
+def test_what_shows_no_error_is_not_trained() -> None:
+    sweep = Sweep.from_config(yaml.safe_load(IMAGENET.read_text()))
+    trained = {network for network, _ in sweep.trainings(sweep.everything)}
+    timed = [point for point in sweep.points if point.network.id not in trained]
+    assert timed and all(point.scale > 8 or point.strategy == "dw" for point in timed)
+    assert not any("train/" in str(path) for path in sweep.records("fig2"))
 
 
 def test_a_thousand_networks_have_names_that_any_disk_tells_apart() -> None:
@@ -62,20 +87,30 @@ def test_the_description_says_it_all() -> None:
     ("path", "value", "told"),
     [
         ("trails", 3, "unknown key 'trails' at the top level; did you mean 'trials'?"),
-        ("grid.scale", [1], "unknown key 'scale' at grid; did you mean 'scales'?"),
+        ("figures.fig6.scale", [1], "unknown key 'scale' at figures.fig6.0; did you mean 'scales'?"),
         ("trials", 0, "trials is 0"),
-        ("grid.bases", ["EN-tny"], "did you mean EN-tiny?"),
-        ("grid.strategies", ["q"], "unknown strategy 'q'"),
-        ("grid.strategies", ["alpha=1.5"], "must lie in [0, 1]"),
-        ("grid.scales", [0.001], "below the smallest that quantises"),
-        ("grid.scales", [], "grid.scales is []"),
+        ("figures.fig6.bases", ["EN-tny"], "did you mean EN-tiny?"),
+        ("figures.fig6.strategies", ["q"], "unknown strategy 'q'"),
+        ("figures.fig6.strategies", ["alpha=1.5"], "must lie in [0, 1]"),
+        ("figures.fig6", {"bases": ["EN-tiny"]}, "'strategies' is a dependency of 'bases' at figures.fig6.0"),
+        ("grid", {"strategies": ["w"]}, "grid.0 is {'strategies': ['w']}"),
+        ("scales", [0.001], "below the smallest that quantises"),
+        ("scales", [], "scales is []"),
         ("figures.fig99", {}, "unknown key 'fig99' at figures"),
+        ("figures.fig3", {}, "unknown key 'fig3' at figures"),
+        ("tables.table5.schedules", ["8x"], "schedules is '8x'; allowed are those of schedules: 1x, 2x, 4x"),
+        ("search.RegNetY-found.family", "ResNet", "search.RegNetY-found.family is 'ResNet'; allowed are RegNetY and"),
+        ("search.RegNetY-found.flops", [2e6, 1e6], "search.RegNetY-found.flops is (2000000.0, 1000000.0)"),
+        ("search.RegNetY-found.flops", [1, 2], "0 of 4 networks lie between 1 and 2 flops"),
+        ("search.RegNetY-found.schedule", "8x", "search.RegNetY-found.schedule is '8x'"),
+        ("search.RegNetY-found.space", {"width": 3}, "search.RegNetY-found.space: unknown key 'width'"),
+        ("search", {"a/b": {}}, "'a/b'"),
         ("schedule", "9x", "schedule is '9x'"),
         ("data.kind", "cifar", "data.kind is 'cifar'"),
         ("data.kind", "imagefolder", "data.path is missing"),
         ("recipe.learning_rate", 1, "learning_rate"),
         ("recipe.batch", -1, "batch"),
-        ("define", {"Mine": {"family": "VGG"}}, "allowed are RegNetY"),
+        ("define.Mine", {"family": "VGG"}, "allowed are RegNetY"),
     ],
 )
 def test_mistakes_are_sentences(path: str, value: Any, told: str) -> None:

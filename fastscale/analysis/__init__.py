@@ -2,22 +2,28 @@
 
 from pathlib import Path
 
+from fastscale.analysis.reading import Scope
+from fastscale.analysis.results import load
 from fastscale.artefacts import ARTEFACTS
 from fastscale.sweep import Sweep
 
 
-def aggregate(sweep: Sweep, artefact: str, partial: bool = False) -> list[Path]:
+def aggregate(sweep: Sweep, artefact: str, scope: Scope = "all") -> list[Path]:
     """Write all files of one artefact of `sweep`, each whole or not at all; returns their paths.
 
-    Raises:
-        UserError: records are missing (unless `partial`, where they are gaps), broken or do not belong together.
-    """
-    from fastscale.analysis.results import load
+    A narrower scope has a folder of its own, so that a partial artefact is never taken for a whole one.
 
-    kind = ARTEFACTS[artefact]
-    results = load(sweep, artefact, kind.reads, partial)
-    if kind.kind == "figure":  # tables need no matplotlib, figures no sympy
-        from fastscale.analysis import figures as module
-    else:
-        from fastscale.analysis import tables as module
-    return module.write(sweep, artefact, results)
+    Raises:
+        UserError: records are missing (in the scope "all"), broken or do not belong together.
+    """
+    results = load(sweep, artefact, scope)
+    match ARTEFACTS[artefact].kind:  # tables need no matplotlib, figures no sympy
+        case "figure":
+            from fastscale.analysis import figures as module
+        case "table":
+            from fastscale.analysis import tables as module
+        case "page":
+            from fastscale.analysis import readme as module
+    paths = [sweep.in_scope(path, scope) for path in sweep.artefacts[artefact]]
+    module.write(sweep, artefact, results, paths)
+    return paths

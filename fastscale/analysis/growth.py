@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from functools import cache
 
 from fastscale.analysis.fits import fit_line
-from fastscale.complexity import Complexity, count_stages
+from fastscale.complexity import count_stages
 from fastscale.networks import base_network
 from fastscale.scaling import parse_strategy, scale
 
@@ -16,10 +16,15 @@ TOLERANCE = 0.03
 
 @dataclass(frozen=True)
 class Measured:
-    """Exponents of s in flops, params and acts of a base's stages under a strategy: slopes of log-log fits."""
+    """Exponents of s in flops, params and acts of a base's stages under a strategy: slopes of log-log fits.
+
+    `r` is the least correlation of the three fits, of `n` points each.
+    """
 
     base: str
-    exponents: Complexity
+    exponents: tuple[float, float, float]
+    r: float
+    n: int = len(SCALES)
 
     def deviations(self, theory: tuple[float, ...]) -> tuple[float, ...]:
         """Measured minus theory, for flops, params and acts, to four digits and never -0."""
@@ -40,10 +45,9 @@ def measure(strategy: str, of_group_convs: bool = False) -> tuple[Measured, ...]
             continue
         counts = [count_stages(scale(network, parse_strategy(strategy), s), of_group_convs) for s in SCALES]
         growth = [count.flops / counts[0].flops for count in counts] if of_group_convs else SCALES
-        found.append(Measured(base, Complexity(*(_slope(growth, [c[i] for c in counts]) for i in range(3)))))
+        logs = [math.log(s) for s in growth]
+        fits = [fit_line(logs, [math.log(count[i]) for count in counts]) for i in range(3)]
+        # There is no line where a measure does not change: its exponent is 0.
+        slopes = tuple(fit.slope if fit else 0.0 for fit in fits)
+        found.append(Measured(base, slopes, min(fit.r for fit in fits if fit)))
     return tuple(found)
-
-
-def _slope(growth: list[float] | tuple[float, ...], measure: list[int]) -> float:
-    line = fit_line([math.log(s) for s in growth], [math.log(value) for value in measure])
-    return line.slope if line else 0.0  # no line where the measure does not change

@@ -1,41 +1,19 @@
 """What a sweep's records say of each of its points; refuses what must not stand on one curve."""
 
-import statistics
-from collections.abc import Iterable
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from functools import cached_property
 from typing import Any
 
-from fastscale.errors import UserError
-from fastscale.recipe import Recipe
-from fastscale.records import code_hash, read_record
-from fastscale.sweep import Point, Sweep
-
-
-@dataclass(frozen=True)
-class Time:
-    """Measured time of one epoch in seconds: median and quartiles of `n` timed steps, times the steps of an epoch."""
-
-    median: float
-    q1: float
-    q3: float
-    n: int
-    batch: int
-    device: str
-
-
-@dataclass(frozen=True)
-class Error:
-    """Top-1 error in percent: mean and sample standard deviation over `n` trials (std is None for one trial)."""
-
-    mean: float
-    std: float | None
-    n: int
+from fastscale.analysis.reading import Error, Reader, Scope, Time
+from fastscale.artefacts import ARTEFACTS
+from fastscale.selection import Curve, Point, Selection, points
+from fastscale.sweep import Sweep
 
 
 @dataclass(frozen=True)
 class Row:
-    """A point with its counts and what was measured; a `None` is a gap, and `notes` says why."""
+    """A point with its counts and what was measured, errors by schedule; `notes` say why something is absent."""
 
     point: Point
     flops: int
@@ -43,7 +21,7 @@ class Row:
     acts: int
     realised: float
     time: Time | None
-    error: Error | None
+    errors: Mapping[str, Error]
     notes: tuple[str, ...]
 
     @property
@@ -54,139 +32,108 @@ class Row:
 
 @dataclass(frozen=True)
 class Results:
-    """The rows of an artefact and what holds for all of them."""
+    """The rows of an artefact and what holds for all of them; figures show the errors of `schedule`."""
 
+    selections: tuple[Selection, ...]
     rows: tuple[Row, ...]
+    schedule: str
     conditions: str  # device and data, for a footer
-    stale: int  # records whose stage's code has changed since
+    remarks: tuple[str, ...]  # what a reader must know: old code, gaps
+    records: Mapping[str, Sequence[Mapping[str, Any]]]  # those that were read, of profile and of train
+
+    def row(self, point: Point) -> Row:
+        """The row of a point."""
+        return self._by_point[point]
+
+    def error(self, row: Row) -> Error | None:
+        """The error of a row by the schedule that the figures show."""
+        return row.errors.get(self.schedule)
 
     def select(self, base: str, strategy: str | None = None) -> list[Row]:
         """A base's points, of one strategy with the base in front (a curve) or of all, by flops."""
-        chosen = [
-            row
-            for row in self.rows
-            if row.point.base == base and (strategy in (None, row.point.strategy) or row.is_base)
-        ]
-        return sorted(chosen, key=lambda row: (row.flops, row.point.strategy))
+        asked = (c.points for c in self.curves if c.base == base and strategy in (None, c.strategy))
+        chosen = dict.fromkeys(point for curve in asked for point in curve)
+        return sorted(map(self.row, chosen), key=lambda row: (row.flops, row.point.strategy))
+
+    @property
+    def curves(self) -> list[Curve]:
+        """All curves, in the order of the configuration."""
+        return [curve for chosen in self.selections for curve in chosen.curves]
 
     @property
     def bases(self) -> list[str]:
-        """The bases, in the order of the configuration."""
-        return list(dict.fromkeys(row.point.base for row in self.rows))
+        """The bases of curves, in the order of the configuration."""
+        return list(dict.fromkeys(curve.base for curve in self.curves))
 
     @property
     def strategies(self) -> list[str]:
-        """The strategies, in the order of the configuration."""
-        return list(dict.fromkeys(row.point.strategy for row in self.rows if not row.is_base))
+        """The strategies of curves, in the order of the configuration."""
+        return list(dict.fromkeys(curve.strategy for curve in self.curves if curve.strategy != "base"))
+
+    @cached_property
+    def _by_point(self) -> dict[Point, Row]:
+        return {row.point: row for row in self.rows}
 
 
-class _Reader:
-    """Reads the records of an artefact, each one once, and remembers what all must have in common."""
-
-    def __init__(self, sweep: Sweep, artefact: str, partial: bool):
-        self.sweep, self.artefact, self.partial = sweep, artefact, partial
-        self.common: dict[str, tuple[Any, Path]] = {}
-        self.stale = 0
-
-    def read(self, path: Path, kind: str, network_hash: str) -> dict[str, Any] | None:
-        """The record, or None where it is missing and gaps are allowed."""
-        if self.partial and not path.exists():
-            return None
-        record = read_record(path, kind, network_hash)
-        if kind != "network" and record["provenance"]["code"] != code_hash(kind):
-            self.stale += 1
-        return record
-
-    def require_same(self, what: str, value: Any, path: Path) -> None:
-        """Raise where `value` is not that of the records before."""
-        first, first_path = self.common.setdefault(what, (value, path))
-        if value != first:
-            raise UserError(
-                f"{self.artefact} cannot be made: {path} has the {what} {value}, but {first_path} has {first}; these "
-                "must not stand on one curve: delete the records of one of them and run snakemake again"
-            )
-
-    def time(self, point: Point) -> tuple[Time | None, list[str]]:
-        """The time of a network, and why it is missing."""
-        path = self.sweep.profile_record(point.network.id)
-        record = self.read(path, "profile", point.network.hash)
-        if record is None:
-            return None, ["not timed"]
-        device = record["device"]
-        name = f"{device['name']}, {device['threads']} thread{'s' * (device['threads'] > 1)}, {record['precision']}"
-        if device["type"] == "cuda":
-            name = f"{device['name']}, {record['precision']}"
-        self.require_same("device", name, path)
-        self.require_same("epoch of images", record["images"], path)
-        epoch = record["epoch_seconds"]
-        return Time(epoch["median"], epoch["q1"], epoch["q3"], record["n"], record["batch"], name), []
-
-    def recipe(self, family: str) -> dict[str, Any]:
-        """The recipe by which the sweep trains networks of a family."""
-        return Recipe.from_dict(self.sweep.recipe(self.sweep.schedule)).for_family(family).to_dict()
-
-    def error(self, point: Point) -> tuple[Error | None, list[str]]:
-        """The error of a network over its trials, and what is missing of it."""
-        errors, notes = [], []
-        for trial in self.sweep.trials:
-            path = self.sweep.train_record(point.network.id, self.sweep.schedule, trial)
-            record = self.read(path, "train", point.network.hash)
-            if record is None:
-                notes.append(f"trial {trial} not trained")
-                continue
-            if record["recipe"] != (recipe := self.recipe(point.network.family)):
-                raise UserError(
-                    f"{path} was trained by another recipe than the sweep's ({_difference(record['recipe'], recipe)}); "
-                    "delete it and run snakemake again"
-                )
-            self.require_same("data", record["data_hash"], path)
-            if record["status"] == "finished":
-                errors.append(record["top1_error"])
-            else:
-                notes.append(f"trial {trial} {record['status']}")
-        if not errors:
-            return None, notes
-        std = statistics.stdev(errors) if len(errors) > 1 else None
-        return Error(statistics.fmean(errors), std, len(errors)), notes
-
-
-def load(sweep: Sweep, artefact: str, reads: Iterable[str], partial: bool = False) -> Results:
-    """The results that `artefact` shows; `reads` are the measurements it needs ("time", "error").
+def load(sweep: Sweep, artefact: str, scope: Scope = "all") -> Results:
+    """The results that `artefact` shows.
 
     Raises:
-        UserError: a record is missing (unless `partial`), broken or of another network, or records do not belong
+        UserError: a record is missing (in the scope "all"), broken or of another network, or records do not belong
             together: other devices, recipes or data.
     """
-    reader = _Reader(sweep, artefact, partial)
-    selection = sweep.selection(artefact)
-    base_flops = {point.base: _counts(reader, point)["flops"] for point in selection if point.scale == 1}
-    measured: dict[str, tuple[Time | None, Error | None, tuple[str, ...]]] = {}
+    reads = ARTEFACTS[artefact].reads if scope != "complexity" else ()
+    reader = Reader(sweep, artefact, scope)
+    selections = sweep.selections(artefact)
+    schedules: dict[str, list[str]] = {}
+    for network, schedule in sweep.trainings(selections) if "error" in reads else ():
+        schedules.setdefault(network, []).append(schedule)
+    counts, measured = {}, {}
+    asked = points(selections)
+    for network in {point.network.id: point.network for point in asked}.values():
+        counts[network.id] = reader.counts(network)
+        time, notes = reader.time(network) if "time" in reads else (None, [])
+        errors = {}
+        for schedule in schedules.get(network.id, ()):
+            error, gaps = reader.error(network, schedule)
+            notes = [*notes, *gaps]
+            if error:
+                errors[schedule] = error
+        measured[network.id] = time, errors, tuple(notes)
+    base_flops = {point.base: counts[point.network.id]["flops"] for point in asked if point.scale == 1}
     rows = []
-    for point in selection:
-        network = point.network.id
-        counts = _counts(reader, point)
-        if network not in measured:
-            time, untimed = reader.time(point) if "time" in reads else (None, [])
-            error, untrained = reader.error(point) if "error" in reads else (None, [])
-            measured[network] = time, error, (*untimed, *untrained)
-        time, error, notes = measured[network]
-        realised = counts["flops"] / base_flops[point.base]
-        rows.append(Row(point, counts["flops"], counts["params"], counts["acts"], realised, time, error, notes))
-    device = reader.common.get("device", ("", None))[0]
-    data = sweep.config["data"]["name"] if "error" in reads else ""
-    epochs = f"{sweep.config['schedules'][sweep.schedule]} epochs" if data else ""
-    trials = f"{len(sweep.trials)} trials" if data else ""
-    conditions = " · ".join(filter(None, (device, data, epochs, trials)))
-    return Results(tuple(rows), conditions, reader.stale)
+    for point in asked:
+        flops, params, acts = (counts[point.network.id][key] for key in ("flops", "params", "acts"))
+        rows.append(Row(point, flops, params, acts, flops / base_flops[point.base], *measured[point.network.id]))
+    conditions = _conditions(sweep, reader, {s for asked in schedules.values() for s in asked})
+    remarks = tuple(_remarks(sweep, artefact, reader, rows))
+    return Results(selections, tuple(rows), sweep.schedule, conditions, remarks, reader.read)
 
 
-def _difference(found: dict[str, Any], wanted: dict[str, Any]) -> str:
-    """Where two recipes differ first, in words."""
-    key = next(key for key in sorted({*found, *wanted}) if found.get(key) != wanted.get(key))
-    return f"{key} is {found.get(key)} there and {wanted.get(key)} here"
+def _conditions(sweep: Sweep, reader: Reader, schedules: set[str]) -> str:
+    """Where and how was measured, in words."""
+    parts = [str(reader.common["device"][0])] if "device" in reader.common else []
+    if "data" in reader.common:
+        shown = {name: epochs for name, epochs in sweep.config["schedules"].items() if name in schedules}
+        epochs = (
+            ", ".join(f"{name}: {n}" for name, n in shown.items()) if len(shown) > 1 else next(iter(shown.values()))
+        )
+        parts += [sweep.config["data"]["name"], f"epochs {epochs}", f"trials {len(sweep.trials)}"]
+    return " · ".join(parts)
 
 
-def _counts(reader: _Reader, point: Point) -> dict[str, int]:
-    path = reader.sweep.network_record(point.network.id)
-    record = read_record(path, "network", point.network.hash)
-    return {key: record[key] for key in ("flops", "params", "acts")}
+def _remarks(sweep: Sweep, artefact: str, reader: Reader, rows: list[Row]) -> Iterator[str]:
+    """What a reader must know of the records."""
+    if reader.scope == "complexity":
+        yield "Complexity alone: what needs a training or a timing is left out."
+    if reader.missing:
+        yield f"Partial: {reader.missing} records are missing."
+    if reader.stale:
+        yield f"{reader.stale} records are older than the code that measures; redo them to trust them."
+    if waiting := sweep.waiting(artefact):
+        yield f"Left out, as their search has not run: {', '.join(waiting)}."
+    diverged = {
+        f"{row.point.base} {row.point.strategy} {row.point.scale:g}" for row in rows if "diverged" in str(row.notes)
+    }
+    if diverged:
+        yield f"Gaps, as a training diverged: {', '.join(sorted(diverged))}."

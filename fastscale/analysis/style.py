@@ -12,6 +12,8 @@ from matplotlib.figure import Figure
 from fastscale.records import replacing
 
 PANEL = (3.6, 2.9)  # inches
+BARS: dict[str, Any] = {"capsize": 2, "elinewidth": 0.8}  # of errors
+HOLLOW: dict[str, Any] = {"markerfacecolor": "none", "markersize": 8, "markeredgewidth": 0.9}  # published numbers
 
 SETTINGS: dict[str, Any] = {
     "axes.grid": True,
@@ -56,7 +58,16 @@ STRATEGIES = {
     "dr": Look("#666666", "<", "--"),
     "orig": Look("#000000", "*", "-."),
 }
-SERIES = [Look("#0072B2", "o", "-"), Look("#D55E00", "s", "--"), Look("#009E73", "^", "-.")]
+SERIES = [
+    Look("#0072B2", "o", "-"),
+    Look("#D55E00", "s", "--"),
+    Look("#009E73", "^", "-."),
+    Look("#CC79A7", "D", ":"),
+    Look("#E69F00", "P", "--"),
+    Look("#56B4E9", "v", "-."),
+    Look("#666666", "X", "-"),
+    Look("#000000", "*", ":"),
+]
 OTHERS = [Look("#E69F00", "P", "--"), Look("#56B4E9", "X", ":"), Look("#666666", ">", "-."), Look("#000000", "h", "--")]
 
 

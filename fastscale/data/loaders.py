@@ -5,8 +5,10 @@ from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
+import numpy as np
 from torch import Tensor
 
+from fastscale.data.crops import CROP, CropDecoder, draw_crops
 from fastscale.data.dataset import Dataset
 from fastscale.data.ffcv import (
     CenterCropRGBImageDecoder,
@@ -14,7 +16,8 @@ from fastscale.data.ffcv import (
     IntDecoder,
     Loader,
     OrderOption,
-    RandomResizedCropRGBImageDecoder,
+    QuasiRandom,
+    ResizedCropRGBImageDecoder,
     ToTensor,
     ToTorchImage,
 )
@@ -26,17 +29,22 @@ SEEDS_APART = 100_000  # FFCV adds the epoch to the seed: the next trial's order
 
 
 def training_batches(
-    dataset: Dataset, resolution: int, batch: int, crop_scale: tuple[float, float], threads: int, seed: int, epoch: int
+    dataset: Dataset, resolution: int, recipe: Recipe, threads: int, seed: int, epoch: int, first: int = 0
 ) -> Iterator[tuple[Tensor, Tensor]]:
-    """One epoch of random resized crops, in an order that depends on seed and epoch; a last, smaller batch is dropped.
+    """One epoch of random resized crops, from its batch `first` on; a last, smaller batch is dropped.
 
-    Yields (batch, 3, resolution, resolution) uint8 in channels_last and (batch,) int64 labels, on the host and valid
-    until the next pair is drawn.
+    Order, crops and flips depend on seed and epoch alone. Yields (batch, 3, resolution, resolution) uint8 in
+    channels_last and (batch,) int64 labels, on the host and valid until the next pair is drawn.
     """
-    loader, decoder = _training_loader(*_file(dataset, "train"), batch, crop_scale, threads)
-    loader.traversal_order.seed, loader.next_epoch = seed * SEEDS_APART, epoch
-    decoder.output_size = resolution, resolution
-    return _pairs(loader)
+    loader, decoder = _training_loader(*_file(dataset, "train"), recipe.batch, threads)
+    metadata = loader.reader.metadata.copy()
+    images = metadata["f0"]
+    sizes = (images[side].astype(float) for side in ("height", "width"))
+    crops = draw_crops(*sizes, recipe.crop_scale, recipe.flip, seed, epoch)
+    for name, _ in CROP:
+        images[name] = crops[name]
+    order = _order(loader, seed, epoch)[first * recipe.batch : steps_per_epoch(dataset, recipe.batch) * recipe.batch]
+    return _pairs(loader, decoder, resolution, order, metadata)
 
 
 def validation_batches(
@@ -46,20 +54,18 @@ def validation_batches(
     last batch may be smaller.
     """
     loader, decoder = _validation_loader(*_file(dataset, "val"), batch, crop, threads)
-    decoder.output_size = resolution, resolution
-    return _pairs(loader)
+    return _pairs(loader, decoder, resolution, loader.indices, loader.reader.metadata)
 
 
 def compile_loaders(dataset: Dataset, recipe: Recipe, threads: int) -> None:
     """Compile the loaders that a training by `recipe` uses, where this process has not done so yet."""
-    training = _training_loader(*_file(dataset, "train"), recipe.batch, recipe.crop_scale, threads)
+    training = _training_loader(*_file(dataset, "train"), recipe.batch, threads)
     validation = _validation_loader(*_file(dataset, "val"), recipe.batch, recipe.eval_crop, threads)
     for loader, decoder in (training, validation):
         if decoder.output_size != UNUSED:
             continue
-        decoder.output_size = 8, 8
-        for _ in EpochIterator(loader, loader.indices[:1]):  # an epoch of one image: numba compiles at the first call
-            pass
+        first = _pairs(loader, decoder, 8, loader.indices[:1], loader.reader.metadata)
+        list(first)  # numba compiles at the first call
 
 
 def steps_per_epoch(dataset: Dataset, batch: int) -> int:
@@ -76,8 +82,31 @@ def steps_per_epoch(dataset: Dataset, batch: int) -> int:
     return images // batch
 
 
-def _pairs(loader: Loader) -> Iterator[tuple[Tensor, Tensor]]:
-    return ((images, labels[:, 0]) for images, labels in loader)
+def _pairs(
+    loader: Loader, decoder: ResizedCropRGBImageDecoder, resolution: int, order: np.ndarray, metadata: np.ndarray
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """Images and labels in that order; all that FFCV keeps between epochs is set when the first pair is drawn."""
+    decoder.output_size = resolution, resolution
+    loader.reader.metadata = metadata
+    batches = EpochIterator(loader, order)
+    try:
+        for images, labels in batches:
+            yield images, labels[:, 0]
+    finally:
+        batches.close()
+
+
+def _order(loader: Loader, seed: int, epoch: int) -> np.ndarray:
+    """All images in random order."""
+    order = loader.traversal_order
+    order.seed = seed * SEEDS_APART
+    if isinstance(order, QuasiRandom):  # which shuffles its pages in place: each epoch would depend on those before
+        pages = order.page_to_samples_array
+        order.page_to_samples_array = pages.copy()
+        shuffled = order.sample_order(epoch)
+        order.page_to_samples_array = pages
+        return shuffled
+    return order.sample_order(epoch)
 
 
 def _file(dataset: Dataset, split: str) -> tuple[Path, int]:
@@ -87,12 +116,25 @@ def _file(dataset: Dataset, split: str) -> tuple[Path, int]:
 
 
 @cache
-def _training_loader(
-    path: Path, written: int, batch: int, crop_scale: tuple[float, float], threads: int
-) -> tuple[Loader, RandomResizedCropRGBImageDecoder]:
-    decoder = RandomResizedCropRGBImageDecoder(UNUSED, scale=crop_scale)
+def _training_loader(path: Path, written: int, batch: int, threads: int) -> tuple[Loader, CropDecoder]:
+    decoder = CropDecoder(UNUSED)
     order = OrderOption.RANDOM if _fits_in_memory(path) else OrderOption.QUASI_RANDOM
-    return _loader(path, decoder, batch, threads, order=order, drop_last=True), decoder
+    loader = _loader(path, decoder, batch, threads, order=order, drop_last=True)
+    loader.reader.metadata = _with_crops(loader.reader.metadata)
+    return loader, decoder
+
+
+def _with_crops(metadata: np.ndarray) -> np.ndarray:
+    """FFCV's metadata of all samples, with room for the crops of its first field, the image."""
+    (image, *_), *others = [(name, metadata.dtype[name]) for name in metadata.dtype.names]
+    dtype = np.dtype([(image, [*metadata.dtype[image].descr, *CROP]), *others])
+    wider = np.zeros(len(metadata), dtype)
+    for name, _ in others:
+        wider[name] = metadata[name]
+    for name in metadata.dtype[image].names:
+        wider[image][name] = metadata[image][name]
+    wider[image]["crop_height"], wider[image]["crop_width"] = metadata[image]["height"], metadata[image]["width"]
+    return wider
 
 
 @cache

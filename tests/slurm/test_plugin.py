@@ -203,7 +203,7 @@ def test_troubled_squeue_fails_no_job(project: Project) -> None:
         true
         """,
     )
-    assert project.run("gpu/0.txt") == 0, project.output
+    assert project.run("slow.txt") == 0, project.output
     assert project.count("squeue") > 5
     assert project.output.count("Unable to contact slurm controller") == 1
     assert "Slurm answers again" in project.output

@@ -1,6 +1,7 @@
 """A real sweep through a real Slurm: `snakemake --profile slurm all`, literally."""
 
 import re
+import shutil
 from pathlib import Path
 from subprocess import CompletedProcess
 
@@ -33,15 +34,17 @@ def test_a_failing_training_is_told_with_its_slurm_job_and_log(checkout: Checkou
     record, other, *_ = train_records(checkout)
     for path in (record, other):
         path.unlink()
-    network = checkout.folder / "results/small/networks" / f"{record.parent.name}.json"
-    network.write_text("{}")
+    checkpoints = checkout.folder / "results/small/checkpoints" / record.parent.name / record.stem
+    shutil.rmtree(checkpoints)
+    checkpoints.write_text("a file where a folder should be")
     ran = snakemake_all(checkout, slurm)
     assert ran.returncode != 0 and other.exists() and not record.exists(), ran.stdout
     ((slurm_id, log),) = re.findall(
         r"Slurm job (\d+) ended as FAILED \(NonZeroExitCode\); its log is (.+?\.out)\. ", ran.stdout
     )
     assert slurm.described(slurm_id)["JobState"] == "FAILED"
-    assert Path(log).exists() and f"{network.relative_to(checkout.folder)} holds" in ran.stdout, ran.stdout
+    told = f"cannot write {checkpoints.relative_to(checkout.folder)}"
+    assert Path(log).exists() and told in ran.stdout, ran.stdout
 
 
 def train_records(checkout: Checkout) -> list[Path]:

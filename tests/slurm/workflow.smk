@@ -65,3 +65,10 @@ rule sleeper:
         gpu=1,
     shell:
         "sleep 300; touch {output}"
+
+
+rule slow:
+    output:
+        "slow.txt",
+    shell:
+        "sleep 6; touch {output}"

@@ -1,20 +1,55 @@
-# Each artefact is a rule of its own name: `snakemake fig6` makes it, from just the records that it reads.
+# Each artefact is a target of its own name: `snakemake fig6` makes it, from just the records that it reads.
+
+# Those that read all records are made by one process.
+OVERVIEW = [name for name in SWEEP.artefacts if ARTEFACTS[name].points == "all"]
+MADE = {name: [name] for name in SWEEP.artefacts if name not in OVERVIEW} | {"overview": OVERVIEW}
 
 
-for name, files in SWEEP.artefacts.items():
+for name, made in MADE.items():
 
     rule:
         name:
             name
         input:
             sweep=SWEEP.description,
-            records=SWEEP.records(name),
+            records=SWEEP.records(made[0]),
+            found=found(made[0]),
         output:
-            files,
+            [reported(artefact, made) for artefact in made],
         log:
             SWEEP.folder / f"logs/{name}.log",
         localrule: True
         params:
-            artefact=name,
+            artefacts=made,
+            captions=captions(made),
         shell:
-            "fastscale aggregate {params.artefact} --sweep {input.sweep:q} > {log:q} 2>&1"
+            "fastscale aggregate {params.artefacts} --sweep {input.sweep:q} > {log:q} 2>&1"
+
+
+for name in OVERVIEW:
+
+    rule:
+        name:
+            name
+        input:
+            SWEEP.artefacts[name],
+        localrule: True
+
+
+# All that needs no training and no timing, by one process: networks are counted as they are drawn.
+COUNTED = [name for name in SWEEP.artefacts if name.startswith("table") or name in ("fig1", "fig3", "fig11", "fig12")]
+COUNTED += ["published", "networks"]
+
+
+rule complexity:
+    input:
+        SWEEP.description,
+    output:
+        [SWEEP.in_scope(path, "complexity") for name in COUNTED for path in SWEEP.artefacts[name]],
+    log:
+        SWEEP.folder / "logs/complexity.log",
+    localrule: True
+    params:
+        artefacts=COUNTED,
+    shell:
+        "fastscale aggregate {params.artefacts} --sweep {input:q} --complexity > {log:q} 2>&1"

@@ -15,6 +15,6 @@ rule data:
         mem_mb=8000,
     params:
         folder=SWEEP.data_folder,
-        config=json.dumps(SWEEP.config["data"]),
+        config=plain(SWEEP.config["data"]),
     shell:
         "fastscale data {params.folder:q} --config {params.config:q} --threads {threads} > {log:q} 2>&1"

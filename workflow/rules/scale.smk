@@ -1,5 +1,6 @@
-# From a base, a strategy and a scale to a network and its counts. A job for each network, not one for all: Snakemake looks
-# no further at what depends on a job that runs, so that a wider sweep with a new recipe would miss the recipe.
+# From bases, strategies and scales to networks and their counts: pure arithmetic, so that one job does all of them. Those
+# that rest on a search come when it has run. Nothing is trained from this record, as Snakemake looks no further at what
+# depends on a job that runs: a wider sweep with a new recipe would miss the recipe.
 
 
 localrules:
@@ -8,14 +9,15 @@ localrules:
 
 
 rule scale:
+    input:
+        sweep=SWEEP.description,
+        found=lambda wildcards: [] if wildcards.source == FIXED else SWEEP.search_record(wildcards.source),
     output:
-        SWEEP.network_record("{network}"),
+        SWEEP.network_record("{source}"),
     log:
-        SWEEP.folder / "logs/scale/{network}.log",
-    params:
-        point=lambda wildcards: SWEEP.scale_arguments(wildcards.network),
+        SWEEP.folder / "logs/scale/{source}.log",
     shell:
-        "fastscale scale {params.point:q} --record {output:q} > {log:q} 2>&1"
+        "fastscale networks {wildcards.source:q} --sweep {input.sweep:q} --record {output:q} > {log:q} 2>&1"
 
 
 rule describe:

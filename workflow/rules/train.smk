@@ -1,10 +1,10 @@
-# One job is one training. Checkpoints are no declared outputs: Snakemake would delete them before a retry.
+# One job is one training. Its network is given in full: one that has another name today is the same, and not trained anew.
+# Checkpoints are no declared outputs: Snakemake would delete them before a retry.
 
 
 rule train:
     input:
-        network=ancient(SWEEP.network_record("{network}")),
-        data=rules.data.output.description,
+        rules.data.output.description,
     output:
         SWEEP.train_record("{network}", "{schedule}", "{trial}"),
     log:
@@ -16,13 +16,14 @@ rule train:
         cpus_per_task=SWEEP.config["train_threads"],  # Slurm's; threads is at most what this machine has
         gpu=SWEEP.config["gpus"],
         runtime=1440,
-        mem_mb=16000,
+        mem_mb=16000 * max(1, SWEEP.config["gpus"]),
     params:
+        network=lambda wildcards: described(wildcards.network),
         data=SWEEP.data_folder,
-        recipe=lambda wildcards: json.dumps(SWEEP.recipe(wildcards.schedule)),
+        recipe=lambda wildcards: plain(SWEEP.recipe(wildcards.schedule)),
         checkpoints=str(SWEEP.folder / "checkpoints/{network}/{schedule}-{trial}"),
         device="cuda" if SWEEP.config["gpus"] else "cpu",
     shell:
-        "fastscale train {input.network:q} --data {params.data:q} --recipe {params.recipe:q}"
+        "fastscale train {params.network:q} --data {params.data:q} --recipe {params.recipe:q}"
         " --schedule {wildcards.schedule:q} --trial {wildcards.trial} --checkpoints {params.checkpoints:q}"
         " --record {output:q} --threads {threads} --device {params.device} --warm > {log:q} 2>&1"

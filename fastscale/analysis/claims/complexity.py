@@ -1,0 +1,79 @@
+"""Claims on how complexity grows (section 3) and on what the paper counts: counted here, whatever the sweep."""
+
+from collections.abc import Iterator
+
+from fastscale.analysis import growth
+from fastscale.analysis.claims.claim import Claim, Measure, at_most
+from fastscale.analysis.claims.evidence import Case, Evidence
+from fastscale.analysis.published import UNITS, numbers
+from fastscale.complexity import count
+from fastscale.networks import base_network
+from fastscale.scaling import NAMED
+
+SIMPLE = dict.fromkeys(("d", "w", "r"), "§3.3, Table 1")
+COMPOUND = dict.fromkeys(("dw", "wr", "dr", "dwr"), "§3.4, Table 2")
+GROUPS = {  # Table 3: exponents of acts and params where a group conv's flops grow by s
+    "w-only": ("the width", 1.0, 1.0),
+    "g-only": ("the group width", 0.0, 1.0),
+    "w": ("both", 0.5, 1.0),
+}
+
+
+def exponents(strategy: str, acts: float, params: float, of_group_convs: bool = False) -> Measure:
+    """How far the measured exponents of each base are from these of the theory."""
+
+    def cases(_: Evidence) -> Iterator[Case]:
+        for found in growth.measure(strategy, of_group_convs):
+            _, by_params, by_acts = found.exponents
+            off = max(abs(by_acts - acts), abs(by_params - params))
+            yield Case(found.base, off, f"{by_acts:.2f}, {by_params:.2f}", found.n, "scales")
+
+    return cases
+
+
+def published_counts(_: Evidence) -> Iterator[Case]:
+    """How far our counts of the published networks are from the printed ones, at one decimal."""
+    for name, row in numbers()["complexity"].items():
+        counts = count(base_network(name))._asdict()
+        for key, unit in UNITS.items():
+            off = round(round(counts[key] / unit, 1) - row[key], 1)
+            yield Case(f"{name} {key}", abs(off), f"off by {off:g}")
+
+
+def _growth(strategy: str, where: str) -> Claim:
+    scaling = NAMED[strategy]
+    acts = float(scaling.e_d + scaling.e_w / 2 + scaling.e_r)  # equation 2 under equation 5
+    params = float(scaling.e_d + scaling.e_w)
+    return Claim(
+        f"Under {strategy}, activations grow as s^{acts:.2g} and params as s^{params:.2g}",
+        where,
+        f"{acts:.2f}, {params:.2f}",
+        exponents(strategy, acts, params),
+        f"slopes of log acts and params of quantised stages over log s, s from 1 to {growth.SCALES[-1]:.0f}; off by",
+        at_most(growth.TOLERANCE),
+    )
+
+
+def _group_growth(strategy: str, what: str, acts: float, params: float) -> Claim:
+    return Claim(
+        f"Scaling {what} of a group conv, its activations grow as s^{acts:.2g} and its params as s^{params:.2g}",
+        "§3.5, Table 3",
+        f"{acts:.2f}, {params:.2f}",
+        exponents(strategy, acts, params, of_group_convs=True),
+        "slopes of log acts and params of a RegNet's group convs over log flops (g stops at the width); off by",
+        at_most(growth.TOLERANCE),
+    )
+
+
+CLAIMS = (
+    *(_growth(strategy, where) for strategy, where in {**SIMPLE, **COMPOUND, "dWr": "§5, Table 4"}.items()),
+    *(_group_growth(strategy, *row) for strategy, row in GROUPS.items()),
+    Claim(
+        "The flops, params and activations of the 22 published networks",
+        "Tables 5, 6 and 8",
+        "66 numbers",
+        published_counts,
+        "difference of our count from the printed number, at one decimal",
+        at_most(0),
+    ),
+)

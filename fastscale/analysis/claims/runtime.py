@@ -1,0 +1,235 @@
+"""Claims on what predicts runtime (section 4) and which strategy is fast (section 6)."""
+
+import math
+from collections.abc import Iterator
+
+from fastscale.analysis.claims.claim import Claim, Measure, above, at_least, at_most, below
+from fastscale.analysis.claims.comparisons import apart, by_alpha, versus
+from fastscale.analysis.claims.evidence import Case, Evidence
+from fastscale.analysis.fits import fit_line
+
+R = 0.99  # "r >= 0.99" (section 4, Figure 2)
+NEARLY = 0.5  # "nearly as fast": by the exponents of acts dWr has (5/6 - 3/5) / (5/6 - 1/2) = 0.7 of w's speedup on dwr
+MUCH = 1.4  # "much faster": dw has s^(3/4 - 3/5) = 1.43 times the acts of dWr at Figure 1's s = 11, and dwr more
+CLOSE = 1.25  # "close": acts of orig and dwr differ by s^0.02, which is 1.05 at s = 11; depths of orig are rounded up
+
+
+def activations_predict(evidence: Evidence) -> Iterator[Case]:
+    """r of activations and time over all scaled networks of a base."""
+    for base, rows in evidence.scaled().items():
+        yield evidence.correlation(base, rows, "acts")
+
+
+def predicts_less(measure: str) -> Measure:
+    """r of another measure and time, minus that of activations."""
+
+    def cases(evidence: Evidence) -> Iterator[Case]:
+        for base, rows in evidence.scaled().items():
+            acts, other = (evidence.correlation(base, rows, key) for key in ("acts", measure))
+            yield _minus(base, other, acts, f"{other.words} (acts {acts.words})")
+
+    return cases
+
+
+def predicts_within(measure: str, *strategies: str) -> Measure:
+    """r of a measure and time over each curve of three points or more; without `strategies`, of all of them."""
+
+    def cases(evidence: Evidence) -> Iterator[Case]:
+        for base, strategy in evidence.curves():
+            rows = evidence.rows((base, strategy))
+            if len(rows) > 2 and (not strategies or strategy in strategies):
+                yield evidence.correlation(f"{base} {strategy}", rows, measure)
+
+    return cases
+
+
+def activations_across_bases(evidence: Evidence) -> Iterator[Case]:
+    """r of activations and time over all bases together, minus the least r within one."""
+    scaled = evidence.scaled()
+    if len(scaled) > 1:
+        within = [evidence.correlation(base, rows, "acts") for base, rows in scaled.items()]
+        across = evidence.correlation("", [row for rows in scaled.values() for row in rows], "acts")
+        least = min(within, key=lambda case: -1 if case.number is None else case.number)
+        yield _minus("all bases", across, least, f"{across.words} (within one at least {least.words})")
+
+
+def flop_bound(evidence: Evidence) -> Iterator[Case]:
+    """The time of a base's network of the most flops over what its acts predict, on the base where it is largest."""
+    found = []
+    for base, rows in evidence.scaled().items():
+        *others, largest = sorted(rows, key=lambda row: row.flops)
+        if all(row.time for row in rows):
+            line = fit_line([row.acts for row in others], [row.time.median for row in others])
+            ratio = largest.time.median / line.at(largest.acts) if line else 0
+            found.append(Case(base, ratio, f"{ratio:.2f}", len(rows), "points"))
+    if evidence.scaled():
+        yield max(found, key=lambda case: case.number, default=Case("largest"))
+
+
+def share_of_speedup(evidence: Evidence) -> Iterator[Case]:
+    """How much of the speedup of w over dwr dWr has, by logarithms of time."""
+    for base in evidence.networks:
+        curves = [(base, strategy) for strategy in ("dwr", "dWr", "w")]
+        if set(curves) <= set(evidence.curves()):
+            levels = evidence.levels("time", curves)
+            if levels is None:
+                yield Case(base)
+                continue
+            dwr, fast, w = (level.value for level in levels)
+            # As fast as w is all of it; where w is no faster than dwr there is none to share.
+            share = 1.0 if fast <= w else math.log(dwr / fast) / math.log(dwr / w) if w < dwr else 0.0
+            yield Case(base, share, f"{share:.2f} ({fast / w:.2f} times w's)", levels[0].n, "timed steps")
+
+
+def more_pronounced(slow: str, fast: str) -> Measure:
+    """The ratio of their times at the largest common flops over that halfway, by log flops."""
+
+    def cases(evidence: Evidence) -> Iterator[Case]:
+        for base in evidence.networks:
+            if {(base, slow), (base, fast)} <= set(evidence.curves()):
+                found = [evidence.levels("time", [(base, slow), (base, fast)], share=share) for share in (0.5, 1)]
+                if None in found:
+                    yield Case(base)
+                    continue
+                halfway, largest = (a.value / b.value for a, b in found)
+                yield Case(base, largest / halfway, f"{halfway:.2f}, then {largest:.2f}", found[0][0].n, "timed steps")
+
+    return cases
+
+
+def _minus(name: str, a: Case, b: Case, words: str) -> Case:
+    return Case(name) if a.number is None or b.number is None else Case(name, a.number - b.number, words, a.n, a.of)
+
+
+SLOWER = ("d", "r", "dw", "wr", "dr", "dwr", "orig")  # all simple and compound strategies but w
+
+CLAIMS = (
+    Claim(
+        "Activations predict the runtime of the scaled versions of a base, whatever the strategy",
+        "§4, Figure 2",
+        "r ≥ 0.99",
+        activations_predict,
+        "Pearson's r of acts and epoch time, over all strategies of a base",
+        at_least(R),
+    ),
+    Claim(
+        "Flops predict it less",
+        "§4, Figure 2",
+        "r = 0.81, of acts 0.99",
+        predicts_less("flops"),
+        "r of flops minus r of acts, over all strategies of a base",
+        below(0),
+    ),
+    Claim(
+        "Params predict it less",
+        "§4, Figure 2",
+        "r = 0.56, of acts 0.99",
+        predicts_less("params"),
+        "r of params minus r of acts, over all strategies of a base",
+        below(0),
+    ),
+    Claim(
+        "Within one strategy, flops predict runtime",
+        "Figure 2",
+        "r = 0.99 (w)",
+        predicts_within("flops"),
+        "r of flops and epoch time on each curve of 3 networks or more",
+        at_least(R),
+    ),
+    Claim(
+        "For one model type, activations predict the runtime of the fast-scaled networks",
+        "Figure 9",
+        "strongly",
+        predicts_within("acts", "dWr"),
+        f"r of acts and epoch time on each curve of dWr; the bound is Figure 2's {R}",
+        at_least(R),
+    ),
+    Claim(
+        "Across bases, activations predict less than within one",
+        "§4, Figure 2",
+        "r = 0.95, within one ≥ 0.99",
+        activations_across_bases,
+        "r of acts and epoch time over all bases, minus the least r within one",
+        below(0),
+    ),
+    Claim(
+        "Some big models take longer than their activations predict: they are flop bound",
+        "§4, Figure 2",
+        "some",
+        flop_bound,
+        "time of the network of the most flops over that by the line through its base's others; of all bases",
+        above(1),
+    ),
+    Claim(
+        "Of simple and compound scaling, w gives the fewest activations",
+        "§3.3, §3.4, Figure 11",
+        "fewest",
+        versus("acts", "w", *SLOWER),
+        "acts of w over those of the other, at equal flops",
+        below(1),
+    ),
+    Claim(
+        "Of simple and compound scaling, w gives the fastest models",
+        "§6.2, Figures 4 and 11",
+        "fastest",
+        versus("time", "w", *SLOWER),
+        "epoch time of w over that of the other, at equal flops",
+        below(1),
+    ),
+    Claim(
+        "dWr is nearly as fast as w",
+        "§6.3, Figures 1 and 6",
+        "nearly",
+        share_of_speedup,
+        "share of w's speedup over dwr that dWr has, in log time, at equal flops (0.7 by the exponents of acts)",
+        at_least(NEARLY),
+    ),
+    Claim(
+        "dWr is much faster than dwr",
+        "§6.3, Figures 1 and 6",
+        "substantially",
+        versus("time", "dwr", "dWr"),
+        "epoch time of dwr over that of dWr, at equal flops (the published EN-B4 over EN-B0->4GF: 1.73)",
+        at_least(MUCH),
+    ),
+    Claim(
+        "dWr is much faster than dw",
+        "Figure 1",
+        "much",
+        versus("time", "dw", "dWr"),
+        "epoch time of dw over that of dWr, at equal flops (1.43 by the exponents of acts, at s = 11)",
+        at_least(MUCH),
+    ),
+    Claim(
+        "The difference in runtime becomes more pronounced at larger scales",
+        "§6.3",
+        "asymptotically",
+        more_pronounced("dwr", "dWr"),
+        "epoch time of dwr over that of dWr at the largest common flops, divided by that halfway, by log flops",
+        above(1),
+    ),
+    Claim(
+        "The larger alpha, the fewer activations",
+        "§5, Table 4, Figure 12",
+        "lowest for a large alpha",
+        by_alpha("acts"),
+        "acts of an alpha over those of the next smaller one, at equal flops",
+        below(1),
+    ),
+    Claim(
+        "The larger alpha, the faster",
+        "§5, §6.3, Figures 6 and 12",
+        "lowest for a large alpha",
+        by_alpha("time"),
+        "epoch time of an alpha over that of the next smaller one, at equal flops",
+        below(1),
+    ),
+    Claim(
+        "Uniform compound scaling (dwr) is close in runtime to the original rule (orig)",
+        "§6.2, Figure 4",
+        "closely",
+        apart("time", "dwr", "orig"),
+        "the larger epoch time of dwr and orig over the smaller, at equal flops",
+        at_most(CLOSE),
+    ),
+)

@@ -1,0 +1,109 @@
+"""Claims on scaling, search and both (section 6.4, Table 7)."""
+
+from collections.abc import Callable, Iterator
+
+from fastscale.analysis.claims.claim import Claim, at_least, below
+from fastscale.analysis.claims.evidence import Case, Evidence, combine, compare, difference, label
+from fastscale.analysis.results import Row
+
+FAR = 1.25  # "far fewer parameters": the paper's scaled models have 1.6 and 1.5 times as many (Table 7)
+MUCH_OF_THE_GAP = 1 / 3  # the paper's hybrid closes 0.3 of 0.8 points (Table 8, 4x)
+
+Pairs = Callable[[Evidence], Iterator[tuple[Row, Row]]]
+
+
+def searched(evidence: Evidence) -> Iterator[tuple[Row, Row]]:
+    """Each base that a search has found, and the network of its regime that dWr scaled from another base."""
+    for row in evidence.distinct:
+        if row.is_base and evidence.is_optimised(row.point.base):
+            rival = evidence.of_regime(_scaled(evidence, of_optimised=False), row, row.point.network.family)
+            if rival:
+                yield row, rival
+
+
+def hybrids(evidence: Evidence) -> Iterator[tuple[Row, Row]]:
+    """Each network that dWr scaled from a base that a search has found, and that of its regime from another base."""
+    for row in _scaled(evidence, of_optimised=True):
+        rival = evidence.of_regime(_scaled(evidence, of_optimised=False), row, row.point.network.family)
+        if rival:
+            yield row, rival
+
+
+def error_of(pairs: Pairs) -> Callable[[Evidence], Iterator[Case]]:
+    """The first's error against the second's, by the longest schedule of both."""
+
+    def cases(evidence: Evidence) -> Iterator[Case]:
+        for a, b in pairs(evidence):
+            schedule = evidence.longest(a, b)
+            errors = (evidence.reading(row, "error", schedule) if schedule else None for row in (a, b))
+            yield compare(f"{label(a)}/{label(b)} {schedule}", "error", *errors)
+
+    return cases
+
+
+def params_of_scaled(evidence: Evidence) -> Iterator[Case]:
+    """The params of scaled networks over those of found ones."""
+    for found, scaled in searched(evidence):
+        ratio = scaled.params / found.params
+        yield Case(f"{label(scaled)}/{label(found)}", ratio, f"{ratio:.2f}")
+
+
+def gap_closed(evidence: Evidence) -> Iterator[Case]:
+    """How much of the lead of a scaled RegNetZ over a scaled RegNetY a hybrid RegNetY closes."""
+    for hybrid, scaled in hybrids(evidence):
+        z = evidence.of_regime(_scaled(evidence, of_optimised=False), hybrid, "RegNetZ")
+        if hybrid.point.network.family != "RegNetY" or z is None:
+            continue
+        name, schedule = label(hybrid), evidence.longest(hybrid, scaled, z)
+        if not schedule:
+            yield Case(name)
+            continue
+        ours, theirs, best = (evidence.reading(row, "error", schedule) for row in (hybrid, scaled, z))
+        lead, gain = combine((1, theirs), (-1, best)), combine((1, theirs), (-1, ours))
+        if lead.value > 0:  # else there is no gap to close
+            share = gain.value / lead.value
+            words = f"{share:.2f} of {difference('', lead).words}"
+            yield Case(f"{name} {schedule}", share, words, lead.n, "trials")
+
+
+def _scaled(evidence: Evidence, of_optimised: bool) -> list[Row]:
+    """One row for each network that dWr scaled from a base that a search has found, or from another one."""
+    rows = ((evidence.origin(row.point), row) for row in evidence.results.rows)
+    chosen = (row for base, row in rows if base and evidence.is_optimised(base) == of_optimised)
+    return list({row.point.network.id: row for row in chosen}.values())
+
+
+CLAIMS = (
+    Claim(
+        "A model that is optimised for a regime by search outperforms a scaled one",
+        "§6.4, Table 7",
+        "-0.6 (Y), -0.1 (Z), 4x",
+        error_of(searched),
+        "error of a found base minus that of the scaled network (dWr) of its regime, by the longest schedule of both",
+        below(0),
+    ),
+    Claim(
+        "Hybrid scaling, of a model optimised at an intermediate regime, is better than scaling a small one",
+        "§6.4, Table 7",
+        "-0.3, 4x",
+        error_of(hybrids),
+        "error of the scaled found base minus that of the scaled other one, by the longest schedule of both",
+        below(0),
+    ),
+    Claim(
+        "Optimised models have far fewer params than scaled ones",
+        "§6.4, Table 7",
+        "1.6 (Y), 1.5 (Z) times fewer",
+        params_of_scaled,
+        "params of the network of the regime that dWr scaled over those of the found base",
+        at_least(FAR),
+    ),
+    Claim(
+        "The hybrid closes much of the gap between RegNetY and RegNetZ",
+        "§6.5",
+        "0.3 of 0.8, 4x",
+        gap_closed,
+        "gain of the hybrid RegNetY over the scaled one, as a share of the scaled RegNetZ's (the paper's: 0.3 / 0.8)",
+        at_least(round(MUCH_OF_THE_GAP, 2)),
+    ),
+)

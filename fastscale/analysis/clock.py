@@ -1,0 +1,88 @@
+"""How long an epoch takes: as measured where it was, else by a stated model."""
+
+import statistics
+from collections.abc import Iterator, Mapping
+from typing import Literal
+
+from fastscale.analysis.fits import fit_line
+from fastscale.analysis.published import UNITS, numbers
+from fastscale.complexity import count
+from fastscale.networks import Network
+from fastscale.records import read_record
+from fastscale.sweep import Sweep
+
+# How the time of an epoch is known, best first.
+Basis = Literal["trained", "timed", "line", "paper", "unknown"]
+
+# The paper's epoch times are of 8 V100 on ImageNet. A validation image takes a forward pass, a third of a step.
+PAPER_GPUS, PAPER_IMAGES, VALIDATION = 8, 1_281_167, 1 / 3
+UNPACKED = {"fashion-mnist": (60_000, 10_000), "imagefolder": (PAPER_IMAGES, 50_000)}  # images, if data.json is absent
+
+
+class Clock:
+    """Device-seconds of an epoch of training with its validation; `trained` has them of networks that were trained."""
+
+    def __init__(self, sweep: Sweep, trained: Mapping[str, float]):
+        self.is_cpu = not sweep.config["gpus"]
+        self.images = images(sweep)
+        self.steps = self.images[0] + VALIDATION * self.images[1]  # an epoch's, in training images
+        timings = [
+            record
+            for path in map(sweep.profile_record, sorted({*sweep.sources.values()}))
+            if path.exists()
+            for record in read_record(path, "profiles")["records"]
+        ]
+        self.devices = sorted({record["device"]["name"] for record in timings})
+        self.trained = trained
+        self.timed = {one["network"]: one["epoch_seconds"]["median"] / one["images"] * self.steps for one in timings}
+        both = [trained[name] / seconds for name, seconds in self.timed.items() if name in trained]
+        self.overhead = statistics.median(both) if both else 1.0  # the loader's, the average's ...
+        known = {name: seconds * self.overhead for name, seconds in self.timed.items()} | dict(trained)
+        acts = {name: count(network).acts for name, network in sweep.networks.items() if name in known}
+        self.line = fit_line([*acts.values()], [known[name] for name in acts])
+        self.least = min(known.values(), default=0.0)
+        published = numbers()["complexity"].values()
+        rates = [60 * PAPER_GPUS * row["time"] / PAPER_IMAGES / (row["acts"] * UNITS["acts"]) for row in published]
+        self.paper = statistics.median(rates)  # V100-seconds for an image and an activation
+        self.spread = max(max(rates) / self.paper, self.paper / min(rates))
+
+    def epoch(self, network: Network) -> tuple[float | None, Basis]:
+        """Device-seconds of an epoch, and how they are known; the paper's GPUs say nothing of a CPU."""
+        if network.id in self.trained:
+            return self.trained[network.id], "trained"
+        if network.id in self.timed:
+            return self.timed[network.id] * self.overhead, "timed"
+        if self.line:
+            return max(self.line.at(count(network).acts), self.least), "line"
+        if self.is_cpu:
+            return None, "unknown"
+        return self.paper * self.steps * count(network).acts, "paper"
+
+    def words(self, networks: Mapping[Basis, int]) -> Iterator[str]:
+        """How the times of so many networks are known."""
+        if n := networks.get("trained"):
+            yield f"{n} as they trained"
+        if n := networks.get("timed"):
+            ratio = f", times {self.overhead:.2f} (trained / timed, median)" if self.overhead != 1 else ""
+            yield f"{n} as timed on {', '.join(self.devices)}{ratio}"
+        if (n := networks.get("line")) and self.line:
+            yield f"{n} by their activations: the line through {self.line.n} known times (r = {self.line.r:.2f})"
+        if n := networks.get("paper"):
+            yield (
+                f"{n} by the paper, as nothing is timed here: hours of one V100, {self.paper * 1e12:.0f} seconds for a "
+                f"million images and a million activations (median of its 22 networks, each within a factor of "
+                f"{self.spread:.1f})"
+            )
+        if n := networks.get("unknown"):
+            yield f"{n} unknown, as too few are timed on this CPU: three networks, timed or trained, tell of all others"
+
+
+def images(sweep: Sweep) -> tuple[int, int]:
+    """Training and validation images: of the data if it is there, else of the configuration."""
+    packed = sweep.data_folder / "data.json"
+    if packed.exists():
+        there = read_record(packed, "data")["images"]
+        return there["train"], there["val"]
+    data = sweep.config["data"]
+    train, val = UNPACKED[data["kind"]]
+    return data["train_images"] or train, data["val_images"] or val

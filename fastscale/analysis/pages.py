@@ -1,0 +1,54 @@
+"""Pages: Markdown as a web page that stands alone, and tables for LaTeX."""
+
+import re
+from collections.abc import Sequence
+from functools import cache
+from html import escape
+
+from latex2mathml.converter import convert
+from markdown_it import MarkdownIt
+from mdit_py_plugins.dollarmath import dollarmath_plugin
+
+STYLE = """
+body { font: 15px/1.5 system-ui, sans-serif; color: #1a1a1a; margin: 2rem auto; padding: 0 1rem; max-width: 80rem }
+h1 { font-size: 1.5rem } h2 { font-size: 1.15rem; margin-top: 2rem }
+table { border-collapse: collapse; margin: 1rem 0; font-size: 0.87rem }
+th, td { padding: 0.3rem 0.7rem; text-align: left; vertical-align: top; border-bottom: 1px solid #ddd }
+th { border-bottom: 2px solid #1a1a1a } tbody tr:hover { background: #f4f4f4 }
+td { font-variant-numeric: tabular-nums }
+"""
+
+# What LaTeX reads as a command, or its fonts lack.
+ESCAPES = {character: f"\\{character}" for character in "%&#_{}"}
+ESCAPES |= {"\\": r"\textbackslash{}", "^": r"\textasciicircum{}", "~": r"\textasciitilde{}", "<": "$<$", ">": "$>$"}
+ESCAPES |= {"$": r"\$", "±": r"$\pm$", "—": "---", "×": r"$\times$", "−": "$-$", "′": "$'$", "·": r"$\cdot$"}
+ESCAPES |= {"->": r"$\rightarrow$", "α": r"$\alpha$", "≤": r"$\leq$", "≥": r"$\geq$"}
+ESCAPED = re.compile("|".join(map(re.escape, sorted(ESCAPES, key=len, reverse=True))))
+
+
+def html(markdown: str, title: str) -> str:
+    """A page with its style and its formulas (MathML) in itself."""
+    head = f'<meta charset="utf-8"><title>{escape(title)}</title><style>{STYLE}</style>'
+    return f'<!doctype html>\n<html lang="en"><head>{head}</head><body>\n{_parser().render(markdown)}</body></html>\n'
+
+
+@cache
+def _parser() -> MarkdownIt:
+    parser = MarkdownIt("commonmark").enable("table")
+    return parser.use(dollarmath_plugin, renderer=lambda formula, options: convert(formula), allow_digits=False)
+
+
+def latex_table(header: Sequence[str], lines: Sequence[Sequence[str]], caption: str, label: str) -> str:
+    """A float for booktabs; cells are text with formulas between dollars."""
+    rows = [" & ".join(map(_latex, line)) + r" \\" for line in (header, *lines)]
+    body = [r"\toprule", rows[0], r"\midrule", *rows[1:], r"\bottomrule"]
+    begin = [r"\begin{table}", r"\centering", rf"\caption{{{_latex(caption)}}}", rf"\label{{{label}}}"]
+    columns = rf"\begin{{tabular}}{{{'l' * len(header)}}}"
+    return "\n".join([*begin, columns, *body, r"\end{tabular}", r"\end{table}"]) + "\n"
+
+
+def _latex(text: str) -> str:
+    """Text of a Markdown cell for LaTeX; `$...$` stays, and what is bold there is bold here."""
+    parts = re.split(r"(\$[^$]+\$)", text)
+    parts[::2] = [ESCAPED.sub(lambda found: ESCAPES[found[0]], part) for part in parts[::2]]
+    return re.sub(r"\*\*(.+?)\*\*", r"\\textbf{\1}", "".join(parts))

@@ -1,0 +1,82 @@
+"""Random resized crops and flips that belong to the sample: the same seed, epoch and image give the same one.
+
+However the images are batched, threaded or spread over ranks, and wherever a training was interrupted.
+"""
+
+from collections.abc import Callable
+
+import numpy as np
+
+from fastscale.data.ffcv import IMAGE_MODES, Compiler, RandomResizedCropRGBImageDecoder, imdecode, resize_crop
+
+RATIO = (3 / 4, 4 / 3)  # of width to height
+TRIES = 10
+CROP = [("top", "<u2"), ("left", "<u2"), ("crop_height", "<u2"), ("crop_width", "<u2"), ("flip", "u1")]
+
+
+def draw_crops(
+    heights: np.ndarray, widths: np.ndarray, scale: tuple[float, float], flip: bool, seed: int, epoch: int
+) -> np.ndarray:
+    """A crop for each image, as torchvision's RandomResizedCrop draws it, and whether it is flipped (half of them).
+
+    Takes the (n,) heights and widths of all images in pixels; returns (n,) of dtype CROP. Row i depends on seed, epoch
+    and i alone.
+    """
+    uniform = np.random.default_rng([seed, epoch])
+    crops = np.zeros(len(heights), CROP)
+    open_ = np.ones(len(heights), bool)  # those that no try has fitted yet
+    for _ in range(TRIES):
+        area, aspect, top, left = uniform.random((4, len(heights)))
+        target = heights * widths * (scale[0] + (scale[1] - scale[0]) * area)
+        ratio = np.exp(np.log(RATIO[0]) + (np.log(RATIO[1]) - np.log(RATIO[0])) * aspect)
+        width, height = np.rint(np.sqrt(target * ratio)), np.rint(np.sqrt(target / ratio))
+        fits = open_ & (width > 0) & (width <= widths) & (height > 0) & (height <= heights)
+        _fill(crops, fits, np.floor(top * (heights - height + 1)), np.floor(left * (widths - width + 1)), height, width)
+        open_ &= ~fits
+    # What is left is a centre crop, as wide and as high as the ratio allows.
+    height = np.minimum(heights, np.rint(widths / RATIO[0]))
+    width = np.minimum(widths, np.rint(heights * RATIO[1]))
+    _fill(crops, open_, (heights - height) // 2, (widths - width) // 2, height, width)
+    if flip:
+        crops["flip"] = uniform.random(len(heights)) < 0.5
+    return crops
+
+
+def _fill(crops: np.ndarray, chosen: np.ndarray, *values: np.ndarray) -> None:
+    for name, value in zip(("top", "left", "crop_height", "crop_width"), values, strict=True):
+        crops[name][chosen] = value[chosen]
+
+
+class CropDecoder(RandomResizedCropRGBImageDecoder):
+    """FFCV's decoder with the crops that stand in the metadata of each image, rather than its threads' own."""
+
+    def generate_code(self) -> Callable:
+        """The function that numba compiles: a batch of images, decoded, cropped, resized and flipped."""
+        read, decode_jpeg, resize = self.memory_read, Compiler.compile(imdecode), Compiler.compile(resize_crop)
+        each, jpeg = Compiler.get_iterator(), IMAGE_MODES["jpg"]
+
+        def decode(batch_indices, memory, metadata, storage_state):
+            batch, decoded = memory
+            for i in each(len(batch_indices)):
+                image = metadata[batch_indices[i]]
+                height, width = np.uint32(image["height"]), np.uint32(image["width"])
+                pixels = read(image["data_ptr"], storage_state)
+                if image["mode"] == jpeg:
+                    buffer = decoded[i]
+                    decode_jpeg(pixels, buffer, height, width, height, width, 0, 0, 1, 1, False, False)
+                    pixels = buffer.reshape(-1)[: 3 * height * width]
+                top, left = np.int64(image["top"]), np.int64(image["left"])
+                bottom, right = top + np.int64(image["crop_height"]), left + np.int64(image["crop_width"])
+                resize(pixels.reshape(height, width, 3), top, bottom, left, right, batch[i])
+                if image["flip"]:
+                    side = batch.shape[2]
+                    for y in range(batch.shape[1]):
+                        for x in range(side // 2):
+                            for channel in range(3):
+                                kept = batch[i, y, x, channel]
+                                batch[i, y, x, channel] = batch[i, y, side - 1 - x, channel]
+                                batch[i, y, side - 1 - x, channel] = kept
+            return batch[: len(batch_indices)]
+
+        decode.is_parallel = True
+        return decode

@@ -1,0 +1,102 @@
+"""A sweep's whole set of records, made by formula: what artefacts say of them is known."""
+
+from collections.abc import Callable
+from typing import Any
+
+from fastscale.complexity import Complexity, count
+from fastscale.networks import Network
+from fastscale.recipe import Recipe
+from fastscale.records import code_hash, write_networks, write_record, write_text
+from fastscale.sweep import FIXED, Sweep
+
+
+def minutes_of(cost: Complexity) -> float:
+    """Epoch time: linear in activations, so that they predict it for all networks alike."""
+    return cost.acts / 1e4 + 1
+
+
+def error_of(cost: Complexity, trial: int) -> float:
+    """Falls with flops; the trials lie 0.1 apart."""
+    return 60 - 4 * len(f"{cost.flops:b}") / 2 + trial / 10
+
+
+def write_records(
+    sweep: Sweep,
+    minutes: Callable[[Complexity], float] = minutes_of,
+    error: Callable[[Complexity, int], float] = error_of,
+) -> Sweep:
+    """Write every record of `sweep`, its searches' first; returns the sweep with what they found."""
+    write_record(sweep.description, dict(sweep.config))
+    for name, candidates in sweep.candidates.items():
+        for candidate in candidates:
+            write_training(sweep, candidate.network, sweep.searches[name].schedule, 1, error)
+        from fastscale.analysis.choice import choose
+
+        choose(sweep, name)
+    sweep = Sweep.from_config(sweep.config)
+    for source in {FIXED, *sweep.searches}:
+        networks = [network for name, network in sweep.networks.items() if sweep.sources[name] == source]
+        write_networks(sweep.network_record(source), networks)
+        records = [profile_record(network, minutes) for network in networks]
+        write_record(sweep.profile_record(source), {"kind": "profiles", "records": records})
+    for name, schedule in sweep.trainings(sweep.everything):
+        for trial in sweep.trials:
+            write_training(sweep, sweep.networks[name], schedule, trial, error)
+    return sweep
+
+
+def profile_record(network: Network, minutes: Callable[[Complexity], float]) -> dict[str, Any]:
+    """What the timing of a network would say."""
+    seconds = 60 * minutes(count(network))
+    return {
+        "network": network.id,
+        "network_hash": network.hash,
+        "device": {"type": "cpu", "name": "abacus", "threads": 1},
+        "precision": "float32",
+        "images": 1281167,
+        "batch": 10,
+        "n": 5,
+        "epoch_seconds": {"median": seconds, "q1": seconds, "q3": seconds},
+        "peak_memory_bytes": None,
+        "provenance": provenance("profile"),
+    }
+
+
+def write_training(
+    sweep: Sweep, network: Network, schedule: str, trial: int, error: Callable[[Complexity, int], float]
+) -> None:
+    """Write the record and the log of one training."""
+    recipe = Recipe.from_dict(sweep.recipe(schedule)).for_family(network.family)
+    top1 = error(count(network), trial)
+    record = {
+        "kind": "train",
+        "network": network.id,
+        "network_hash": network.hash,
+        "schedule": schedule,
+        "trial": trial,
+        "recipe": recipe.to_dict(),
+        "data_hash": "0",
+        "status": "finished",
+        "epochs": recipe.epochs,
+        "top1_error": top1,
+        "seconds": 10.0,
+        "resumed": [],
+        "device": {"type": "cpu", "name": "abacus", "threads": 1},
+        "provenance": provenance("train"),
+    }
+    path = sweep.train_record(network.id, schedule, trial)
+    write_record(path, record)
+    write_text(path.with_suffix(".csv"), "epoch,top1_error\n" + "".join(f"{e},{top1}\n" for e in range(1, 3)))
+
+
+def provenance(stage: str) -> dict[str, Any]:
+    """As of a training or timing that is made by the code of today."""
+    return {
+        "date": "2026-01-02T03:04:05Z",
+        "commit": "0123456789ab",
+        "code": code_hash(stage),
+        "python": "3.11.0",
+        "versions": {"torch": "2.0"},
+        "processor": "abacus",
+        "slurm_job": None,
+    }

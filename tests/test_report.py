@@ -1,0 +1,91 @@
+"""The report as its reader sees it: `snakemake --report` of a whole sweep, in a browser without a network."""
+
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+from browser import ink
+from checkout import REPOSITORY, Checkout
+from made_up import write_records
+from selenium.webdriver.common.by import By
+from selenium.webdriver.remote.webdriver import WebDriver
+
+from fastscale.analysis import aggregate
+from fastscale.sweep import Sweep
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def report(checkout: Checkout) -> Path:
+    """The report of made-up records of the default sweep."""
+    checkout.configure(**yaml.safe_load((REPOSITORY / "config.yaml").read_text()))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(checkout.folder)
+        sweep = write_records(Sweep.from_config(yaml.safe_load(Path("config.yaml").read_text())))
+        for artefact in sweep.artefacts:
+            aggregate(sweep, artefact)
+    made = checkout.snakemake("--report", "report.html")
+    assert made.returncode == 0, made.stdout
+    return checkout.folder / "report.html"
+
+
+def open_category(browser: WebDriver, report: Path, category: str) -> list[str]:
+    """Show a category; returns what it lists."""
+    browser.get(report.as_uri())
+    browser.find_element(By.LINK_TEXT, category).click()
+    return [row.text for row in browser.find_elements(By.CSS_SELECTOR, "tbody tr")]
+
+
+def show(browser: WebDriver, i: int) -> None:
+    """Show the result in line `i` of a category, and then what is said of it."""
+    for button in browser.find_elements(By.CSS_SELECTOR, "tbody tr")[i].find_elements(By.TAG_NAME, "a"):
+        button.click()
+
+
+def test_claims_come_first(browser: WebDriver, report: Path) -> None:
+    browser.get(report.as_uri())
+    listed = [link.text for link in browser.find_elements(By.TAG_NAME, "a")]
+    assert next(name for name in listed if name in ("Claims", "Figures", "Sweep", "Tables")) == "Claims"
+    assert len(open_category(browser, report, "Claims")) == 1
+    show(browser, 0)
+    browser.switch_to.frame(browser.find_element(By.TAG_NAME, "iframe"))
+    verdicts = [cell.text for cell in browser.find_elements(By.CSS_SELECTOR, "td:last-child")]
+    browser.switch_to.default_content()
+    assert len(verdicts) > 50 and set(verdicts) <= {"holds", "fails", "not measured"}
+
+
+@pytest.mark.parametrize(("category", "count"), [("Figures", 12), ("Sweep", 1)])
+def test_each_figure_is_drawn_and_told(browser: WebDriver, report: Path, category: str, count: int) -> None:
+    """Sweep: the learning curves."""
+    listed = open_category(browser, report, category)
+    figures = [i for i, line in enumerate(listed) if re.match(r"Figure|Learning", line)]
+    assert len(figures) == count
+    if category == "Figures":
+        assert [re.match(r"Figure\s+(\d+)", line)[1] for line in listed] == [str(i) for i in range(1, 13)]
+    for i in figures:
+        open_category(browser, report, category)
+        show(browser, i)
+        images = browser.find_elements(By.CSS_SELECTOR, "img[src^='data:image/svg']")  # icons too
+        figure = max(images, key=lambda image: image.size["width"])
+        assert figure.size["width"] > 300 and 0.01 < ink(figure) < 0.6, listed[i]
+        told = browser.find_element(By.TAG_NAME, "body").text
+        assert "Made from " in told, listed[i]
+
+
+def test_each_table_is_shown(browser: WebDriver, report: Path) -> None:
+    listed = open_category(browser, report, "Tables")
+    assert sum(line.startswith("Table") for line in listed) == 8
+    for i in range(len(listed)):
+        open_category(browser, report, "Tables")
+        show(browser, i)
+        browser.switch_to.frame(browser.find_element(By.TAG_NAME, "iframe"))
+        assert len(browser.find_elements(By.CSS_SELECTOR, "tbody tr")) >= 3, listed[i]
+        browser.switch_to.default_content()
+
+
+def test_it_needs_no_network(browser: WebDriver, report: Path) -> None:
+    browser.get_log("browser")
+    browser.get(report.as_uri())
+    assert [line for line in browser.get_log("browser") if line["level"] == "SEVERE"] == []
