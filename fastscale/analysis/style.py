@@ -1,5 +1,6 @@
 """The one visual style: colours, markers and lines of strategies and bases, and how a figure becomes a file."""
 
+import io
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -99,5 +100,7 @@ def save(figure: Figure, path: Path) -> None:
         ".svg": (FigureCanvasSVG, {"Date": None}),
         ".pdf": (FigureCanvasPdf, {"CreationDate": None}),
     }[path.suffix]
+    drawn = io.BytesIO()  # in memory: on a full disk matplotlib's PDF writer fails in its own way
+    canvas(figure).print_figure(drawn, format=path.suffix[1:], metadata=metadata)
     with replacing(path) as temporary:
-        canvas(figure).print_figure(temporary, format=path.suffix[1:], metadata=metadata)
+        temporary.write_bytes(drawn.getvalue())
