@@ -30,8 +30,11 @@ class Checkpoints:
         Raises:
             UserError: the disk is full.
         """
-        with replacing(self.folder / f"step-{step:09}.pt") as temporary:
-            torch.save({"identity": self.identity, **state}, temporary)
+        with replacing(self.folder / f"step-{step:09}.pt") as temporary, temporary.open("wb") as file:
+            try:
+                torch.save({"identity": self.identity, **state}, file)
+            except RuntimeError as error:  # torch's own, while it closes what the full disk did not take
+                raise error.__context__ if isinstance(error.__context__, OSError) else error from None
         for old in self._newest_first()[KEPT:]:
             old.unlink()
 

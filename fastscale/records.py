@@ -70,16 +70,25 @@ def write_text(path: Path, text: str) -> None:
         temporary.write_bytes(text.encode())
 
 
-def write_record(path: Path, record: dict[str, Any]) -> None:
-    """Write a record as indented JSON, whole or not at all."""
+def write_record(path: Path, record: dict[str, Any]) -> dict[str, Any]:
+    """Write a record as indented JSON, whole or not at all; returns it with the digest by which it is known."""
+    if "kind" in record:
+        record = _without_digest(record)
+        record = {**record, "digest": digest(record)}
     write_text(path, json.dumps(record, indent=1, ensure_ascii=False) + "\n")
+    return record
+
+
+def _without_digest(record: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in record.items() if key != "digest"}
 
 
 def read_record(path: Path, kind: str, network_hash: str | None = None) -> dict[str, Any]:
     """The record at `path`.
 
     Raises:
-        UserError: no such file, not JSON, not of this `kind`, or measured on another network than `network_hash`.
+        UserError: no such file, not JSON, not of this `kind`, edited by hand, or measured on another network than
+            `network_hash`.
     """
     try:
         record = json.loads(path.read_text())
@@ -90,6 +99,11 @@ def read_record(path: Path, kind: str, network_hash: str | None = None) -> dict[
     found = record.get("kind") if isinstance(record, dict) else type(record).__name__
     if found != kind:
         raise UserError(f"{path} holds a {found!r} record where a {kind!r} record is expected; delete it and run again")
+    if record.get("digest") != digest(_without_digest(record)):
+        raise UserError(
+            f"{path} was edited by hand, or damaged: its digest is not that of its content; delete it and run "
+            "snakemake again"
+        )
     if network_hash is not None and record.get("network_hash") != network_hash:
         raise UserError(
             f"{path} was measured on another network (hash {str(record.get('network_hash'))[:10]}, expected "
@@ -175,8 +189,14 @@ def provenance(stage: str, packages: Iterable[str] = ("torch", "numpy")) -> dict
         "python": platform.python_version(),
         "versions": {name: _version(name) for name in ("fastscale", *packages)},
         "processor": processor(),
-        "slurm_job": os.environ.get("SLURM_JOB_ID"),
+        "slurm_job": _slurm_job(),
     }
+
+
+def _slurm_job() -> str | None:
+    """The id of the Slurm job that this runs in, as squeue writes it."""
+    array, task = (os.environ.get(f"SLURM_ARRAY_{part}_ID") for part in ("JOB", "TASK"))
+    return f"{array}_{task}" if array else os.environ.get("SLURM_JOB_ID")
 
 
 def _version(package: str) -> str | None:

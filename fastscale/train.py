@@ -1,6 +1,8 @@
 """Training one network by the recipe of section 6.1 of the paper, from .beton files to a train record."""
 
 import logging
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -66,24 +68,23 @@ def train(
     chosen = choose_device(device)
     torch.set_num_threads(threads)
     with stop_requests() as stop:
-        training = Training(network, dataset, recipe, trial, threads, chosen)
-        if state := checkpoints.load():
-            training.load_state(state)
-            log.warning(
-                "%s, trial %d: resumed after epoch %g of %d", network.id, trial, training.resumed[-1], recipe.epochs
-            )
-        write_text(record_path.with_suffix(".csv"), _csv(training.log))
-        total, done = (epochs * training.steps for epochs in (recipe.epochs, training.epoch))
-        with tqdm(total=total, initial=done + training.step, disable=None) as bar:
-            bar.set_description(f"{network.id} {schedule} {trial}")
-            while training.epoch < recipe.epochs and not training.has_diverged:
-                is_over = not stop() and training.run_epoch(bar, stop)
-                if not training.has_diverged:
-                    checkpoints.save(training.epoch * training.steps + training.step, training.state())
-                if not is_over:
-                    epochs = training.epoch + training.step / training.steps
-                    raise Stopped(f"{network.id}, trial {trial}: stopped by a signal after epoch {epochs:.4g}")
-                write_text(record_path.with_suffix(".csv"), _csv(training.log))
+        state = checkpoints.load()
+        batch = state["batch"] if state else recipe.batch
+        while True:
+            training = Training(network, dataset, replace(recipe, batch=batch), trial, threads, chosen)
+            if state:
+                training.load_state(state)
+                log.warning("%s, trial %d: resumed after epoch %s", network.id, trial, training.progress)
+            try:
+                _complete(training, checkpoints, record_path.with_suffix(".csv"), stop)
+                break
+            except torch.OutOfMemoryError as error:
+                if batch < 4:
+                    raise UserError(f"{network.id}: not even {batch} images fit in the memory of this GPU") from error
+            state, batch = None, batch // 2
+            checkpoints.clear()
+            torch.cuda.empty_cache()
+            log.warning("%s does not fit in this GPU's memory: halving the batch to %d, lr with it", network.id, batch)
 
     last = training.log[-1]
     record = {
@@ -93,6 +94,7 @@ def train(
         "trial": trial,
         **identity,
         "recipe": recipe.to_dict(),
+        "batch": training.recipe.batch,  # less than the recipe's where that did not fit
         "data": {"name": dataset.name, "images": dict(dataset.images), "content": dict(dataset.content)},
         "status": "diverged" if training.has_diverged else "finished",
         "epochs": training.epoch,
@@ -108,6 +110,23 @@ def train(
     return _write(record_path, record, training.log)
 
 
+def _complete(training: Training, checkpoints: Checkpoints, log_path: Path, stop: Callable[[], bool]) -> None:
+    """Train to the last epoch, or until the loss is lost; what was done is kept after each epoch."""
+    write_text(log_path, _csv(training.log))
+    epochs, steps = training.recipe.epochs, training.steps
+    with tqdm(total=epochs * steps, initial=training.epoch * steps + training.step, disable=None) as bar:
+        bar.set_description(f"{training.network.id} {training.seed}")
+        while training.epoch < epochs and not training.has_diverged:
+            is_over = not stop() and training.run_epoch(bar, stop)
+            if not training.has_diverged:
+                checkpoints.save(training.epoch * steps + training.step, training.state())
+            if not is_over:
+                raise Stopped(
+                    f"{training.network.id}, trial {training.seed}: stopped by a signal after epoch {training.progress}"
+                )
+            write_text(log_path, _csv(training.log))
+
+
 def _csv(rows: list[dict[str, Any]]) -> str:
     columns = ("epoch", "lr", "train_loss", "top1_error", "top5_error", "seconds", "images_per_second")
     lines = [",".join("" if row[c] is None else f"{row[c]:.8g}" for c in columns) for row in rows]
@@ -116,5 +135,4 @@ def _csv(rows: list[dict[str, Any]]) -> str:
 
 def _write(path: Path, record: dict[str, Any], rows: list[dict[str, Any]]) -> dict[str, Any]:
     write_text(path.with_suffix(".csv"), _csv(rows))
-    write_record(path, record)
-    return record
+    return write_record(path, record)

@@ -41,8 +41,8 @@ class Training:
     def __init__(
         self, network: Network, dataset: Dataset, recipe: Recipe, seed: int, threads: int, device: torch.device
     ):
-        self.dataset, self.recipe, self.seed, self.threads, self.device = dataset, recipe, seed, threads, device
-        self.resolution, self.classes = network.resolution, network.classes
+        self.network, self.dataset, self.recipe = network, dataset, recipe
+        self.seed, self.threads, self.device = seed, threads, device
         self.steps = steps_per_epoch(dataset, recipe.batch)
         self.epoch, self.step, self.spent = 0, 0, 0.0  # epochs that are over; steps and seconds of the present one
         self.loss_sum, self.lost = torch.zeros((), device=device), torch.zeros((), dtype=torch.int64, device=device)
@@ -58,6 +58,11 @@ class Training:
         self.scaler = torch.amp.GradScaler(device.type, enabled=self.precision == "fp16")
         mean, std = (torch.tensor(v, device=device).view(1, 3, 1, 1) * 255 for v in (dataset.mean, dataset.std))
         self.mean, self.inverse_std = mean, 1 / std
+
+    @property
+    def progress(self) -> str:
+        """How many epochs are done, of how many."""
+        return f"{self.epoch + self.step / self.steps:.4g} of {self.recipe.epochs}"
 
     @property
     def has_diverged(self) -> bool:
@@ -94,7 +99,7 @@ class Training:
         """The steps of the epoch that are still to be done; False if stopped before the last one."""
         recipe, epoch = self.recipe, self.epoch
         batches = training_batches(
-            self.dataset, self.resolution, recipe, self.threads, self.seed, epoch, first=self.step
+            self.dataset, self.network.resolution, recipe, self.threads, self.seed, epoch, first=self.step
         )
         host = np.random.default_rng([self.seed, epoch])
         shares = host.beta(recipe.mixup, recipe.mixup, self.steps) if recipe.mixup else np.ones(self.steps)
@@ -142,12 +147,14 @@ class Training:
     def validate(self) -> tuple[float, float]:
         """Top-1 and top-5 error of the averaged weights, in percent of all validation images."""
         recipe = self.recipe
-        batches = validation_batches(self.dataset, self.resolution, recipe.batch, recipe.eval_crop, self.threads)
+        batches = validation_batches(
+            self.dataset, self.network.resolution, recipe.batch, recipe.eval_crop, self.threads
+        )
         hits, seen = torch.zeros(2, dtype=torch.int64, device=self.device), 0
         for images, labels in self._on_device(batches):
             with self._autocast():
                 logits = self.average(self._normalised(images))
-            best = logits.topk(min(5, self.classes)).indices == labels[:, None]
+            best = logits.topk(min(5, self.network.classes)).indices == labels[:, None]
             hits += torch.stack([best[:, 0].sum(), best.sum()])
             seen += len(labels)
         top1, top5 = (round(100 * (1 - hit / seen), 4) for hit in hits.tolist())
@@ -156,7 +163,8 @@ class Training:
     def state(self) -> dict[str, Any]:
         """All that the next step depends on."""
         modules = {part: getattr(self, part).state_dict() for part in ("model", "average", "optimizer", "scaler")}
-        return {**modules, **{part: getattr(self, part) for part in (*PROGRESS, "resumed", "codes")}}
+        progress = {part: getattr(self, part) for part in (*PROGRESS, "resumed", "codes")}
+        return {**modules, **progress, "batch": self.recipe.batch}
 
     def load_state(self, state: dict[str, Any]) -> None:
         """Go on from what `state` returned in another process."""

@@ -4,8 +4,9 @@ Snakemake imports this package at every start, also inside each Slurm job: submi
 
 - `settings`: what a user can set (`--submitit-...`, or the same keys in a profile)
 - `executor`: Snakemake's view: run a job, watch all, cancel all
-- `submission`: from a Snakemake job's resources to sbatch, through submitit
-- `job`: what runs inside the Slurm job
+- `resources`, `submission`: from Snakemake jobs and their resources to sbatch, through submitit
+- `ledger`: what was submitted, for the next main process to adopt
+- `job`: what runs inside the Slurm job, and its way back into the queue
 - `slurm`: squeue, sacct, scancel and the states they tell
 """
 

@@ -14,7 +14,9 @@ PLAIN = {
     "runtime": "time",  # minutes
     "nodes": "nodes",
 }
-OURS = frozenset(("array", "error", "open-mode", "output"))  # a job's id and the path of its log depend on them
+OURS = frozenset(
+    ("array", "comment", "error", "open-mode", "output", "signal")
+)  # a job's id and the path of its log depend on them
 
 
 def cpus(job: JobExecutorInterface) -> int:
@@ -22,8 +24,8 @@ def cpus(job: JobExecutorInterface) -> int:
     return max(1, int(job.resources.get("cpus_per_task") or job.threads))
 
 
-def sbatch_parameters(job: JobExecutorInterface) -> dict[str, Any]:
-    """Parameters for submitit's SlurmExecutor.
+def sbatch_parameters(job: JobExecutorInterface, signal_delay: int) -> dict[str, Any]:
+    """Parameters for submitit's SlurmExecutor; `signal_delay` in seconds, less where the time limit is short.
 
     Raises:
         ValueError: resources that contradict each other or cannot be understood.
@@ -35,7 +37,7 @@ def sbatch_parameters(job: JobExecutorInterface) -> dict[str, Any]:
         "job_name": job.name,
         "time": None,  # the partition's own, where submitit's default is five minutes
         "wckey": None,  # clusters that use them refuse unknown ones, such as submitit's default
-        "signal_delay_s": 0,  # no warning signal before the time limit: nobody listens to it
+        "signal_delay_s": min(signal_delay, 15 * int(resources.get("runtime") or 60)),  # a quarter of the limit
         "stderr_to_stdout": True,
         "cpus_per_task": cpus(job),
         "gres": gres(job),
@@ -52,6 +54,7 @@ def sbatch_parameters(job: JobExecutorInterface) -> dict[str, Any]:
         # Since Slurm 22.05 srun no longer takes this from sbatch, and the job would have one CPU.
         parameters["srun_args"] = [f"--cpus-per-task={cpus(job)}"]
     parameters["additional_parameters"] = {
+        "requeue": True,  # after a preemption or a node's failure; clusters may have it otherwise
         **({"ntasks": tasks} if tasks > 1 else {}),
         **extra(str(resources.get("slurm_extra") or "")),
     }

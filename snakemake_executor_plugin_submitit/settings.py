@@ -30,3 +30,26 @@ class ExecutorSettings(ExecutorSettingsBase):
             "metavar": "FOLDER",
         },
     )
+    signal_delay: int = field(
+        default=120,
+        metadata={
+            "help": "Seconds before its time limit at which a job gets USR2. One that saves its state then and ends "
+            "with an error goes back into the queue; all others never see the signal.",
+            "metavar": "SECONDS",
+        },
+    )
+    requeues: int = field(
+        default=10,
+        metadata={
+            "help": "How often a job may reach its time limit and go back into the queue. Preemptions do not count.",
+            "metavar": "N",
+        },
+    )
+    array_size: int = field(
+        default=1000,
+        metadata={
+            "help": "How many ready jobs with equal resources one array holds at most (1: no arrays). Slurm's own "
+            "limit is MaxArraySize.",
+            "metavar": "N",
+        },
+    )

@@ -100,6 +100,12 @@ def squeue() -> dict[str, State]:
     return parse(run("squeue", "--me", "-h", "-r", "-t", "all", "-o", "%i|%T|%r"))
 
 
+def comments() -> dict[str, str]:
+    """Slurm ids of all of this user's jobs and arrays that have a comment, by it."""
+    lines = (line.partition("|") for line in run("squeue", "--me", "-h", "-t", "all", "-o", "%F|%k").splitlines())
+    return {comment: number for number, _, comment in lines if comment not in ("", "(null)")}
+
+
 def sacct(jobs: Iterable[str]) -> dict[str, State]:
     """States that the accounting database has of these jobs."""
     return parse(run("sacct", "-X", "-n", "-P", "-o", "JobID,State,ExitCode", "-j", ",".join(jobs)))

@@ -1,16 +1,21 @@
-"""From a Snakemake job's resources to a Slurm job, through submitit. The only module that imports submitit."""
+"""From Snakemake jobs to Slurm jobs, through submitit. The only module that imports submitit."""
 
 import os
 import pickle
+import re
+import time
+import uuid
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from snakemake_interface_executor_plugins.jobs import JobExecutorInterface
 from submitit import SlurmExecutor
-from submitit.core.utils import FailedJobError, FailedSubmissionError, JobPaths
+from submitit.core.utils import DelayedSubmission, FailedJobError, FailedSubmissionError, JobPaths
 
-from .job import SnakemakeJob
-from .resources import sbatch_parameters
+from . import slurm
+from .job import SnakemakeJob, read_count, time_limits_file
+from .ledger import Entry, Ledger
 
 # What a Slurm job's environment says of the cluster; the rest is about that job.
 CLUSTER_VARIABLES = frozenset(("SLURM_CLUSTERS", "SLURM_CONF", "SLURM_CONF_SERVER", "SLURM_JWT"))
@@ -41,6 +46,18 @@ class Submission:
             return False
         return outcome == "success"
 
+    @property
+    def time_limits(self) -> int:
+        """How often the job has reached its time limit."""
+        return read_count(time_limits_file(self.paths.folder, self.slurm_id))
+
+
+# What sbatch says when the next call may do better; all else is for the user to correct.
+TRANSIENT = re.compile(
+    "timed out|temporarily|unable to contact|connection refused|zero bytes|socket|communication|try again", re.I
+)
+WAITS = (1, 2, 4, 8, 16, 32, 60)  # seconds between two calls of sbatch
+
 
 class Sbatch(SlurmExecutor):
     """submitit's executor, with an sbatch that neither a Ctrl-C nor a surrounding Slurm job can confuse."""
@@ -51,17 +68,81 @@ class Sbatch(SlurmExecutor):
         # A session of its own: a Ctrl-C in the terminal would end sbatch with the job submitted, but its id untold.
         return ["setsid", "--wait", "env", *unset, *super()._make_submission_command(submission_file_path)]
 
+    def send(self) -> str:
+        """Call sbatch; returns the Slurm id of the job or array."""
+        return self._submit_command(self._submitit_command_str).job_id
 
-def submit(job: JobExecutorInterface, command: str, folder: Path) -> Submission:
-    """Submit a job that runs `command`; submitit's files go to `folder`.
 
-    Raises:
-        SubmissionError: the resources make no sense, or sbatch refuses.
-    """
-    try:
-        executor = Sbatch(folder)
-        executor.update_parameters(**sbatch_parameters(job))
-        submitted = executor.submit(SnakemakeJob(command))
-    except (FailedJobError, FailedSubmissionError, OSError, ValueError) as error:
-        raise SubmissionError(str(error).strip()) from error
-    return Submission(submitted.job_id, submitted.paths)
+class Submitter:
+    """Submits batches of jobs, and knows from its ledger which ones an earlier process has submitted."""
+
+    def __init__(self, ledger: Ledger, warn: Callable[[str], None], wait: Callable[[float], Any]):
+        """Make a submitter that tells `warn` of sbatch's troubles and waits between two tries by `wait`."""
+        self.ledger, self.warn, self.wait = ledger, warn, wait
+
+    def submit(
+        self,
+        keys: Sequence[str],
+        calls: Sequence[SnakemakeJob],
+        parameters: dict[str, Any],
+        folder: Path,
+        interrupted: Callable[[], bool],
+    ) -> list[Submission]:
+        """Submit jobs with equal parameters, several as an array; submitit's files go to `folder`.
+
+        Raises:
+            SubmissionError: sbatch refuses them, or cannot be reached until `interrupted`.
+        """
+        batch = uuid.uuid4().hex
+        folder.mkdir(parents=True, exist_ok=True)
+        pickles = [folder / f"{uuid.uuid4().hex}.pkl" for _ in calls]
+        for call, path in zip(calls, pickles, strict=True):
+            DelayedSubmission(call).dump(path)
+        self.ledger.plan(batch, list(zip(keys, pickles, strict=True)))
+        try:
+            executor = Sbatch(folder)
+            executor.update_parameters(**parameters, comment=batch)
+            if len(calls) > 1:
+                executor.update_parameters(array_parallelism=len(calls))  # how many run is Slurm's to say
+                executor.parameters["map_count"] = len(calls)
+            slurm_id = self._send(executor, batch, interrupted)
+        except (FailedJobError, FailedSubmissionError, OSError, ValueError) as error:
+            self.ledger.drop(batch)
+            raise SubmissionError(str(error).strip()) from error
+        self.ledger.submitted(batch, slurm_id)
+        ids = [f"{slurm_id}_{i}" for i in range(len(calls))] if len(calls) > 1 else [slurm_id]
+        return [adopt(Entry(*found), folder) for found in zip(ids, pickles, strict=True)]
+
+    def _send(self, executor: Sbatch, batch: str, interrupted: Callable[[], bool]) -> str:
+        """Call sbatch until it answers; before each further call, look whether the one before has gone through."""
+        for wait in (*WAITS, None):
+            try:
+                return executor.send()
+            except (FailedJobError, FailedSubmissionError) as error:
+                if wait is None or interrupted() or not TRANSIENT.search(str(error)):
+                    raise
+                self.warn(f"sbatch cannot be reached ({_last_line(error)}); trying again in {wait} s.")
+            end = time.monotonic() + wait
+            while time.monotonic() < end and not interrupted():
+                self.wait(0.2)
+            if slurm_id := self._known(batch):
+                return slurm_id
+        raise AssertionError("unreachable")
+
+    def _known(self, batch: str) -> str | None:
+        try:
+            return slurm.comments().get(batch)
+        except slurm.CommandError:
+            return None
+
+
+def adopt(entry: Entry, folder: Path) -> Submission:
+    """A job that is in Slurm's hands; its pickle goes where it looks for it."""
+    paths = JobPaths(folder, job_id=entry.slurm_id)
+    if entry.pickle.exists():
+        paths.move_temporary_file(entry.pickle, "submitted_pickle")
+    return Submission(entry.slurm_id, paths)
+
+
+def _last_line(error: Exception) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[-1]

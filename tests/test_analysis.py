@@ -286,6 +286,14 @@ def test_records_that_do_not_belong_together_are_refused(sweep: Sweep, kind: str
     assert not sweep.artefacts["fig6"][0].exists()
 
 
+def test_record_that_was_edited_by_hand_is_refused(sweep: Sweep) -> None:
+    path = sweep.train_record(a_network(sweep), "2x", 2)
+    path.write_text(re.sub(r'"top1_error": [0-9.]+', '"top1_error": 1.0', path.read_text()))
+    for scope in ("all", "partial"):
+        with pytest.raises(UserError, match=f"{re.escape(str(path))} was edited by hand, or damaged"):
+            aggregate(sweep, "fig6", scope)
+
+
 def test_broken_record_is_named(sweep: Sweep) -> None:
     path = sweep.profile_record("fixed")
     path.write_text(path.read_text()[:40])

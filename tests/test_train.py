@@ -284,6 +284,41 @@ def test_diverged_training_has_no_error(run, tmp_path, no_training):
     assert run(lr=1e9) == record
 
 
+def test_a_lost_training_ends_before_its_epoch(run, monkeypatch):
+    from fastscale.training import Training
+
+    steps = []
+    original = Training._update
+    monkeypatch.setattr(Training, "_update", lambda self, *rest: steps.append(1) or original(self, *rest))
+    monkeypatch.setattr("fastscale.training.LOOK_STEPS", 4)
+    record = run(lr=1e9)
+    assert (record["status"], record["epochs"]) == ("diverged", 1) and len(steps) < STEPS
+
+
+def test_what_does_not_fit_in_memory_is_trained_with_a_smaller_batch(run, tmp_path, monkeypatch, caplog):
+    """A GPU's memory that is full cannot be had here: the error that torch then raises is."""
+    import torch
+
+    from fastscale.training import Training
+
+    original = Training._update
+
+    def update(self, images, *rest):
+        if len(images) > 16:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return original(self, images, *rest)
+
+    monkeypatch.setattr(Training, "_update", update)
+    record = run(epochs=1)
+    assert (record["status"], record["recipe"]["batch"], record["batch"]) == ("finished", 64, 16)
+    assert caplog.text.count("halving the batch") == 2
+    recipe = Recipe.from_dict({**SHORT, "epochs": 1, "batch": 16})
+    assert float(rows(tmp_path / "record.csv")[0]["lr"]) == pytest.approx(recipe.learning_rate(1))
+    monkeypatch.setattr(Training, "_update", lambda *_: (_ for _ in ()).throw(torch.OutOfMemoryError("full")))
+    with pytest.raises(UserError, match="not even 2 images fit"):
+        run(epochs=1, lr=2.0)
+
+
 def test_wrong_data_is_one_sentence_before_training(run, tmp_path):
     with pytest.raises(UserError, match=r"has 100 classes, but the data in .* has 10"):
         run(network=NETWORK.with_classes(100))

@@ -147,3 +147,16 @@ def test_a_mistake_is_a_sentence_and_a_failure(checkout: Checkout, change: dict,
 def test_without_slurm_the_slurm_profile_says_so(checkout: Checkout) -> None:
     ran = checkout.snakemake("--profile", "slurm", "all", PATH="/nonexistent")
     assert ran.returncode != 0 and "sbatch" in ran.stdout, ran.stdout
+
+
+def test_damaged_data_is_told_before_a_job_asks_for_a_gpu(checkout: Checkout) -> None:
+    assert checkout.snakemake("all").returncode == 0
+    (beton,) = checkout.folder.glob("data/*/train.beton")
+    (record, *_) = sorted((checkout.folder / "results/small/train").glob("*/*.json"))
+    record.unlink()
+    whole = beton.read_bytes()
+    beton.write_bytes(whole[:-1])
+    ran = checkout.snakemake("all")
+    beton.write_bytes(whole)
+    assert ran.returncode != 0 and "train.beton is damaged" in ran.stdout, ran.stdout
+    assert "rule train" not in ran.stdout and "Traceback" not in ran.stdout

@@ -42,6 +42,18 @@ class Cluster:
         facts = self.run("scontrol", "-o", "show", "job", slurm_id).split()
         return dict(fact.split("=", 1) for fact in facts if "=" in fact)
 
+    @contextmanager
+    def without_controller(self) -> Iterator[None]:
+        """Stop slurmctld, and start it again with the state that it had."""
+        self.run("scontrol", "shutdown", "slurmctld")
+        wait(lambda: not sinfo(self), self.folder, "slurmctld")
+        try:
+            yield
+        finally:
+            command = ["slurmctld", "-f", self.environment["SLURM_CONF"]]
+            subprocess.run(command, env=self.environment, check=True)  # which goes to the background
+            wait(lambda: bool(sinfo(self)), self.folder, "slurmctld")
+
     def span(self, slurm_id: str) -> tuple[datetime, datetime]:
         """When a job began and ended."""
         job = self.described(slurm_id)
@@ -94,7 +106,7 @@ def start(gpus: tuple[str, ...] = ("/dev/zero", "/dev/full")) -> Iterator[Cluste
             files = (f"--{kind}-file={folder}/munge.{kind}" for kind in ("key", "log", "pid", "seed"))
             daemon("munged", "--foreground", "--force", f"--socket={folder}/munge.socket", *files)
             wait(lambda: (folder / "munge.socket").exists(), folder, "munged")
-            daemon("slurmctld", "-D", "-c", "-f", str(configuration))
+            daemon("slurmctld", "-D", "-f", str(configuration))
             daemon("slurmd", "-D", "-N", "node", "-f", str(configuration))
             wait(lambda: "idle" in sinfo(cluster), folder, "slurmctld", "slurmd")
             yield cluster
@@ -118,7 +130,7 @@ ClusterName=test
 SlurmctldHost={host}(127.0.0.1)
 SlurmctldPort={controller}
 AuthType=auth/munge
-AuthInfo=socket={folder}/munge.socket
+AuthInfo=socket={folder}/munge.socket,cred_expire=5
 CredType=cred/munge
 SlurmUser={os.getuid()}
 SlurmdUser={os.getuid()}
@@ -135,12 +147,15 @@ MpiDefault=none
 SelectType=select/cons_tres
 SelectTypeParameters=CR_Core
 SlurmdParameters=config_overrides
-SchedulerParameters=batch_sched_delay=0
+SchedulerParameters=batch_sched_delay=0,sched_interval=1,bf_interval=1
 ReturnToService=2
 KillWait=5
 GresTypes=gpu
 NodeName=node NodeHostname={host} NodeAddr=127.0.0.1 Port={node} {resources}
-PartitionName=main Nodes=node Default=YES MaxTime=INFINITE State=UP
+PreemptType=preempt/partition_prio
+PreemptMode=REQUEUE
+PartitionName=main Nodes=node Default=YES MaxTime=INFINITE State=UP PriorityTier=2 PreemptMode=OFF
+PartitionName=spot Nodes=node MaxTime=INFINITE State=UP PriorityTier=1
 """
     )
     for name in ("state", "spool"):

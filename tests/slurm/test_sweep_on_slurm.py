@@ -22,7 +22,7 @@ def test_four_trainings_two_at_a_time_on_two_gpus(checkout: Checkout, slurm: Clu
     checkout.configure(trials=1)
     ran = snakemake_all(checkout, slurm)
     assert ran.returncode == 0, ran.stdout
-    submitted = re.findall(r"is Slurm job (\d+) \(log: .*?/train/", ran.stdout)
+    submitted = re.findall(r"is Slurm job ([\d_]+) \(log: .*?/train/", ran.stdout)
     assert len(set(submitted)) == 4, ran.stdout
     assert slurm.most_at_once(submitted) == 2
     records = [checkout.record(f"train/{path.parent.name}/{path.name}") for path in train_records(checkout)]
@@ -40,7 +40,7 @@ def test_a_failing_training_is_told_with_its_slurm_job_and_log(checkout: Checkou
     ran = snakemake_all(checkout, slurm)
     assert ran.returncode != 0 and other.exists() and not record.exists(), ran.stdout
     ((slurm_id, log),) = re.findall(
-        r"Slurm job (\d+) ended as FAILED \(NonZeroExitCode\); its log is (.+?\.out)\. ", ran.stdout
+        r"Slurm job ([\d_]+) ended as FAILED \(NonZeroExitCode\); its log is (.+?\.out)\. ", ran.stdout
     )
     assert slurm.described(slurm_id)["JobState"] == "FAILED"
     told = f"cannot write {checkpoints.relative_to(checkout.folder)}"

@@ -3,6 +3,7 @@ localrules:
     gpus,
     mixed,
     sleepers,
+    patients,
 
 
 rule gpus:
@@ -32,7 +33,7 @@ rule gpu:
         mem_mb=300,
         cpus_per_task=6,
     shell:
-        "echo $SLURM_JOB_ID $CUDA_VISIBLE_DEVICES {threads} $SLURM_CPUS_PER_TASK > {output}"
+        "echo ${{SLURM_ARRAY_JOB_ID}}_$SLURM_ARRAY_TASK_ID $CUDA_VISIBLE_DEVICES {threads} $SLURM_CPUS_PER_TASK > {output}"
 
 
 rule failed:
@@ -72,3 +73,21 @@ rule slow:
         "slow.txt",
     shell:
         "sleep 6; touch {output}"
+
+
+rule patients:
+    input:
+        expand("patient/{i}.txt", i=range(3)),
+
+
+# Like a training: told to stop it keeps its count and ends with an error; the next life goes on from there.
+rule patient:
+    output:
+        "patient/{i}.txt",
+    resources:
+        runtime=config.get("minutes", 10),
+    params:
+        worker=Path(workflow.basedir) / "worker.py",
+        steps=config.get("steps", 100),
+    shell:
+        "python {params.worker:q} {output:q} {params.steps}"

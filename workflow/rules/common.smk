@@ -7,6 +7,7 @@ from pathlib import Path
 from snakemake.exceptions import WorkflowError
 
 from fastscale.artefacts import ARTEFACTS, caption, title
+from fastscale.data import Dataset
 from fastscale.errors import UserError
 from fastscale.sweep import FIXED, Sweep
 

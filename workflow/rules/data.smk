@@ -18,3 +18,12 @@ rule data:
         config=plain(SWEEP.config["data"]),
     shell:
         "fastscale data {params.folder:q} --config {params.config:q} --threads {threads} > {log:q} 2>&1"
+
+
+# Damaged files are told of before a job asks for a GPU to read them.
+onstart:
+    if (SWEEP.data_folder / "data.json").exists():
+        try:
+            Dataset.open(SWEEP.data_folder)
+        except UserError as error:
+            raise WorkflowError(error) from None

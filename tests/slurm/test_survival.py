@@ -1,0 +1,172 @@
+"""What a sweep survives: limits, preemption, signals, a killed main process, a Slurm that does not answer."""
+
+import os
+import re
+import signal
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from cluster import Cluster
+from test_plugin import Project, make_project, until
+
+pytestmark = pytest.mark.slow
+
+COUNTED = ("sbatch", "squeue", "scancel")
+
+
+@pytest.fixture
+def project(tmp_path: Path, slurm: Cluster) -> Iterator[Project]:
+    """A project whose calls of Slurm's commands are counted."""
+    project = make_project(tmp_path, slurm.environment)
+    for command in COUNTED:
+        project.wrap(command, 'exec "$real" "$@"')
+    yield project
+    for process in project.processes:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+    if jobs := slurm.jobs():
+        slurm.run("scancel", *jobs)
+        until(lambda: not slurm.jobs(), seconds=30)
+
+
+def states(slurm: Cluster) -> list[str]:
+    return slurm.run("squeue", "-r", "-h", "-o", "%T").split()
+
+
+def is_at_work(project: Project, lives: int, name: str = "0") -> Callable[[], bool]:
+    """Whether a worker has begun so many lives."""
+    path = project.folder / f"{name}.lives"
+    return lambda: path.exists() and len(path.read_text()) == lives
+
+
+def test_interrupted_twice_and_done(project: Project, slurm: Cluster) -> None:
+    """By Slurm's warning before the time limit: back into the queue, on from there; Snakemake sees one success."""
+    process = project.start("patient/0.txt", "--config", "steps=60")
+    for life in (1, 2):
+        until(is_at_work(project, life), seconds=60)
+        (job,) = slurm.jobs()
+        slurm.run("scancel", "--signal=USR2", job)
+    output, _ = process.communicate(timeout=120)
+    assert process.returncode == 0, output
+    assert (project.folder / "patient/0.txt").read_text() == "60 steps in 3 lives"
+    assert project.count("sbatch") == 1 and "rror" not in output, output
+
+
+def test_interrupted_more_often_than_allowed(project: Project, slurm: Cluster) -> None:
+    process = project.start("patient/0.txt", "fine.txt", "--keep-going", "--submitit-requeues", "1")
+    for life in (1, 2):
+        until(is_at_work(project, life), seconds=60)
+        (job,) = slurm.run("squeue", "-h", "-n", "patient", "-o", "%i").split()
+        slurm.run("scancel", "--signal=USR2", job)
+    output, _ = process.communicate(timeout=120)
+    assert process.returncode != 0 and (project.folder / "fine.txt").exists(), output
+    (told,) = set(re.findall(rf"Slurm job {job} ended as FAILED.*", output))
+    assert "its log is" in told and "It reached its time limit 2 times; 1 are allowed" in told
+
+
+def test_a_real_time_limit(project: Project) -> None:
+    """Slurm's limits are whole minutes, and its warning may come a minute early: here it comes once or twice."""
+    assert project.run("patient/0.txt", "--config", "steps=500", "minutes=1") == 0, project.output
+    steps, lives = re.match(r"(\d+) steps in (\d+) lives", (project.folder / "patient/0.txt").read_text()).groups()
+    assert steps == "500" and int(lives) > 1 and project.count("sbatch") == 1
+
+
+def test_cancelled_by_hand(project: Project, slurm: Cluster) -> None:
+    process = project.start("patient/0.txt")
+    until(is_at_work(project, 1), seconds=60)
+    (job,) = slurm.jobs()
+    slurm.run("scancel", job)
+    output, _ = process.communicate(timeout=60)
+    assert process.returncode != 0 and f"Slurm job {job} ended as CANCELLED" in output, output
+
+
+@pytest.mark.parametrize("moment", ["all run", "one has ended", "sbatch is at work"])
+def test_killed_main_process(project: Project, slurm: Cluster, moment: str) -> None:
+    """The next one adopts what runs and what has ended: sbatch is called once over both lives."""
+    if moment == "sbatch is at work":
+        project.wrap("sbatch", 'out=$("$real" "$@"); sleep 3; echo "$out"')
+    first = project.start("patients", "--config", "steps=150")
+    until(lambda: states(slurm) == ["RUNNING"] * 3, seconds=60)
+    first.send_signal(signal.SIGKILL)
+    first.wait()
+    if moment == "one has ended":
+        until(lambda: (project.folder / "patient/1.txt").exists(), seconds=90)
+    elif moment == "all run":
+        assert not any((project.folder / f"patient/{i}.txt").exists() for i in range(3))
+    assert project.run("patients", "--config", "steps=150") == 0, project.output
+    assert project.count("sbatch") == 1, project.output
+    assert [path.read_text() for path in sorted((project.folder / "patient").iterdir())] == ["150 steps in 1 lives"] * 3
+    again = project.run("patients", "--config", "steps=150")
+    assert again == 0 and "Nothing to be done" in project.output, project.output
+
+
+def test_terminated_main_process_waits_for_its_jobs(project: Project, slurm: Cluster) -> None:
+    process = project.start("patients", "--config", "steps=40")
+    until(lambda: states(slurm) == ["RUNNING"] * 3, seconds=60)
+    process.send_signal(signal.SIGTERM)
+    process.communicate(timeout=90)
+    assert project.run("patients", "--config", "steps=40") == 0, project.output
+    assert project.count("sbatch") == 1
+    assert len(list((project.folder / "patient").iterdir())) == 3
+
+
+def test_a_second_main_process_is_refused(project: Project, slurm: Cluster) -> None:
+    first = project.start("patient/0.txt", "--config", "steps=50")
+    until(lambda: len(slurm.jobs()) == 1, seconds=60)
+    assert project.run("patient/1.txt") != 0
+    assert f"Another Snakemake runs here already (process {first.pid} on" in project.output, project.output
+    assert first.wait(timeout=60) == 0 and project.count("sbatch") == 1
+
+
+def test_sbatch_that_cannot_be_reached_is_tried_again(project: Project) -> None:
+    """The second call goes through but its answer is lost: no third one."""
+    project.wrap(
+        "sbatch",
+        """
+        case $(wc -l < "$calls") in
+            1) echo 'sbatch: error: Batch job submission failed: Socket timed out on send/recv operation' >&2; exit 1 ;;
+            2) "$real" "$@" >/dev/null; echo 'sbatch: error: Unable to contact slurm controller' >&2; exit 1 ;;
+            *) exec "$real" "$@" ;;
+        esac
+        """,
+    )
+    assert project.run("fine.txt") == 0, project.output
+    assert project.count("sbatch") == 2 and "trying again in 1 s" in project.output
+
+
+def test_controller_restarts(project: Project, slurm: Cluster) -> None:
+    """Jobs go on and end while nobody answers; none is taken for failed, none is submitted twice."""
+    process = project.start("patients", "fine.txt", "--config", "steps=150")
+    until(lambda: all(is_at_work(project, 1, str(i))() for i in range(3)), seconds=60)
+    with slurm.without_controller():
+        until(lambda: all((project.folder / f"patient/{i}.txt").exists() for i in range(3)), seconds=60)
+    output, _ = process.communicate(timeout=120)
+    assert process.returncode == 0 and project.count("sbatch") == 2, output
+    assert "Slurm does not say how the jobs are" in output and "Slurm answers again" in output
+
+
+@pytest.mark.parametrize("grace", [0, 30], ids=["no grace", "30 s of grace"])
+def test_preempted(project: Project, slurm: Cluster, grace: int) -> None:
+    """A job of more weight takes the node; the worker goes on later, after a grace time where it stood."""
+    slurm.run("scontrol", "update", "partition=spot", f"gracetime={grace}")
+    process = project.start("patient/0.txt", "--config", "steps=60", "--default-resources", "slurm_partition=spot")
+    until(is_at_work(project, 1), seconds=60)
+    slurm.run("sbatch", "--partition=main", "--exclusive", "--output=/dev/null", "--wrap=sleep 3")
+    output, _ = process.communicate(timeout=150)
+    assert process.returncode == 0, output
+    assert (project.folder / "patient/0.txt").read_text() == "60 steps in 2 lives"
+    assert (project.folder / "0.count").exists() and project.count("sbatch") == 1
+    assert "rror" not in output, output
+
+
+def test_node_fails(project: Project, slurm: Cluster) -> None:
+    process = project.start("patient/0.txt", "--config", "steps=40")
+    until(is_at_work(project, 1), seconds=60)
+    slurm.run("scontrol", "update", "nodename=node", "state=down", "reason=test")
+    until(lambda: states(slurm) == ["PENDING"], seconds=60)
+    slurm.run("scontrol", "update", "nodename=node", "state=resume")
+    output, _ = process.communicate(timeout=150)
+    assert process.returncode == 0 and project.count("sbatch") == 1, output
+    assert (project.folder / "patient/0.txt").read_text() == "40 steps in 2 lives"
