@@ -100,9 +100,9 @@ class Recipe:
         Raises:
             UserError: the batch cannot be divided so.
         """
-        wanted = -(-self.batch // self.norm_batch) if self.norm_batch else 1
-        parts = max(wanted, ranks)
-        if self.batch % parts or parts % ranks:
+        size = min(self.batch, self.norm_batch or self.batch)
+        parts = max(self.batch // size, ranks)
+        if self.batch % size or self.batch % parts or parts % ranks:
             shared = f", shared by {ranks} GPUs" if ranks > 1 else ""
             raise UserError(
                 f"recipe: batch {self.batch} with norm_batch {self.norm_batch}{shared} has no equal parts over which "
