@@ -14,6 +14,7 @@ import pytest
 import yaml
 
 REPOSITORY = Path(__file__).parents[1]
+HOSTILE = f'it\'s "a" $HOME of über-{"long " * 35}names'  # 200 characters
 
 # Real images, real trainings, a few seconds: two bases at two scales.
 SMALL: dict[str, Any] = {
@@ -54,7 +55,7 @@ class Checkout:
         return subprocess.run(
             [sys.executable, "-m", "snakemake", *arguments],
             cwd=self.folder,
-            env={**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}", **environment},
+            env={**os.environ, **environment},
             text=True,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -68,7 +69,8 @@ class Checkout:
 @pytest.fixture(scope="module")
 def checkout(tmp_path_factory: pytest.TempPathFactory) -> Checkout:
     """The workflow's files in an empty folder, with the small sweep as its configuration."""
-    folder = tmp_path_factory.mktemp("a checkout")
+    folder = tmp_path_factory.mktemp("checkout") / HOSTILE
+    folder.mkdir()
     for name in ("Snakefile", "workflow", "profiles"):
         source = REPOSITORY / name
         (shutil.copytree if source.is_dir() else shutil.copy)(source, folder / name)
