@@ -1,34 +1,14 @@
 """What a sweep survives: limits, preemption, signals, a killed main process, a Slurm that does not answer."""
 
-import os
 import re
 import signal
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
 
 import pytest
 from cluster import Cluster
-from test_plugin import Project, make_project, until
+from project import Project, until
 
 pytestmark = pytest.mark.slow
-
-COUNTED = ("sbatch", "squeue", "scancel")
-
-
-@pytest.fixture
-def project(tmp_path: Path, slurm: Cluster) -> Iterator[Project]:
-    """A project whose calls of Slurm's commands are counted."""
-    project = make_project(tmp_path, slurm.environment)
-    for command in COUNTED:
-        project.wrap(command, 'exec "$real" "$@"')
-    yield project
-    for process in project.processes:
-        if process.poll() is None:
-            os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
-    if jobs := slurm.jobs():
-        slurm.run("scancel", *jobs)
-        until(lambda: not slurm.jobs(), seconds=30)
 
 
 def states(slurm: Cluster) -> list[str]:

@@ -91,3 +91,16 @@ rule patient:
         steps=config.get("steps", 100),
     shell:
         "python {params.worker:q} {output:q} {params.steps}"
+
+
+# Takes memory for four seconds: so many MB.
+rule hungry:
+    output:
+        "hungry.txt",
+    resources:
+        mem_mb=300,
+    params:
+        megabytes=config.get("megabytes", 250),
+    shell:
+        "python -c 'import time; kept = bytes(1) * ({params.megabytes} << 20); time.sleep(4)'; "
+        "echo $SLURM_MEM_PER_NODE > {output:q}"
