@@ -12,6 +12,7 @@ from snakemake_interface_common.exceptions import ApiError
 from snakemake_interface_executor_plugins.executors.base import SubmittedJobInfo
 from snakemake_interface_executor_plugins.jobs import JobExecutorInterface
 from snakemake_interface_executor_plugins.logging import LoggerExecutorInterface
+from snakemake_interface_executor_plugins.settings import CommonSettings
 from snakemake_interface_executor_plugins.workflow import WorkflowExecutorInterface
 
 from . import slurm
@@ -21,9 +22,19 @@ from .job import SnakemakeJob
 from .ledger import Entry, Ledger, key_of
 from .resources import sbatch_parameters
 from .retry import Try, cause_of, ending, next_try
+from .settings import ExecutorSettings as ExecutorSettings
 
 if TYPE_CHECKING:
     from .submission import Submission, Submitter
+
+common_settings = CommonSettings(
+    non_local_exec=True,
+    implies_no_shared_fs=False,  # a cluster's nodes share the file system
+    job_deploy_sources=False,
+    pass_envvar_declarations_to_cmd=False,  # sbatch passes the environment on; secrets stay out of files
+    auto_deploy_default_storage_provider=False,
+    pass_group_args=True,
+)
 
 
 class Executor(InnerSnakemake):
@@ -86,7 +97,7 @@ class Executor(InnerSnakemake):
         calls = [SnakemakeJob(self.format_job_exec(job), self.settings.requeues) for job in jobs]
         planned = [(key_of(one.job), call, one.attempt) for one, call in zip(tries, calls, strict=True)]
         try:
-            with interrupts_deferred() as interrupted, self.submitting:
+            with self.submitting, interrupts_deferred() as interrupted:
                 if self.cancelled.is_set():
                     return
                 given_up = lambda: interrupted.is_set() or self.cancelled.is_set()  # noqa: E731

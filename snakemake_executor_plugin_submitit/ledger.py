@@ -5,6 +5,7 @@ import hashlib
 import json
 import os
 import socket
+import threading
 from collections.abc import Iterable
 from dataclasses import astuple, dataclass, field
 from pathlib import Path
@@ -56,6 +57,7 @@ class Ledger:
                 "stop it: it goes on where it was left."
             ) from None
         self.batches: dict[str, str] = {}  # by Slurm id
+        self.writing = threading.Lock()  # jobs of one batch may be adopted and end at the same time
         self.lock.truncate(0)
         self.lock.write(f"process {os.getpid()} on {socket.gethostname()}")
         self.lock.flush()
@@ -77,14 +79,15 @@ class Ledger:
     def ended(self, slurm_id: str) -> None:
         """Forget a job that has ended and was told of; with the last one its batch."""
         number, _, index = slurm_id.partition("_")
-        batch = self.batches[number]
-        content = self._read(batch)
-        content["ended"] = sorted({*content["ended"], int(index or 0)})
-        if len(content["ended"]) == len(content["jobs"]):
-            self.drop(batch)
-            del self.batches[number]
-        else:
-            self._write(batch, content)
+        with self.writing:
+            batch = self.batches[number]
+            content = self._read(batch)
+            content["ended"] = sorted({*content["ended"], int(index or 0)})
+            if len(content["ended"]) == len(content["jobs"]):
+                self.drop(batch)
+                del self.batches[number]
+            else:
+                self._write(batch, content)
 
     def is_empty(self) -> bool:
         """Whether no job is left of earlier processes, or of this one."""

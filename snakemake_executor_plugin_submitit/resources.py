@@ -46,7 +46,8 @@ def sbatch_parameters(job: JobExecutorInterface, signal_delay: int, times_memory
         **{parameter: resources.get(name) for name, parameter in PLAIN.items() if resources.get(name)},
     }
     if asked := memory(job):
-        parameters["mem_per_cpu" if asked == "mem_mb_per_cpu" else "mem"] = f"{resources.get(asked) * times_memory}M"
+        megabytes = int(resources.get(asked)) * times_memory
+        parameters["mem_per_cpu" if asked == "mem_mb_per_cpu" else "mem"] = f"{megabytes}M"
     if tasks > 1 or nodes > 1:
         # Snakemake runs once, in the batch script; the rule starts its tasks itself (srun, torchrun).
         parameters["use_srun"] = False

@@ -59,7 +59,7 @@ def next_try(info: SubmittedJobInfo, state: slurm.State, limit: int) -> Try | No
     if cause is None or attempt.retries >= limit or (cause is Cause.MEMORY and not asked):
         return None
     following = attempt.after(cause)
-    amount = f" with {asked}={info.job.resources.get(asked) * following.memory}" if asked else ""
+    amount = f" with {asked}={int(info.job.resources.get(asked)) * following.memory}" if asked else ""
     how = f"is submitted again{amount}, retry {following.retries} of {limit}, as"
     return Try(info.job, following, info, f"{cause.value} as Slurm job {info.external_jobid}", how)
 

@@ -56,6 +56,7 @@ def test_failures_are_told_and_other_jobs_finish(project: Project) -> None:
     assert Path(log).name == f"{slurm_id}_0_log.out"
     assert "the disk is on fire" in Path(log).read_text()
     assert "Traceback" not in Path(log).read_text()
+    assert project.count("sbatch") == 3  # a command that fails is not tried again
     # The job that sbatch refuses, in sbatch's own words.
     assert re.search(r"Not submitted to Slurm: .*invalid partition specified: nowhere", project.output), project.output
 
@@ -109,6 +110,6 @@ def test_troubled_squeue_fails_no_job(project: Project) -> None:
         """,
     )
     assert project.run("slow.txt") == 0, project.output
-    assert project.count("squeue") > 5
+    assert 5 < project.count("squeue") <= project.seconds / POLL + 1
     assert project.output.count("Unable to contact slurm controller") == 1
     assert "Slurm answers again" in project.output

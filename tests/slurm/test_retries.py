@@ -42,7 +42,7 @@ def test_twice_the_memory(accounted_project: Project) -> None:
     """Really killed for its memory, by its node."""
     assert accounted_project.run("hungry.txt") == 0, accounted_project.output
     assert (accounted_project.folder / "hungry.txt").read_text() == "600\n"
-    told = r"\(hungry\) ran out of memory as Slurm job \d+ and is submitted again with mem_mb=600, retry 1 of 2, as Slurm"
+    told = r"\(hungry\) ran out of memory as Slurm job \d+ and is submitted again with mem_mb=600, retry 1 of 2"
     assert len(re.findall(told, accounted_project.output)) == 1, accounted_project.output
     assert accounted_project.count("sbatch") == 2
 

@@ -4,6 +4,7 @@ localrules:
     mixed,
     sleepers,
     patients,
+    many,
 
 
 rule gpus:
@@ -104,3 +105,20 @@ rule hungry:
     shell:
         "python -c 'import time; kept = bytes(1) * ({params.megabytes} << 20); time.sleep(4)'; "
         "echo $SLURM_MEM_PER_NODE > {output:q}"
+
+
+rule many:
+    input:
+        expand("small/{i}.txt", i=range(config.get("jobs", 200))),
+
+
+# Small jobs go through Slurm in groups (--group-components), each of which starts one Snakemake.
+rule small:
+    output:
+        "small/{i}.txt",
+    group:
+        "small"
+    resources:
+        mem_mb=50,
+    shell:
+        "echo $$ > {output:q}.pid; sleep 2; touch {output:q}"
