@@ -66,11 +66,8 @@ class Checkout:
         return json.loads((self.folder / "results/small" / path).read_text())
 
 
-@pytest.fixture(scope="module")
-def checkout(tmp_path_factory: pytest.TempPathFactory) -> Checkout:
+def clone(folder: Path) -> Checkout:
     """The workflow's files in an empty folder, with the small sweep as its configuration."""
-    folder = tmp_path_factory.mktemp("checkout") / HOSTILE
-    folder.mkdir()
     for name in ("Snakefile", "workflow", "profiles"):
         source = REPOSITORY / name
         (shutil.copytree if source.is_dir() else shutil.copy)(source, folder / name)
@@ -78,3 +75,11 @@ def checkout(tmp_path_factory: pytest.TempPathFactory) -> Checkout:
     checkout = Checkout(folder)
     checkout.configure()
     return checkout
+
+
+@pytest.fixture(scope="module")
+def checkout(tmp_path_factory: pytest.TempPathFactory) -> Checkout:
+    """One for all tests of a module, in a folder with a hostile name."""
+    folder = tmp_path_factory.mktemp("checkout") / HOSTILE
+    folder.mkdir()
+    return clone(folder)
