@@ -15,7 +15,7 @@ pytestmark = pytest.mark.slow
 
 
 def kill(cluster: Cluster, slurm_id: str, whom: str) -> str:
-    """End processes of a job's step: its `worker.py`, its `snakemake`, or `all`; returns what marks the job's others."""
+    """End processes of a job's step (its `worker.py`, its `snakemake`, or `all`); returns what marks its others."""
     mark = f"SLURM_JOB_ID={cluster.described(slurm_id)['JobId']}"
     for pid in cluster.members(mark, "SLURM_STEP_ID=0"):
         with suppress(OSError):
