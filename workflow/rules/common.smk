@@ -19,7 +19,7 @@ except UserError as error:
     raise WorkflowError(error) from None
 
 # Rules call `fastscale`: the one beside this Python, whether or not its environment was activated.
-os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"
+os.environ |= {"PATH": os.pathsep.join([str(Path(sys.executable).parent), *os.get_exec_path()])}
 
 
 def _found():
