@@ -117,6 +117,9 @@ def profile(
 @click.option("--trial", type=click.IntRange(1), default=1, show_default=True, help="The seed.")
 @click.option("--checkpoints", required=True, type=PATH, help="The folder for this training's checkpoints.")
 @click.option("--record", required=True, type=PATH, help="Where to write the train record.")
+@click.option(
+    "--ranks", type=click.IntRange(0), default=1, show_default=True, help="Processes that share it, one for each GPU."
+)
 @click.option("--warm/--cold", default=False, show_default=True, help="Start from a process kept ready (CPU only).")
 @threads_option
 @device_option
@@ -127,6 +130,7 @@ def train(
     trial: int,
     checkpoints: Path,
     record: Path,
+    ranks: int,
     warm: bool,
     threads: int,
     device: str | None,
@@ -140,7 +144,7 @@ def train(
     if warm:
         from fastscale.warm import can_run, run
 
-        if can_run(device):
+        if ranks <= 1 and can_run(device):
             sys.exit(run([*sys.argv[1:], "--cold"], folder, recipe, threads))
     from fastscale.train import train as train_network
 
@@ -154,6 +158,7 @@ def train(
         checkpoint_folder=checkpoints,
         threads=threads,
         device=device,
+        ranks=max(1, ranks),  # 0 GPUs: this process
     )
 
 

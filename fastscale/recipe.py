@@ -26,12 +26,17 @@ class Recipe:
     over the image's shorter side. `precision` auto is bf16 on a GPU that has it, fp16 on one that has not, and fp32
     on a CPU.
 
+    `norm_batch` is the number of images over which batch norm takes its statistics and mixup its partners, 128 on each
+    of the paper's eight GPUs. A larger batch is computed in parts of that many images, so that a training is the same
+    on one GPU as on eight. None: all images that a GPU has of the batch.
+
     Raises:
         UserError: a value out of range.
     """
 
     epochs: int = 100
     batch: int = REFERENCE_BATCH
+    norm_batch: int | None = 128
     lr: float = 2.0
     lr_decay: float = 0.02
     warmup_epochs: float | None = None
@@ -54,6 +59,7 @@ class Recipe:
             value = getattr(self, key)
             if not test(value):
                 raise UserError(f"recipe: {key} is {value!r}; allowed is {allowed}")
+        self.parts()
 
     @classmethod
     def from_dict(cls, differences: Mapping[str, Any]) -> "Recipe":
@@ -87,6 +93,30 @@ class Recipe:
     def to_dict(self) -> dict[str, Any]:
         """Plain data, for JSON; the inverse of `from_dict`."""
         return {**asdict(self), "crop_scale": list(self.crop_scale)}
+
+    def parts(self, ranks: int = 1) -> int:
+        """Equal parts of a batch over each of which batch norm takes its statistics, as many on each of `ranks` GPUs.
+
+        Raises:
+            UserError: the batch cannot be divided so.
+        """
+        size = min(self.batch, self.norm_batch or self.batch)
+        parts = max(self.batch // size, ranks)
+        if self.batch % size or self.batch % parts or parts % ranks:
+            shared = f", shared by {ranks} GPUs" if ranks > 1 else ""
+            raise UserError(
+                f"recipe: batch {self.batch} with norm_batch {self.norm_batch}{shared} has no equal parts over which "
+                "batch norm could take its statistics; let batch be a multiple of "
+                + (f"{ranks} and of " if ranks > 1 else "")
+                + "norm_batch"
+            )
+        return parts
+
+    def halved(self, ranks: int = 1) -> "Recipe":
+        """The same recipe with half the batch, in as many parts; the learning rate follows (section 6.1)."""
+        parts = self.parts(ranks)
+        images = self.batch // parts // 2
+        return replace(self, batch=images * parts, norm_batch=self.norm_batch and images)
 
     @property
     def warmup(self) -> float:
@@ -133,6 +163,7 @@ def _is_crop_scale(value: Any) -> bool:
 ALLOWED: dict[str, tuple[Callable[[Any], bool], str]] = {
     "epochs": _whole(1),
     "batch": _whole(2),
+    "norm_batch": (lambda value: value is None or (type(value) is int and value >= 2), "2 or more, or null"),
     "lr": _number(1e-9),
     "lr_decay": _number(1e-9, 1),
     "warmup_epochs": _optional(_number(0)),

@@ -27,7 +27,7 @@ PACKAGE = Path(__file__).parent
 # The modules on whose code the numbers of a stage depend; a change of one of them makes the stage's records stale.
 STAGE_MODULES = {
     "profile": ("networks", "model.py", "timing.py"),
-    "train": ("networks", "model.py", "data", "recipe.py", "optimizer.py", "training.py", "train.py"),
+    "train": ("networks", "model.py", "data", "recipe.py", "optimizer.py", "ranks.py", "training.py", "train.py"),
 }
 
 

@@ -21,6 +21,8 @@ def checked(config: Mapping[str, Any], source: str) -> dict[str, Any]:
     Raises:
         UserError: a misspelt or missing key, a value out of range, a recipe that cannot be, or an unknown schedule.
     """
+    if not isinstance(config, Mapping):
+        raise UserError(f"{source} holds {config!r}; a sweep's configuration is a mapping of keys to values")
     schema = yaml.safe_load(files("fastscale").joinpath("sweep.schema.yaml").read_text())
     filled = _with_defaults(deepcopy(dict(config)), schema)
     for place, keys in ((filled, ["grid"]), (filled["figures"], None), (filled["tables"], None)):

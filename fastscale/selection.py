@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
+from fastscale.errors import UserError
 from fastscale.networks import DERIVATIONS, Network, base_network, known_bases
 from fastscale.scaling import parse_strategy, scale
 
@@ -54,8 +55,16 @@ class Bases:
         return {**self.own, **self.found}
 
     def search_of(self, base: str) -> str | None:
-        """The search that finds this base or the one that it is derived from."""
+        """The search that finds this base or the one that it is derived from.
+
+        Raises:
+            UserError: it is derived from itself.
+        """
+        line = []
         while base not in self.searches:
+            if base in line:
+                raise UserError(f"define: {' -> '.join([*line, base])}: a base cannot be derived from itself")
+            line.append(base)
             definition = self.own.get(base, known_bases().get(base, {}))
             if not (derived := [definition[key] for key in DERIVATIONS if key in definition]):
                 return None

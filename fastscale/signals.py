@@ -22,6 +22,7 @@ def stop_requests() -> Iterator[Callable[[], bool]]:
         yield came.is_set
         return
     before = {number: signal.signal(number, handle) for number in STOPPING}
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPPING)  # a rank starts with these blocked
     try:
         yield came.is_set
     finally:

@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Callable
-from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ from fastscale.checkpoint import Checkpoints
 from fastscale.data import Dataset
 from fastscale.errors import Stopped, UserError
 from fastscale.networks import Network
+from fastscale.ranks import any_rank, count, index, run
 from fastscale.recipe import Recipe
 from fastscale.records import code_hash, provenance, write_record, write_text
 from fastscale.signals import stop_requests
@@ -33,16 +34,19 @@ def train(
     checkpoint_folder: Path,
     threads: int,
     device: str | None = None,
+    ranks: int = 1,
 ) -> dict[str, Any]:
     """Train `network` and write its record, with a CSV of the epochs beside it; `trial` is the seed.
+
+    `ranks` processes share each batch and the `threads`, each with a GPU of its own.
 
     After each epoch, and when a signal asks to stop, the state goes to `checkpoint_folder`: a training that was
     interrupted goes on from there, on a CPU to the same bits as one that was not. One that has ended already, with the
     same code, is not repeated: just its record is written again.
 
     Raises:
-        UserError: data that is missing, damaged or of another number of classes, a batch larger than the data, no GPU
-            where one is asked for, or a full disk.
+        UserError: data that is missing, damaged or of another number of classes, a batch larger than the data, or one
+            that the ranks cannot share, no GPU or too few where they are asked for, or a full disk.
         Stopped: a signal asked for it; the state is in `checkpoint_folder`.
     """
     recipe = recipe.for_family(network.family)
@@ -66,27 +70,25 @@ def train(
         checkpoints.clear()
 
     chosen = choose_device(device)
-    torch.set_num_threads(threads)
-    with stop_requests() as stop:
-        state = checkpoints.load()
-        batch = state["batch"] if state else recipe.batch
-        while True:
-            training = Training(network, dataset, replace(recipe, batch=batch), trial, threads, chosen)
-            if state:
-                training.load_state(state)
-                log.warning("%s, trial %d: resumed after epoch %s", network.id, trial, training.progress)
-            try:
-                _complete(training, checkpoints, record_path.with_suffix(".csv"), stop)
-                break
-            except torch.OutOfMemoryError as error:
-                if batch < 4:
-                    raise UserError(f"{network.id}: not even {batch} images fit in the memory of this GPU") from error
-            state, batch = None, batch // 2
-            checkpoints.clear()
-            torch.cuda.empty_cache()
-            log.warning("%s does not fit in this GPU's memory: halving the batch to %d, lr with it", network.id, batch)
+    job = partial(_train, network, dataset, trial, threads // ranks or 1, checkpoints, record_path.with_suffix(".csv"))
+    halved = recipe
+    halved.parts(ranks)
+    while True:
+        try:
+            outcome = run(ranks, chosen, job, halved)
+            break
+        except torch.OutOfMemoryError as error:
+            if halved.batch // halved.parts(ranks) < 4:
+                raise UserError(
+                    f"{network.id}: not even {halved.batch} images fit in the memory of {ranks} of these GPUs"
+                ) from error
+        halved = halved.halved(ranks)
+        checkpoints.clear()
+        torch.cuda.empty_cache()
+        log.warning(
+            "%s does not fit in this GPU's memory: halving the batch to %d, lr with it", network.id, halved.batch
+        )
 
-    last = training.log[-1]
     record = {
         "kind": "train",
         "network": network.id,
@@ -94,37 +96,69 @@ def train(
         "trial": trial,
         **identity,
         "recipe": recipe.to_dict(),
-        "batch": training.recipe.batch,  # less than the recipe's where that did not fit
         "data": {"name": dataset.name, "images": dict(dataset.images), "content": dict(dataset.content)},
-        "status": "diverged" if training.has_diverged else "finished",
+        **outcome["found"],
+        "ranks": ranks,
+        "provenance": provenance("train", ("torch", "ffcv", "numpy")),
+    }
+    checkpoints.finish({"record": record, "log": outcome["log"]})
+    return _write(record_path, record, outcome["log"])
+
+
+def _train(
+    network: Network,
+    dataset: Dataset,
+    trial: int,
+    threads: int,
+    checkpoints: Checkpoints,
+    log_path: Path,
+    device: torch.device,
+    recipe: Recipe,
+) -> dict[str, Any]:
+    """Train in this rank, from the newest checkpoint on; returns what was found, for the record, and the epochs."""
+    torch.set_num_threads(threads)
+    state = checkpoints.load()
+    while state and recipe.batch > state["batch"]:  # its memory was too small for more
+        recipe = recipe.halved(count())
+    with stop_requests() as stop:
+        training = Training(network, dataset, recipe, trial, threads, device)
+        if state:
+            training.load_state(state)
+            log.warning("%s, trial %d: resumed after epoch %s", network.id, trial, training.progress)
+        _complete(training, checkpoints, log_path, lambda: any_rank(stop()))
+    last, has_diverged = training.log[-1], training.has_diverged
+    found = {
+        "batch": training.recipe.batch,  # less than the recipe's where that did not fit
+        "status": "diverged" if has_diverged else "finished",
         "epochs": training.epoch,
-        **{key: None if training.has_diverged else last[key] for key in ("top1_error", "top5_error", "train_loss")},
+        **{key: None if has_diverged else last[key] for key in ("top1_error", "top5_error", "train_loss")},
         "seconds": round(sum(row["seconds"] for row in training.log), 3),
         "resumed": training.resumed,
         "earlier_code": training.codes[:-1],
         "precision": training.precision,
-        "device": describe(chosen),
-        "provenance": provenance("train", ("torch", "ffcv", "numpy")),
+        "device": describe(device),
     }
-    checkpoints.finish({"record": record, "log": training.log})
-    return _write(record_path, record, training.log)
+    return {"found": found, "log": training.log}
 
 
 def _complete(training: Training, checkpoints: Checkpoints, log_path: Path, stop: Callable[[], bool]) -> None:
     """Train to the last epoch, or until the loss is lost; what was done is kept after each epoch."""
-    write_text(log_path, _csv(training.log))
-    epochs, steps = training.recipe.epochs, training.steps
-    with tqdm(total=epochs * steps, initial=training.epoch * steps + training.step, disable=None) as bar:
+    epochs, steps, is_first = training.recipe.epochs, training.steps, index() == 0
+    if is_first:
+        write_text(log_path, _csv(training.log))
+    done = training.epoch * steps + training.step
+    with tqdm(total=epochs * steps, initial=done, disable=None if is_first else True) as bar:
         bar.set_description(f"{training.network.id} {training.seed}")
         while training.epoch < epochs and not training.has_diverged:
             is_over = not stop() and training.run_epoch(bar, stop)
-            if not training.has_diverged:
+            if is_first and not training.has_diverged:
                 checkpoints.save(training.epoch * steps + training.step, training.state())
             if not is_over:
                 raise Stopped(
                     f"{training.network.id}, trial {training.seed}: stopped by a signal after epoch {training.progress}"
                 )
-            write_text(log_path, _csv(training.log))
+            if is_first:
+                write_text(log_path, _csv(training.log))
 
 
 def _csv(rows: list[dict[str, Any]]) -> str:

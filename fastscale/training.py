@@ -11,11 +11,13 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.nn.parallel import DistributedDataParallel
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 from tqdm import tqdm
 
+from fastscale import ranks
 from fastscale.data import Dataset
-from fastscale.data.loaders import steps_per_epoch, training_batches, validation_batches
+from fastscale.data.loaders import Share, steps_per_epoch, training_batches, validation_batches
 from fastscale.model import build
 from fastscale.networks import Network
 from fastscale.optimizer import sgd
@@ -26,6 +28,10 @@ Batches = Iterable[tuple[Tensor, Tensor]]
 
 # A loss that is not finite for so many steps does not come back. To look costs a synchronisation, so it is done rarely.
 LOST_STEPS, LOOK_STEPS = 5, 100
+# Steps between two times that several ranks ask each other whether to stop, for the same reason.
+ASK_STEPS = 8
+
+MOMENTUM = 0.1  # of batch norm's running statistics: torch's own
 
 PROGRESS = ("epoch", "step", "spent", "loss_sum", "lost", "log")
 
@@ -33,6 +39,7 @@ PROGRESS = ("epoch", "step", "spent", "loss_sum", "lost", "log")
 class Training:
     """A network that is being trained: `run_epoch` until `epoch` is the recipe's.
 
+    Where there are several ranks, each has its share of every batch and all have the same state after every step.
     All randomness follows from the seed, the epoch, and the sample or the step, so that a training that was stopped
     anywhere needs no other state than `state`. `log` has a row for each epoch that is over, `resumed` the epochs (a
     fraction: within one) after which it was resumed.
@@ -43,6 +50,9 @@ class Training:
     ):
         self.network, self.dataset, self.recipe = network, dataset, recipe
         self.seed, self.threads, self.device = seed, threads, device
+        self.share = Share(ranks.index(), ranks.count())
+        self.parts = recipe.parts(self.share.ranks) // self.share.ranks  # of this rank's share of a batch
+        self.ask_steps = ASK_STEPS if self.share.ranks > 1 else 1
         self.steps = steps_per_epoch(dataset, recipe.batch)
         self.epoch, self.step, self.spent = 0, 0, 0.0  # epochs that are over; steps and seconds of the present one
         self.loss_sum, self.lost = torch.zeros((), device=device), torch.zeros((), dtype=torch.int64, device=device)
@@ -51,6 +61,9 @@ class Training:
         torch.manual_seed(seed)
         self.model = build(network).to(device, memory_format=torch.channels_last)
         self.average = copy.deepcopy(self.model).requires_grad_(False).eval()
+        self.norms = [module for module in self.model.modules() if isinstance(module, nn.BatchNorm2d)]
+        self.statistics = [tensor for norm in self.norms for tensor in (norm.running_mean, norm.running_var)]
+        self.forward = self._parallel() if self.share.ranks > 1 else self.model
         self.weights = _floats(self.model)
         self.averages = _floats(self.average)
         self.optimizer = sgd(self.model, momentum=recipe.momentum, weight_decay=recipe.weight_decay)
@@ -99,7 +112,7 @@ class Training:
         """The steps of the epoch that are still to be done; False if stopped before the last one."""
         recipe, epoch = self.recipe, self.epoch
         batches = training_batches(
-            self.dataset, self.network.resolution, recipe, self.threads, self.seed, epoch, first=self.step
+            self.dataset, self.network.resolution, recipe, self.threads, self.seed, epoch, self.step, self.share
         )
         host = np.random.default_rng([self.seed, epoch])
         shares = host.beta(recipe.mixup, recipe.mixup, self.steps) if recipe.mixup else np.ones(self.steps)
@@ -120,25 +133,47 @@ class Training:
             bar.update()
             if self.step % LOOK_STEPS == 0 and self.lost >= LOST_STEPS:
                 return True
-            if self.step < self.steps and stop():
+            if self.step < self.steps and self.step % self.ask_steps == 0 and stop():
                 return False
         return True
 
     def _update(self, images: Tensor, labels: Tensor, share: float) -> Tensor:
-        """One step: each image mixed with its counterpart in the reversed batch, `share` its own part (mixup)."""
+        """One step; returns the loss of the whole batch. `share` is an image's own part in mixup."""
+        self.optimizer.zero_grad(set_to_none=True)
+        losses = torch.zeros((), device=self.device)
+        for part, batch in enumerate(zip(images.chunk(self.parts), labels.chunk(self.parts), strict=True), start=1):
+            self._weigh_statistics(part)
+            is_to_be_exchanged = self.share.ranks == 1 or part == self.parts
+            with nullcontext() if is_to_be_exchanged else self.forward.no_sync():
+                loss = self._mixed_loss(*batch, share) / self.parts
+                self.scaler.scale(loss).backward()
+            losses += loss.detach()
+        self.scaler.step(self.optimizer)
+        self.scaler.update()
+        ranks.average([*self.statistics, losses])
+        return losses
+
+    def _mixed_loss(self, images: Tensor, labels: Tensor, share: float) -> Tensor:
+        """The loss with each image mixed with its counterpart in the reversed order (mixup)."""
         inputs = self._normalised(images)
         if share < 1:
             inputs = inputs.lerp_(inputs.flip(0), 1 - share)
-        self.optimizer.zero_grad(set_to_none=True)
         with self._autocast():
-            logits = self.model(inputs)
+            logits = self.forward(inputs)
             loss = self._loss(logits, labels) * share
             if share < 1:
                 loss = loss + self._loss(logits, labels.flip(0)) * (1 - share)
-        self.scaler.scale(loss).backward()
-        self.scaler.step(self.optimizer)
-        self.scaler.update()
-        return loss.detach()
+        return loss
+
+    def _weigh_statistics(self, part: int) -> None:
+        """Have the running statistics of batch norm take in the mean of those of all parts, whichever rank has them.
+
+        With momentum m they become (1 - m) old + m / n (first + ... + n-th part), here one part after the other.
+        """
+        if self.parts > 1:
+            momentum = MOMENTUM / self.parts / (1 - MOMENTUM + MOMENTUM * part / self.parts)
+            for norm in self.norms:
+                norm.momentum = momentum
 
     def _loss(self, logits: Tensor, labels: Tensor) -> Tensor:
         return F.cross_entropy(logits, labels, label_smoothing=self.recipe.label_smoothing)
@@ -146,18 +181,17 @@ class Training:
     @torch.inference_mode()
     def validate(self) -> tuple[float, float]:
         """Top-1 and top-5 error of the averaged weights, in percent of all validation images."""
-        recipe = self.recipe
+        recipe, size = self.recipe, self.recipe.batch // self.share.ranks // self.parts
         batches = validation_batches(
-            self.dataset, self.network.resolution, recipe.batch, recipe.eval_crop, self.threads
+            self.dataset, self.network.resolution, size, recipe.eval_crop, self.threads, self.share
         )
-        hits, seen = torch.zeros(2, dtype=torch.int64, device=self.device), 0
+        hits, seen = torch.zeros(2, dtype=torch.int64, device=self.device), self.dataset.images["val"]
         for images, labels in self._on_device(batches):
             with self._autocast():
                 logits = self.average(self._normalised(images))
             best = logits.topk(min(5, self.network.classes)).indices == labels[:, None]
             hits += torch.stack([best[:, 0].sum(), best.sum()])
-            seen += len(labels)
-        top1, top5 = (round(100 * (1 - hit / seen), 4) for hit in hits.tolist())
+        top1, top5 = (round(100 * (1 - hit / seen), 4) for hit in ranks.total(hits).tolist())
         return top1, top5
 
     def state(self) -> dict[str, Any]:
@@ -178,6 +212,11 @@ class Training:
 
     def _normalised(self, images: Tensor) -> Tensor:
         return images.float().sub_(self.mean).mul_(self.inverse_std)
+
+    def _parallel(self) -> DistributedDataParallel:
+        """The model, with gradients that are averaged over the ranks. Its statistics are averaged in `_update`."""
+        device_ids = [self.device] if self.device.type == "cuda" else None
+        return DistributedDataParallel(self.model, device_ids, broadcast_buffers=False, gradient_as_bucket_view=True)
 
     def _autocast(self):
         dtype = {"bf16": torch.bfloat16, "fp16": torch.float16}.get(self.precision)

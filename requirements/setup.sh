@@ -45,6 +45,9 @@ missing() {
     "$python" -c 'import ctypes; ctypes.CDLL("libGL.so.1")' 2>/dev/null || echo libgl1   # opencv-python loads it
     [ "$job" = test ] || return 0
     for command in sbatch slurmctld slurmd; do command -v $command >/dev/null || echo slurm-wlm; done
+    command -v slurmdbd >/dev/null || echo slurmdbd
+    command -v mariadbd >/dev/null || echo mariadb-server-core
+    command -v my_print_defaults >/dev/null || echo mariadb-client   # mariadb-install-db calls it
     command -v munged >/dev/null || echo munge
     command -v chromium google-chrome >/dev/null || echo chromium   # opens the report
     command -v chromedriver >/dev/null || echo chromium-driver

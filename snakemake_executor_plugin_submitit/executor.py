@@ -2,36 +2,42 @@
 
 import asyncio
 import json
-import shlex
-import signal
-import sys
 import threading
-from collections.abc import AsyncGenerator, Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncGenerator, Callable, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from snakemake_interface_common.exceptions import ApiError
 from snakemake_interface_executor_plugins.executors.base import SubmittedJobInfo
-from snakemake_interface_executor_plugins.executors.real import RealExecutor
-from snakemake_interface_executor_plugins.executors.remote import RemoteExecutor
 from snakemake_interface_executor_plugins.jobs import JobExecutorInterface
 from snakemake_interface_executor_plugins.logging import LoggerExecutorInterface
-from snakemake_interface_executor_plugins.settings import SharedFSUsage
-from snakemake_interface_executor_plugins.utils import format_cli_arg, join_cli_args
+from snakemake_interface_executor_plugins.settings import CommonSettings
 from snakemake_interface_executor_plugins.workflow import WorkflowExecutorInterface
 
 from . import slurm
+from .inner import InnerSnakemake
+from .interrupts import interrupts_deferred
 from .job import SnakemakeJob
 from .ledger import Entry, Ledger, key_of
-from .resources import cpus, sbatch_parameters
+from .resources import sbatch_parameters
+from .retry import Try, cause_of, ending, next_try
+from .settings import ExecutorSettings as ExecutorSettings
 
 if TYPE_CHECKING:
     from .submission import Submission, Submitter
 
+common_settings = CommonSettings(
+    non_local_exec=True,
+    implies_no_shared_fs=False,  # a cluster's nodes share the file system
+    job_deploy_sources=False,
+    pass_envvar_declarations_to_cmd=False,  # sbatch passes the environment on; secrets stay out of files
+    auto_deploy_default_storage_provider=False,
+    pass_group_args=True,
+)
 
-class Executor(RemoteExecutor):
+
+class Executor(InnerSnakemake):
     """Runs each Snakemake job as a Slurm job."""
 
     def __init__(self, workflow: WorkflowExecutorInterface, logger: LoggerExecutorInterface) -> None:
@@ -54,73 +60,98 @@ class Executor(RemoteExecutor):
         self.queue = slurm.Queue(self.settings.dead_polls, logger.warning)
         # Own table: RemoteExecutor's active_jobs is empty while it polls, and a Ctrl-C then would cancel nothing.
         self.live: dict[str, SubmittedJobInfo] = {}
-        self.stopped = threading.Event()
+        self.submitting = threading.Lock()  # jobs are submitted by Snakemake's thread, and again by the one that polls
+        self.cancelled, self.stopped = threading.Event(), threading.Event()
         super().__init__(workflow, logger)
 
     def run_jobs(self, jobs: list[JobExecutorInterface]) -> None:
         """Submit the ready jobs, those with equal resources together; adopt those that an earlier process submitted."""
         for job in jobs:
             self.run_job_pre(job)
-        batches: dict[str, list[JobExecutorInterface]] = {}
-        for job in jobs:
-            if not self.adopted(job):
-                try:
-                    parameters = sbatch_parameters(job, self.settings.signal_delay)
-                except ValueError as error:
-                    self.report_job_error(SubmittedJobInfo(job), msg=f"Not submitted to Slurm: {error}. ")
-                    continue
-                batches.setdefault(json.dumps(parameters, sort_keys=True), []).append(job)
-        for parameters, alike in batches.items():
-            size = max(1, self.settings.array_size)
-            for first in range(0, len(alike), size):
-                self.submit(alike[first : first + size], json.loads(parameters))
+        self.submit_all([Try(job) for job in jobs if not self.adopted(job)])
 
     def run_job(self, job: JobExecutorInterface) -> None:
         """Submit one job."""
         self.run_jobs([job])
 
-    def submit(self, jobs: list[JobExecutorInterface], parameters: dict[str, Any]) -> None:
+    def submit_all(self, tries: Sequence[Try]) -> None:
+        """Submit these jobs, those with equal parameters as arrays."""
+        batches: dict[str, list[Try]] = {}
+        for one in tries:
+            try:
+                parameters = sbatch_parameters(one.job, self.settings.signal_delay, one.attempt.memory)
+            except ValueError as error:
+                self.report_refusal(one, error)
+                continue
+            batches.setdefault(json.dumps(parameters, sort_keys=True), []).append(one)
+        for parameters, alike in batches.items():
+            size = max(1, self.settings.array_size)
+            for first in range(0, len(alike), size):
+                self.submit(alike[first : first + size], json.loads(parameters))
+
+    def submit(self, tries: Sequence[Try], parameters: dict[str, Any]) -> None:
         """Submit jobs with equal parameters; those that cannot be submitted have failed, and others go on."""
         from .submission import SubmissionError  # imports submitit
 
+        jobs = [one.job for one in tries]
         calls = [SnakemakeJob(self.format_job_exec(job), self.settings.requeues) for job in jobs]
-        with interrupts_deferred() as interrupted:
-            try:
+        planned = [(key_of(one.job), call, one.attempt) for one, call in zip(tries, calls, strict=True)]
+        try:
+            with self.submitting, interrupts_deferred() as interrupted:
+                if self.cancelled.is_set():
+                    return
+                given_up = lambda: interrupted.is_set() or self.cancelled.is_set()  # noqa: E731
                 folder = self.log_folder / jobs[0].name
-                keys = list(map(key_of, jobs))
-                submissions = self.submitter.submit(keys, calls, parameters, folder, interrupted.is_set)
-            except SubmissionError as error:
-                for job in jobs:
-                    self.report_job_error(SubmittedJobInfo(job), msg=f"Not submitted to Slurm: {error}. ")
-                return
-            for job, submission in zip(jobs, submissions, strict=True):
-                self.watch(job, submission, "is")
+                submissions = self.submitter.submit(planned, parameters, folder, given_up)
+                for one, submission in zip(tries, submissions, strict=True):
+                    self.watch(one, submission)
+        except SubmissionError as error:
+            for one in tries:
+                self.report_refusal(one, error)
+
+    def report_refusal(self, one: Try, error: Exception) -> None:
+        """One message: a job was not submitted, and why."""
+        if one.before:
+            self.forget(one.before)
+        what = f"It {one.why}. Not submitted again" if one.why else "Not submitted to Slurm"
+        self.report_job_error(one.before or SubmittedJobInfo(one.job), msg=f"{what}: {error}. ")
 
     def adopted(self, job: JobExecutorInterface) -> bool:
         """Whether an earlier process submitted this job, and it runs, waits or has ended well."""
-        entry = self.left_behind.pop(key_of(job), None)
+        entry = self.left_behind.get(key_of(job))
         if entry is None:
+            return False
+        state = self.states.pop(entry.slurm_id, None)
+        if state is None:  # this process has taken it over already
             return False
         from .submission import adopt  # imports submitit
 
         submission = adopt(entry, self.log_folder / job.name)
-        state = self.states.get(entry.slurm_id, slurm.State("UNKNOWN"))
         if state.succeeded or (state.name == "UNKNOWN" and submission.succeeded):
             if not all(Path(file).exists() for file in job.output):
                 self.ledger.ended(entry.slurm_id)  # its files were deleted since
                 return False
-        elif state.dead:
+        elif state.dead and not cause_of(state, entry.slurm_id, submission.log):
             self.ledger.ended(entry.slurm_id)
             return False
-        self.watch(job, submission, "was submitted before as")
+        self.watch(Try(job, entry.attempt, how="was submitted before as"), submission)
         return True
 
-    def watch(self, job: JobExecutorInterface, submission: "Submission", how: str) -> None:
-        """Enter a job into the table of those that are looked at."""
-        info = SubmittedJobInfo(job, external_jobid=submission.slurm_id, aux={"submission": submission})
+    def watch(self, one: Try, submission: "Submission") -> None:
+        """Enter a job into the table of those that are looked at; a retry takes the place of the one before it."""
+        info = SubmittedJobInfo(one.job, submission.slurm_id, {"submission": submission, "attempt": one.attempt})
         self.live[submission.slurm_id] = info
-        self.logger.info(f"Job {job.jobid} {how} Slurm job {submission.slurm_id} (log: {submission.log}).")
+        if one.before:
+            self.forget(one.before)
+        tell = self.logger.warning if one.before else self.logger.info
+        name = f"Job {one.job.jobid} ({one.job.name}) {one.why} and" if one.why else f"Job {one.job.jobid}"
+        tell(f"{name} {one.how} Slurm job {submission.slurm_id} (log: {submission.log}).")
         self.report_job_submission(info)
+
+    def forget(self, info: SubmittedJobInfo) -> None:
+        """Take a job that has ended out of the table and the ledger."""
+        self.live.pop(info.external_jobid, None)
+        self.ledger.ended(info.external_jobid)
 
     @cached_property
     def submitter(self) -> "Submitter":
@@ -139,7 +170,8 @@ class Executor(RemoteExecutor):
         """In which states those jobs are now."""
         ids = [entry.slurm_id for entry in self.left_behind.values()]
         known = self.patiently(slurm.squeue) if ids else {}
-        return known | self.queue.look_up([job for job in ids if job not in known])
+        forgotten = self.queue.look_up([job for job in ids if job not in known])
+        return {job: known.get(job) or forgotten[job] for job in ids}
 
     def patiently(self, ask: Callable[[], Any]) -> Any:
         """What Slurm answers, however long it takes to do so: a job that is not known of might be submitted twice."""
@@ -154,27 +186,25 @@ class Executor(RemoteExecutor):
         """Report the jobs that have ended; yield the others."""
         ids = [info.external_jobid for info in active_jobs]
         ended = await asyncio.to_thread(self.queue.poll, ids) if ids else {}
+        retries = []
         for info in active_jobs:
             state = ended.get(info.external_jobid)
             if state is None:
                 yield info
-                continue
-            self.live.pop(info.external_jobid, None)
-            self.ledger.ended(info.external_jobid)
-            submission = info.aux["submission"]
-            if state.succeeded or (state.name == "UNKNOWN" and submission.succeeded):
+            elif state.succeeded or (state.name == "UNKNOWN" and info.aux["submission"].succeeded):
+                self.forget(info)
                 self.report_job_success(info)
+            elif retry := next_try(info, state, self.settings.retries):
+                retries.append(retry)
             else:
+                self.forget(info)
                 self.report_failure(info, state)
+        self.submit_all(retries)
 
     def report_failure(self, info: SubmittedJobInfo, state: slurm.State) -> None:
         """One message: which Slurm job, how it ended, where its log is."""
         log = info.aux["submission"].log
-        where = f"its log is {log}" if log.exists() else f"it wrote no log ({log})"
-        message = f"Slurm job {info.external_jobid} ended as {state}; {where}. "
-        if count := info.aux["submission"].time_limits:
-            allowed = f"{self.settings.requeues} are allowed (--submitit-requeues)"
-            message += f"It reached its time limit {count} times; {allowed}. "
+        message = ending(info, state, self.settings)
         if info.job.is_group():  # Snakemake leaves the message out
             self.logger.error(message)
         self.report_job_error(info, msg=message, aux_logs=[str(log)] if log.exists() else [])
@@ -185,7 +215,8 @@ class Executor(RemoteExecutor):
 
     def cancel_jobs(self, active_jobs: list[SubmittedJobInfo]) -> None:
         """Cancel every live job, those that are being looked at included."""
-        with interrupts_deferred():
+        self.cancelled.set()
+        with interrupts_deferred(), self.submitting:
             ids = list(self.live)
             self.live.clear()
             if not ids:
@@ -202,42 +233,3 @@ class Executor(RemoteExecutor):
         self.stopped.set()
         self.cancel_jobs([])
         super().shutdown()
-
-    def get_job_args(self, job: JobExecutorInterface, **kwargs: Any) -> str:
-        """Arguments for the Snakemake inside the job.
-
-        RemoteExecutor's own would wait for this process's temporary folder, gone when this process is, and would
-        allow as many cores as the login node has.
-        """
-        arguments = RealExecutor.get_job_args(self, job, cores=cpus(job))
-        if SharedFSUsage.INPUT_OUTPUT not in self.workflow.storage_settings.shared_fs_usage:
-            return arguments
-        awaited = [Path(file) for file in job.get_wait_for_files()]  # a Path is quoted for the shell, a str is not
-        return join_cli_args([arguments, format_cli_arg("--wait-for-files", awaited)])
-
-    def get_snakefile(self) -> str | Path:
-        """The main Snakefile, in a form that is quoted for the shell."""
-        return path if (path := Path(self.snakefile)).exists() else self.snakefile
-
-    def get_python_executable(self) -> str:
-        """This Python: nodes see the same file system."""
-        return shlex.quote(sys.executable)
-
-
-@contextmanager
-def interrupts_deferred() -> Iterator[threading.Event]:
-    """A Ctrl-C inside takes effect at the end: no job between its submission and its entry in the table.
-
-    Yields what tells that one has come.
-    """
-    came = threading.Event()
-    if threading.current_thread() is not threading.main_thread():
-        yield came
-        return
-    handler = signal.signal(signal.SIGINT, lambda number, frame: came.set())
-    try:
-        yield came
-    finally:
-        signal.signal(signal.SIGINT, handler)
-        if came.is_set():
-            signal.raise_signal(signal.SIGINT)

@@ -5,12 +5,16 @@ import hashlib
 import json
 import os
 import socket
-from dataclasses import dataclass
+import threading
+from collections.abc import Iterable
+from dataclasses import astuple, dataclass, field
 from pathlib import Path
 from typing import IO, Any
 
 from snakemake_interface_common.exceptions import ApiError
 from snakemake_interface_executor_plugins.jobs import JobExecutorInterface
+
+from .retry import Attempt
 
 
 def key_of(job: JobExecutorInterface) -> str:
@@ -22,10 +26,11 @@ def key_of(job: JobExecutorInterface) -> str:
 
 @dataclass(frozen=True)
 class Entry:
-    """A job that was submitted: its Slurm id, and where its call was pickled."""
+    """A job that was submitted: its Slurm id, where its call was pickled, and after how many retries."""
 
     slurm_id: str
     pickle: Path
+    attempt: Attempt = field(default_factory=Attempt)
 
 
 class Ledger:
@@ -52,13 +57,15 @@ class Ledger:
                 "stop it: it goes on where it was left."
             ) from None
         self.batches: dict[str, str] = {}  # by Slurm id
+        self.writing = threading.Lock()  # jobs of one batch may be adopted and end at the same time
         self.lock.truncate(0)
         self.lock.write(f"process {os.getpid()} on {socket.gethostname()}")
         self.lock.flush()
 
-    def plan(self, batch: str, jobs: list[tuple[str, Path]]) -> None:
+    def plan(self, batch: str, jobs: Iterable[tuple[str, Path, Attempt]]) -> None:
         """Note the keys and pickles of a batch that is about to be submitted."""
-        self._write(batch, {"slurm_id": None, "jobs": [[key, str(pickle)] for key, pickle in jobs], "ended": []})
+        noted = [[key, str(pickle), *astuple(attempt)] for key, pickle, attempt in jobs]
+        self._write(batch, {"slurm_id": None, "jobs": noted, "ended": []})
 
     def submitted(self, batch: str, slurm_id: str) -> None:
         """Note the Slurm id of a batch."""
@@ -72,14 +79,15 @@ class Ledger:
     def ended(self, slurm_id: str) -> None:
         """Forget a job that has ended and was told of; with the last one its batch."""
         number, _, index = slurm_id.partition("_")
-        batch = self.batches[number]
-        content = self._read(batch)
-        content["ended"] = sorted({*content["ended"], int(index or 0)})
-        if len(content["ended"]) == len(content["jobs"]):
-            self.drop(batch)
-            del self.batches[number]
-        else:
-            self._write(batch, content)
+        with self.writing:
+            batch = self.batches[number]
+            content = self._read(batch)
+            content["ended"] = sorted({*content["ended"], int(index or 0)})
+            if len(content["ended"]) == len(content["jobs"]):
+                self.drop(batch)
+                del self.batches[number]
+            else:
+                self._write(batch, content)
 
     def is_empty(self) -> bool:
         """Whether no job is left of earlier processes, or of this one."""
@@ -87,7 +95,7 @@ class Ledger:
 
     def left_behind(self, comments: dict[str, str]) -> dict[str, Entry]:
         """Jobs of an earlier process by key; `comments` has the Slurm ids of batches by their comment."""
-        found = {}
+        found: dict[str, Entry] = {}
         for batch in sorted(path.stem for path in self.folder.glob("*.json")):
             content = self._read(batch)
             number = content["slurm_id"] or comments.get(batch)
@@ -95,11 +103,18 @@ class Ledger:
                 self.drop(batch)
                 continue
             self.submitted(batch, number)
-            for index, (key, pickle) in enumerate(content["jobs"]):
+            for index, (key, pickle, *attempt) in enumerate(content["jobs"]):
                 if index not in content["ended"]:
                     slurm_id = f"{number}_{index}" if len(content["jobs"]) > 1 else number
-                    found[key] = Entry(slurm_id, Path(pickle))
+                    self._enter(found, key, Entry(slurm_id, Path(pickle), Attempt(*attempt)))
         return found
+
+    def _enter(self, found: dict[str, Entry], key: str, entry: Entry) -> None:
+        """Enter a job; a retry takes the place of the one before it, which the killed process had no time to forget."""
+        if other := found.get(key):
+            entry, ended = sorted((entry, other), key=lambda one: one.attempt.retries, reverse=True)
+            self.ended(ended.slurm_id)
+        found[key] = entry
 
     def _read(self, batch: str) -> dict[str, Any]:
         return json.loads((self.folder / f"{batch}.json").read_text())

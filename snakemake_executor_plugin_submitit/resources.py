@@ -24,8 +24,10 @@ def cpus(job: JobExecutorInterface) -> int:
     return max(1, int(job.resources.get("cpus_per_task") or job.threads))
 
 
-def sbatch_parameters(job: JobExecutorInterface, signal_delay: int) -> dict[str, Any]:
+def sbatch_parameters(job: JobExecutorInterface, signal_delay: int, times_memory: int = 1) -> dict[str, Any]:
     """Parameters for submitit's SlurmExecutor; `signal_delay` in seconds, less where the time limit is short.
+
+    `times_memory` is by how much the memory that the job asks for is multiplied.
 
     Raises:
         ValueError: resources that contradict each other or cannot be understood.
@@ -43,10 +45,9 @@ def sbatch_parameters(job: JobExecutorInterface, signal_delay: int) -> dict[str,
         "gres": gres(job),
         **{parameter: resources.get(name) for name, parameter in PLAIN.items() if resources.get(name)},
     }
-    if resources.get("mem_mb_per_cpu"):
-        parameters["mem_per_cpu"] = f"{resources.get('mem_mb_per_cpu')}M"
-    elif resources.get("mem_mb"):
-        parameters["mem"] = f"{resources.get('mem_mb')}M"
+    if asked := memory(job):
+        megabytes = int(resources.get(asked)) * times_memory
+        parameters["mem_per_cpu" if asked == "mem_mb_per_cpu" else "mem"] = f"{megabytes}M"
     if tasks > 1 or nodes > 1:
         # Snakemake runs once, in the batch script; the rule starts its tasks itself (srun, torchrun).
         parameters["use_srun"] = False
@@ -59,6 +60,11 @@ def sbatch_parameters(job: JobExecutorInterface, signal_delay: int) -> dict[str,
         **extra(str(resources.get("slurm_extra") or "")),
     }
     return parameters
+
+
+def memory(job: JobExecutorInterface) -> str | None:
+    """The resource by which a job asks for memory; None if it leaves it to the cluster."""
+    return next((name for name in ("mem_mb_per_cpu", "mem_mb") if job.resources.get(name)), None)
 
 
 def gres(job: JobExecutorInterface) -> str | None:

@@ -45,6 +45,14 @@ class ExecutorSettings(ExecutorSettingsBase):
             "metavar": "N",
         },
     )
+    retries: int = field(
+        default=2,
+        metadata={
+            "help": "How often a job is submitted again that was killed: with twice the memory if it ran out of "
+            "memory, else as it was. A job that was cancelled, or whose command failed, is not.",
+            "metavar": "N",
+        },
+    )
     array_size: int = field(
         default=1000,
         metadata={

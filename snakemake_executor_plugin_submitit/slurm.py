@@ -1,6 +1,7 @@
 """Slurm's own commands: in which state jobs are, with few calls, and how to cancel them."""
 
 import os
+import re
 import shutil
 import subprocess
 from collections.abc import Callable, Collection, Iterable
@@ -109,6 +110,17 @@ def comments() -> dict[str, str]:
 def sacct(jobs: Iterable[str]) -> dict[str, State]:
     """States that the accounting database has of these jobs."""
     return parse(run("sacct", "-X", "-n", "-P", "-o", "JobID,State,ExitCode", "-j", ",".join(jobs)))
+
+
+def was_killed(job: str, state: State) -> bool:
+    """Whether a failed job ended by SIGKILL: its batch script, or the step in it, with exit code 128 + 9."""
+    if not re.fullmatch(r"\d+:\d+", state.detail):  # squeue has no such column that all versions of Slurm fill alike
+        try:
+            found = re.search(r" ExitCode=(\d+:\d+)", run("scontrol", "-o", "show", "job", job))
+        except CommandError:
+            return False
+        state = State(state.name, found[1] if found else "")
+    return state.detail in ("137:0", "9:0", "0:9")  # the second is sacct's way to write the first
 
 
 def scancel(jobs: Iterable[str]) -> None:

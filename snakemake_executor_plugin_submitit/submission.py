@@ -16,6 +16,7 @@ from submitit.core.utils import DelayedSubmission, FailedJobError, FailedSubmiss
 from . import slurm
 from .job import SnakemakeJob, read_count, time_limits_file
 from .ledger import Entry, Ledger
+from .retry import Attempt
 
 # What a Slurm job's environment says of the cluster; the rest is about that job.
 CLUSTER_VARIABLES = frozenset(("SLURM_CLUSTERS", "SLURM_CONF", "SLURM_CONF_SERVER", "SLURM_JWT"))
@@ -82,36 +83,35 @@ class Submitter:
 
     def submit(
         self,
-        keys: Sequence[str],
-        calls: Sequence[SnakemakeJob],
+        jobs: Sequence[tuple[str, SnakemakeJob, Attempt]],
         parameters: dict[str, Any],
         folder: Path,
         interrupted: Callable[[], bool],
     ) -> list[Submission]:
-        """Submit jobs with equal parameters, several as an array; submitit's files go to `folder`.
+        """Submit jobs (key, call, attempt) with equal parameters, several as an array; submitit's files go to `folder`.
 
         Raises:
             SubmissionError: sbatch refuses them, or cannot be reached until `interrupted`.
         """
         batch = uuid.uuid4().hex
         folder.mkdir(parents=True, exist_ok=True)
-        pickles = [folder / f"{uuid.uuid4().hex}.pkl" for _ in calls]
-        for call, path in zip(calls, pickles, strict=True):
+        planned = [(key, folder / f"{uuid.uuid4().hex}.pkl", attempt) for key, _, attempt in jobs]
+        for (_, call, _), (_, path, _) in zip(jobs, planned, strict=True):
             DelayedSubmission(call).dump(path)
-        self.ledger.plan(batch, list(zip(keys, pickles, strict=True)))
+        self.ledger.plan(batch, planned)
         try:
             executor = Sbatch(folder)
             executor.update_parameters(**parameters, comment=batch)
-            if len(calls) > 1:
-                executor.update_parameters(array_parallelism=len(calls))  # how many run is Slurm's to say
-                executor.parameters["map_count"] = len(calls)
+            if len(jobs) > 1:
+                executor.update_parameters(array_parallelism=len(jobs))  # how many run is Slurm's to say
+                executor.parameters["map_count"] = len(jobs)
             slurm_id = self._send(executor, batch, interrupted)
         except (FailedJobError, FailedSubmissionError, OSError, ValueError) as error:
             self.ledger.drop(batch)
             raise SubmissionError(str(error).strip()) from error
         self.ledger.submitted(batch, slurm_id)
-        ids = [f"{slurm_id}_{i}" for i in range(len(calls))] if len(calls) > 1 else [slurm_id]
-        return [adopt(Entry(*found), folder) for found in zip(ids, pickles, strict=True)]
+        ids = [f"{slurm_id}_{i}" for i in range(len(jobs))] if len(jobs) > 1 else [slurm_id]
+        return [adopt(Entry(slurm_id, path), folder) for slurm_id, (_, path, _) in zip(ids, planned, strict=True)]
 
     def _send(self, executor: Sbatch, batch: str, interrupted: Callable[[], bool]) -> str:
         """Call sbatch until it answers; before each further call, look whether the one before has gone through."""

@@ -14,6 +14,7 @@ import pytest
 import yaml
 
 REPOSITORY = Path(__file__).parents[1]
+HOSTILE = f'it\'s "a" $HOME of über-{"long " * 35}names'  # 200 characters
 
 # Real images, real trainings, a few seconds: two bases at two scales.
 SMALL: dict[str, Any] = {
@@ -54,7 +55,7 @@ class Checkout:
         return subprocess.run(
             [sys.executable, "-m", "snakemake", *arguments],
             cwd=self.folder,
-            env={**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}", **environment},
+            env={**os.environ, **environment},
             text=True,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -65,10 +66,8 @@ class Checkout:
         return json.loads((self.folder / "results/small" / path).read_text())
 
 
-@pytest.fixture(scope="module")
-def checkout(tmp_path_factory: pytest.TempPathFactory) -> Checkout:
+def clone(folder: Path) -> Checkout:
     """The workflow's files in an empty folder, with the small sweep as its configuration."""
-    folder = tmp_path_factory.mktemp("a checkout")
     for name in ("Snakefile", "workflow", "profiles"):
         source = REPOSITORY / name
         (shutil.copytree if source.is_dir() else shutil.copy)(source, folder / name)
@@ -76,3 +75,11 @@ def checkout(tmp_path_factory: pytest.TempPathFactory) -> Checkout:
     checkout = Checkout(folder)
     checkout.configure()
     return checkout
+
+
+@pytest.fixture(scope="module")
+def checkout(tmp_path_factory: pytest.TempPathFactory) -> Checkout:
+    """One for all tests of a module, in a folder with a hostile name."""
+    folder = tmp_path_factory.mktemp("checkout") / HOSTILE
+    folder.mkdir()
+    return clone(folder)

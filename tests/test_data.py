@@ -9,6 +9,7 @@ import sys
 import numpy as np
 import pytest
 import torch
+from checkout import HOSTILE
 from PIL import Image
 
 from fastscale.data import Dataset, write_betons
@@ -32,14 +33,15 @@ def fashion(tmp_path_factory):
 @pytest.fixture
 def folder(tmp_path, source):
     """Class folders of real pictures: ten PNG and JPEG files of two sizes for each of three classes."""
+    pictures = tmp_path / HOSTILE
     for split, per_class in (("train", 10), ("val", 4)):
         images = getattr(source, split)
         for label, name in enumerate(("coat", "dress", "trouser")):
-            (tmp_path / "pictures" / split / name).mkdir(parents=True)
+            (pictures / split / name).mkdir(parents=True)
             for n, i in enumerate(np.flatnonzero(np.asarray(images.labels) == label)[:per_class]):
                 picture = Image.fromarray(images.images[i]).resize((40, 30) if n % 2 else (32, 48))
-                picture.save(tmp_path / "pictures" / split / name / f"{i}.{'png' if n % 2 else 'jpg'}")
-    return tmp_path / "pictures"
+                picture.save(pictures / split / name / f"{i}.{'png' if n % 2 else 'jpg'}")
+    return pictures
 
 
 def config_of(folder, **changes):

@@ -103,14 +103,17 @@ def test_the_description_says_it_all() -> None:
         ("search.RegNetY-found.flops", [2e6, 1e6], "search.RegNetY-found.flops is (2000000.0, 1000000.0)"),
         ("search.RegNetY-found.flops", [1, 2], "0 of 4 networks lie between 1 and 2 flops"),
         ("search.RegNetY-found.schedule", "8x", "search.RegNetY-found.schedule is '8x'"),
-        ("search.RegNetY-found.space", {"width": 3}, "search.RegNetY-found.space: unknown key 'width'"),
+        ("search.RegNetY-found.space", {"width": 3}, "unknown key 'width' at search.RegNetY-found.space"),
+        ("search.RegNetY-found.space", {"depth": 3}, "search.RegNetY-found.space.depth is 3"),
         ("search", {"a/b": {}}, "'a/b'"),
         ("schedule", "9x", "schedule is '9x'"),
         ("data.kind", "cifar", "data.kind is 'cifar'"),
         ("data.kind", "imagefolder", "data.path is missing"),
         ("recipe.learning_rate", 1, "learning_rate"),
         ("recipe.batch", -1, "batch"),
+        ("recipe", {"batch": 200, "norm_batch": 128}, "batch 200 with norm_batch 128 has no equal parts"),
         ("define.Mine", {"family": "VGG"}, "allowed are RegNetY"),
+        ("define.Mine", {"depthwise": "Mine"}, "define: Mine -> Mine: a base cannot be derived from itself"),
     ],
 )
 def test_mistakes_are_sentences(path: str, value: Any, told: str) -> None:

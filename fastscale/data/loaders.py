@@ -4,6 +4,7 @@ import os
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from torch import Tensor
@@ -28,15 +29,34 @@ UNUSED = (1, 1)  # the resolution of a decoder that has not been told one
 SEEDS_APART = 100_000  # FFCV adds the epoch to the seed: the next trial's orders must not be this one's
 
 
+class Share(NamedTuple):
+    """The part of all images that is one rank's."""
+
+    index: int
+    ranks: int
+
+
+WHOLE = Share(0, 1)
+
+
 def training_batches(
-    dataset: Dataset, resolution: int, recipe: Recipe, threads: int, seed: int, epoch: int, first: int = 0
+    dataset: Dataset,
+    resolution: int,
+    recipe: Recipe,
+    threads: int,
+    seed: int,
+    epoch: int,
+    first: int = 0,
+    share: Share = WHOLE,
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """One epoch of random resized crops, from its batch `first` on; a last, smaller batch is dropped.
 
     Order, crops and flips depend on seed and epoch alone. Yields (batch, 3, resolution, resolution) uint8 in
-    channels_last and (batch,) int64 labels, on the host and valid until the next pair is drawn.
+    channels_last and (batch,) int64 labels, on the host and valid until the next pair is drawn; of each batch, only
+    this rank's share.
     """
-    loader, decoder = _training_loader(*_file(dataset, "train"), recipe.batch, threads)
+    images_each = recipe.batch // share.ranks
+    loader, decoder = _training_loader(*_file(dataset, "train"), images_each, threads)
     metadata = loader.reader.metadata.copy()
     images = metadata["f0"]
     sizes = (images[side].astype(float) for side in ("height", "width"))
@@ -44,23 +64,26 @@ def training_batches(
     for name, _ in CROP:
         images[name] = crops[name]
     order = _order(loader, seed, epoch)[first * recipe.batch : steps_per_epoch(dataset, recipe.batch) * recipe.batch]
-    return _pairs(loader, decoder, resolution, order, metadata)
+    ours = order.reshape(-1, share.ranks, images_each)[:, share.index].reshape(-1)
+    return _pairs(loader, decoder, resolution, ours, metadata)
 
 
 def validation_batches(
-    dataset: Dataset, resolution: int, batch: int, crop: float, threads: int
+    dataset: Dataset, resolution: int, batch: int, crop: float, threads: int, share: Share = WHOLE
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """All validation images once, in their order: a centre crop of `crop` times the shorter side. As above, but the
-    last batch may be smaller.
+    last batch may be smaller, and a rank's share is every so manieth batch.
     """
     loader, decoder = _validation_loader(*_file(dataset, "val"), batch, crop, threads)
-    return _pairs(loader, decoder, resolution, loader.indices, loader.reader.metadata)
+    ours = loader.indices[loader.indices // batch % share.ranks == share.index]
+    return _pairs(loader, decoder, resolution, ours, loader.reader.metadata)
 
 
 def compile_loaders(dataset: Dataset, recipe: Recipe, threads: int) -> None:
     """Compile the loaders that a training by `recipe` uses, where this process has not done so yet."""
     training = _training_loader(*_file(dataset, "train"), recipe.batch, threads)
-    validation = _validation_loader(*_file(dataset, "val"), recipe.batch, recipe.eval_crop, threads)
+    part = recipe.batch // recipe.parts()
+    validation = _validation_loader(*_file(dataset, "val"), part, recipe.eval_crop, threads)
     for loader, decoder in (training, validation):
         if decoder.output_size != UNUSED:
             continue

@@ -18,7 +18,7 @@ def regnet_stages(depth: int, w0: int, wa: float, wm: float) -> tuple[list[int],
     Raises:
         UserError: parameters outside the space (wa >= 0, w0 > 0 and a multiple of 8, wm > 1).
     """
-    if not (depth >= 1 and w0 > 0 and w0 % 8 == 0 and wa >= 0 and wm > 1):
+    if not (depth >= 1 and depth == int(depth) and w0 > 0 and w0 % 8 == 0 and wa >= 0 and wm > 1):
         raise UserError(
             f"a RegNet of depth={depth}, w0={w0}, wa={wa}, wm={wm} is outside the design space: depth must be 1 or "
             "more, w0 a positive multiple of 8, wa at least 0 and wm above 1"
@@ -84,6 +84,8 @@ def resnet(
 ) -> Network:
     """A ResNet (groups 1, ratio 1/4) or ResNeXt (groups 32, ratio 1/2) of bottleneck blocks."""
     _same_length("ResNet", depths=depths, widths=widths)
+    if odd := [width for width in widths if int(width * ratio) % groups or width * ratio < 1]:
+        raise UserError(f"ResNet: {ratio} of the width {odd[0]} cannot be divided into {groups} groups")
     stages = tuple(
         Stage(depth, width, stride=1 if i == 0 else 2, ratio=ratio, group_width=int(width * ratio) // groups)
         for i, (depth, width) in enumerate(zip(depths, widths, strict=True))

@@ -1,4 +1,4 @@
-"""A real Slurm of one node in a temporary folder, for tests: no systemd, no cgroups, GPUs that are device files.
+"""A real Slurm in a temporary folder, for tests: no systemd, no cgroups, nodes on one machine, GPUs that are files.
 
 The GPUs are /dev/zero and /dev/full: Slurm schedules them as it does real ones, each job has its CUDA_VISIBLE_DEVICES.
 """
@@ -6,20 +6,20 @@ The GPUs are /dev/zero and /dev/full: Slurm schedules them as it does real ones,
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 
 import pytest
+from configuration import free_ports, write_slurm, write_slurmdbd
 
-CPUS = 16  # as told to Slurm, whatever the machine has: jobs queue for GPUs here, not for cores
 DAEMONS = ("munged", "slurmctld", "slurmd", "sbatch", "squeue", "scancel")
+ACCOUNTING = ("mariadbd", "mariadb-install-db", "slurmdbd", "sacct", "sacctmgr")
 
 
 @dataclass(frozen=True)
@@ -28,6 +28,7 @@ class Cluster:
 
     folder: Path
     environment: dict[str, str]
+    daemons: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
 
     def jobs(self) -> list[str]:
         """Ids of all jobs that are neither finished nor forgotten."""
@@ -42,17 +43,70 @@ class Cluster:
         facts = self.run("scontrol", "-o", "show", "job", slurm_id).split()
         return dict(fact.split("=", 1) for fact in facts if "=" in fact)
 
+    def start(self, name: str, *command: str, **environment: str) -> None:
+        """Start a daemon that stays in the foreground; what it says goes to a file."""
+        with (self.folder / f"{name}.out").open("ab") as output:
+            self.daemons[name] = subprocess.Popen(
+                command,
+                env=self.environment | environment,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                start_new_session=True,
+            )
+
+    def stop(self, name: str) -> None:
+        """End a daemon."""
+        daemon = self.daemons.pop(name)
+        daemon.terminate()
+        try:
+            daemon.wait(10)
+        except subprocess.TimeoutExpired:
+            daemon.kill()
+            daemon.wait()
+
+    def start_node(self, name: str) -> None:
+        """Start a node's daemon. Its jobs' processes have this variable from Slurm, and it and its helpers from us."""
+        command = ("slurmd", "-D", "-N", name, "-f", self.environment["SLURM_CONF"])
+        self.start(name, *command, SLURMD_NODENAME=name)
+
     @contextmanager
-    def without_controller(self) -> Iterator[None]:
-        """Stop slurmctld, and start it again with the state that it had."""
-        self.run("scontrol", "shutdown", "slurmctld")
-        wait(lambda: not sinfo(self), self.folder, "slurmctld")
+    def without_node(self, name: str) -> Iterator[None]:
+        """A node that loses its power: all its processes are gone. The controller is told, and need not find out."""
+        for pid in self.members(f"SLURMD_NODENAME={name}"):
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        self.daemons.pop(name).wait()
+        self.run("scontrol", "update", f"nodename={name}", "state=down", "reason=power")
         try:
             yield
         finally:
-            command = ["slurmctld", "-f", self.environment["SLURM_CONF"]]
-            subprocess.run(command, env=self.environment, check=True)  # which goes to the background
+            self.start_node(name)
+            self.run("scontrol", "update", f"nodename={name}", "state=resume")
+            wait(lambda: "down" not in sinfo(self), self.folder, name)
+
+    @contextmanager
+    def without_controller(self) -> Iterator[None]:
+        """Stop slurmctld, and start it again with the state that it had."""
+        self.stop("slurmctld")
+        try:
+            yield
+        finally:
+            self.start_controller()
             wait(lambda: bool(sinfo(self)), self.folder, "slurmctld")
+
+    def start_controller(self) -> None:
+        """Start slurmctld."""
+        self.start("slurmctld", "slurmctld", "-D", "-f", self.environment["SLURM_CONF"])
+
+    @contextmanager
+    def without_database(self) -> Iterator[None]:
+        """Stop slurmdbd, and start it again."""
+        self.stop("slurmdbd")
+        try:
+            yield
+        finally:
+            self.start("slurmdbd", "slurmdbd", "-D")
 
     def span(self, slurm_id: str) -> tuple[datetime, datetime]:
         """When a job began and ended."""
@@ -64,112 +118,78 @@ class Cluster:
         spans = list(map(self.span, slurm_ids))
         return max(sum(began <= moment < ended for began, ended in spans) for moment, _ in spans)
 
+    def members(self, *marks: str) -> list[int]:
+        """Processes that the cluster started and that still run, by their environment: it has all these `marks` too."""
+        wanted = {mark.encode() for mark in (f"SLURM_CONF={self.environment['SLURM_CONF']}", *marks)}
+        found = []
+        for environ in Path("/proc").glob("[0-9]*/environ"):
+            with suppress(OSError):
+                if wanted <= set(environ.read_bytes().split(b"\0")):
+                    found.append(int(environ.parent.name))
+        return found
+
 
 @pytest.fixture(scope="session")
 def slurm() -> Iterator[Cluster]:
-    """One Slurm for the whole test session, stopped at its end."""
+    """One Slurm of one node for the whole test session, stopped at its end."""
     with start() as cluster:
         yield cluster
 
 
+@pytest.fixture(scope="session")
+def accounted() -> Iterator[Cluster]:
+    """A Slurm of two nodes with a database, in which jobs are found once squeue has forgotten them, after seconds."""
+    with start(nodes=("n1", "n2"), accounting=True) as cluster:
+        yield cluster
+
+
 @contextmanager
-def start(gpus: tuple[str, ...] = ("/dev/zero", "/dev/full")) -> Iterator[Cluster]:
-    """Start munge, the controller and one node's daemon; stop them and all that they started at the end."""
+def start(
+    nodes: Sequence[str] = ("node",), gpus: Sequence[str] = ("/dev/zero", "/dev/full"), accounting: bool = False
+) -> Iterator[Cluster]:
+    """Start munge, the database, the controller and the nodes; stop them and all that they started at the end."""
     path = f"{os.environ['PATH']}:/usr/sbin:/sbin"  # where Debian has the daemons, also for users other than root
-    if missing := [name for name in DAEMONS if not shutil.which(name, path=path)]:
+    needed = (*DAEMONS, *ACCOUNTING) if accounting else DAEMONS
+    if missing := [name for name in needed if not shutil.which(name, path=path)]:
+        packages = "slurm-wlm munge" + (" slurmdbd mariadb-server-core mariadb-client" if accounting else "")
         pytest.fail(
             f"The Slurm tests run on a real Slurm, but {', '.join(missing)} cannot be found: "
-            "install it (Debian and Ubuntu: apt-get install --no-install-recommends slurm-wlm munge) and run again.",
+            f"install it (Debian and Ubuntu: apt-get install --no-install-recommends {packages}) and run again.",
             pytrace=False,
         )
     # Not pytest's folder: a Unix socket's path has at most 107 characters.
     with tempfile.TemporaryDirectory(prefix="slurm-", ignore_cleanup_errors=True) as temporary:
         folder = Path(temporary)
-        configuration = write_configuration(folder, gpus)
+        ports = free_ports(2) if accounting else None
+        configuration = write_slurm(folder, nodes, gpus, ports and ports[0])
         cluster = Cluster(folder, {**os.environ, "PATH": path, "SLURM_CONF": str(configuration)})
-        daemons: list[subprocess.Popen[bytes]] = []
-
-        def daemon(*command: str) -> None:
-            with (folder / f"{command[0]}.out").open("wb") as output:
-                daemons.append(
-                    subprocess.Popen(
-                        command,
-                        env=cluster.environment,
-                        stdin=subprocess.DEVNULL,
-                        stdout=output,
-                        stderr=output,
-                        start_new_session=True,
-                    )
-                )
-
         try:
             files = (f"--{kind}-file={folder}/munge.{kind}" for kind in ("key", "log", "pid", "seed"))
-            daemon("munged", "--foreground", "--force", f"--socket={folder}/munge.socket", *files)
+            cluster.start("munged", "munged", "--foreground", "--force", f"--socket={folder}/munge.socket", *files)
             wait(lambda: (folder / "munge.socket").exists(), folder, "munged")
-            daemon("slurmctld", "-D", "-f", str(configuration))
-            daemon("slurmd", "-D", "-N", "node", "-f", str(configuration))
-            wait(lambda: "idle" in sinfo(cluster), folder, "slurmctld", "slurmd")
+            if ports:
+                start_database(cluster, *ports)
+            cluster.start_controller()
+            for node in nodes:
+                cluster.start_node(node)
+            wait(lambda: sinfo(cluster).split() == ["idle"], folder, "slurmctld", *nodes)
             yield cluster
         finally:
-            stop(cluster, daemons)
+            stop(cluster)
 
 
-def write_configuration(folder: Path, gpus: tuple[str, ...]) -> Path:
-    """Write slurm.conf, gres.conf and munge's key; return the path of slurm.conf."""
-    with (folder / "munge.key").open("wb") as key:
-        os.fchmod(key.fileno(), 0o600)
-        key.write(os.urandom(1024))
-    controller, node = free_ports(2)
-    host = socket.gethostname().split(".")[0]
-    resources = f"CPUs={CPUS} RealMemory=1000000 Gres=gpu:{len(gpus)}"
-    (folder / "gres.conf").write_text(f"NodeName=node Name=gpu Count={len(gpus)} File={','.join(gpus)}\n")
-    configuration = folder / "slurm.conf"
-    configuration.write_text(
-        f"""
-ClusterName=test
-SlurmctldHost={host}(127.0.0.1)
-SlurmctldPort={controller}
-AuthType=auth/munge
-AuthInfo=socket={folder}/munge.socket,cred_expire=5
-CredType=cred/munge
-SlurmUser={os.getuid()}
-SlurmdUser={os.getuid()}
-StateSaveLocation={folder}/state
-SlurmdSpoolDir={folder}/spool
-SlurmctldPidFile={folder}/slurmctld.pid
-SlurmdPidFile={folder}/slurmd.pid
-SlurmctldLogFile={folder}/slurmctld.log
-SlurmdLogFile={folder}/slurmd.log
-ProctrackType=proctrack/linuxproc
-TaskPlugin=task/none
-JobAcctGatherType=jobacct_gather/none
-MpiDefault=none
-SelectType=select/cons_tres
-SelectTypeParameters=CR_Core
-SlurmdParameters=config_overrides
-SchedulerParameters=batch_sched_delay=0,sched_interval=1,bf_interval=1
-ReturnToService=2
-KillWait=5
-GresTypes=gpu
-NodeName=node NodeHostname={host} NodeAddr=127.0.0.1 Port={node} {resources}
-PreemptType=preempt/partition_prio
-PreemptMode=REQUEUE
-PartitionName=main Nodes=node Default=YES MaxTime=INFINITE State=UP PriorityTier=2 PreemptMode=OFF
-PartitionName=spot Nodes=node MaxTime=INFINITE State=UP PriorityTier=1
-"""
-    )
-    for name in ("state", "spool"):
-        (folder / name).mkdir()
-    return configuration
-
-
-def free_ports(count: int) -> list[int]:
-    """TCP ports that nobody listens on."""
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports = [s.getsockname()[1] for s in sockets]
-    for s in sockets:
-        s.close()
-    return ports
+def start_database(cluster: Cluster, port: int, database: int) -> None:
+    """Start mariadbd in the cluster's folder, and slurmdbd, which makes its tables; enter the cluster."""
+    folder = cluster.folder
+    options = ["--no-defaults", f"--datadir={folder}/database", *(["--user=root"] if os.getuid() == 0 else [])]
+    (folder / "database").mkdir()
+    cluster.run("mariadb-install-db", *options, "--auth-root-authentication-method=normal", "--skip-test-db")
+    address = [f"--socket={folder}/database.socket", "--bind-address=127.0.0.1", f"--port={database}"]
+    cluster.start("mariadbd", "mariadbd", *options, *address)
+    wait(lambda: (folder / "database.socket").exists(), folder, "mariadbd")
+    write_slurmdbd(folder, port, database)
+    cluster.start("slurmdbd", "slurmdbd", "-D")
+    wait(lambda: answers(cluster, "sacctmgr", "-i", "add", "cluster", "test"), folder, "slurmdbd")
 
 
 def wait(ready: Callable[[], bool], folder: Path, *daemons: str, seconds: float = 30) -> None:
@@ -183,13 +203,18 @@ def wait(ready: Callable[[], bool], folder: Path, *daemons: str, seconds: float 
 
 
 def sinfo(cluster: Cluster) -> str:
-    """State of the nodes; nothing when the controller does not answer."""
+    """States of the nodes; nothing when the controller does not answer."""
     with suppress(subprocess.CalledProcessError):
-        return cluster.run("sinfo", "-h", "-o", "%T")
+        return cluster.run("sinfo", "-h", "-p", "main", "-o", "%T")
     return ""
 
 
-def stop(cluster: Cluster, daemons: list[subprocess.Popen[bytes]]) -> None:
+def answers(cluster: Cluster, *command: str) -> bool:
+    """Whether a command succeeds."""
+    return subprocess.run(command, env=cluster.environment, capture_output=True).returncode == 0
+
+
+def stop(cluster: Cluster) -> None:
     """Cancel what runs, end the daemons in reverse order, and kill any process that was left behind."""
     with suppress(subprocess.CalledProcessError):
         if jobs := cluster.jobs():
@@ -197,24 +222,8 @@ def stop(cluster: Cluster, daemons: list[subprocess.Popen[bytes]]) -> None:
         end = time.monotonic() + 10
         while cluster.jobs() and time.monotonic() < end:
             time.sleep(0.1)
-    for daemon in reversed(daemons):
-        daemon.terminate()
-        try:
-            daemon.wait(10)
-        except subprocess.TimeoutExpired:
-            daemon.kill()
-            daemon.wait()
-    for pid in members(cluster):
+    for name in reversed(list(cluster.daemons)):
+        cluster.stop(name)
+    for pid in cluster.members():
         with suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
-
-
-def members(cluster: Cluster) -> list[int]:
-    """Processes that the cluster started and that still run: their environment names its slurm.conf."""
-    mark = f"SLURM_CONF={cluster.environment['SLURM_CONF']}".encode()
-    found = []
-    for environ in Path("/proc").glob("[0-9]*/environ"):
-        with suppress(OSError):
-            if mark in environ.read_bytes().split(b"\0"):
-                found.append(int(environ.parent.name))
-    return found

@@ -1,5 +1,6 @@
-"""Makes the `slurm` fixture available to every test in this folder."""
+"""Makes the fixtures available to every test in this folder."""
 
-from cluster import slurm
+from cluster import accounted, slurm
+from project import accounted_project, project
 
-__all__ = ["slurm"]
+__all__ = ["accounted", "accounted_project", "project", "slurm"]

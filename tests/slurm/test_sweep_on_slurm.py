@@ -6,7 +6,7 @@ from pathlib import Path
 from subprocess import CompletedProcess
 
 import pytest
-from checkout import Checkout
+from checkout import Checkout, clone
 from cluster import Cluster
 
 pytestmark = pytest.mark.slow
@@ -28,6 +28,27 @@ def test_four_trainings_two_at_a_time_on_two_gpus(checkout: Checkout, slurm: Clu
     records = [checkout.record(f"train/{path.parent.name}/{path.name}") for path in train_records(checkout)]
     assert {record["provenance"]["slurm_job"] for record in records} == set(submitted)
     assert (checkout.folder / "results/small/figures/fig6.svg").exists()
+
+
+def test_what_is_counted_is_as_in_a_local_run(checkout: Checkout, tmp_path: Path) -> None:
+    """To the byte: the networks' record, and the tables; of the networks' table the columns up to the counts."""
+    local = clone(tmp_path)
+    local.configure(trials=1)
+    ran = local.snakemake("complexity", "results/small/networks/fixed.json")
+    assert ran.returncode == 0, ran.stdout
+    swept, counted = checkout.folder / "results/small", tmp_path / "results/small"
+    assert (swept / "networks/fixed.json").read_bytes() == (counted / "networks/fixed.json").read_bytes()
+    tables = {path.name: path.read_text() for path in (counted / "complexity/tables").glob("*.csv")}
+    assert set(tables) >= {"networks.csv", "published.csv", "table1.csv"}
+    for name, table in tables.items():
+        assert up_to_counts((swept / "tables" / name).read_text()) == up_to_counts(table), name
+
+
+def up_to_counts(table: str) -> list[list[str]]:
+    """A table's rows; without the columns of times and errors, where it has them."""
+    header, *rows = (line.split(",") for line in table.splitlines())
+    columns = header.index("epoch_seconds") if "epoch_seconds" in header else len(header)
+    return [row[:columns] for row in (header, *rows)]
 
 
 def test_a_failing_training_is_told_with_its_slurm_job_and_log(checkout: Checkout, slurm: Cluster) -> None:

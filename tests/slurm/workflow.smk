@@ -4,6 +4,7 @@ localrules:
     mixed,
     sleepers,
     patients,
+    many,
 
 
 rule gpus:
@@ -91,3 +92,33 @@ rule patient:
         steps=config.get("steps", 100),
     shell:
         "python {params.worker:q} {output:q} {params.steps}"
+
+
+# Takes memory for four seconds: so many MB.
+rule hungry:
+    output:
+        "hungry.txt",
+    resources:
+        mem_mb=300,
+    params:
+        megabytes=config.get("megabytes", 250),
+    shell:
+        "python -c 'import time; kept = bytes(1) * ({params.megabytes} << 20); time.sleep(4)'; "
+        "echo $SLURM_MEM_PER_NODE > {output:q}"
+
+
+rule many:
+    input:
+        expand("small/{i}.txt", i=range(config.get("jobs", 200))),
+
+
+# Small jobs go through Slurm in groups (--group-components), each of which starts one Snakemake.
+rule small:
+    output:
+        "small/{i}.txt",
+    group:
+        "small"
+    resources:
+        mem_mb=50,
+    shell:
+        "echo $$ > {output:q}.pid; sleep 2; touch {output:q}"

@@ -1,6 +1,8 @@
 # The sweep that the configuration describes; a mistake in it is told in a sentence.
 
 import json
+import os
+import sys
 from functools import cache
 from pathlib import Path
 
@@ -15,6 +17,9 @@ try:
     SWEEP = Sweep.from_config(config, source=", ".join(map(str, workflow.configfiles)))
 except UserError as error:
     raise WorkflowError(error) from None
+
+# Rules call `fastscale`: the one beside this Python, whether or not its environment was activated.
+os.environ |= {"PATH": os.pathsep.join([str(Path(sys.executable).parent), *os.get_exec_path()])}
 
 
 def _found():

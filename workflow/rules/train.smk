@@ -26,4 +26,4 @@ rule train:
     shell:
         "fastscale train {params.network:q} --data {params.data:q} --recipe {params.recipe:q}"
         " --schedule {wildcards.schedule:q} --trial {wildcards.trial} --checkpoints {params.checkpoints:q}"
-        " --record {output:q} --threads {threads} --device {params.device} --warm > {log:q} 2>&1"
+        " --record {output:q} --threads {threads} --device {params.device} --ranks {resources.gpu} --warm > {log:q} 2>&1"

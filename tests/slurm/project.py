@@ -1,0 +1,126 @@
+"""A folder with the plugin's test workflow, the commands to run it, and Slurm's commands, counted or replaced."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+from cluster import Cluster
+
+PROFILE = Path(__file__).parents[2] / "profiles" / "slurm"
+POLL = 1.0
+COUNTED = ("sbatch", "squeue", "sacct", "scancel", "scontrol")
+
+
+@dataclass
+class Project:
+    """A folder with a workflow, and the commands to run it."""
+
+    folder: Path
+    environment: dict[str, str]
+    seconds: float = 0.0
+    output: str = field(default="", repr=False)
+    processes: list[subprocess.Popen[str]] = field(default_factory=list, repr=False)
+
+    def start(self, *arguments: str) -> subprocess.Popen[str]:
+        """Start Snakemake; Ctrl-C reaches it even where the tests themselves ignore it."""
+        options = ["--snakefile", str(Path(__file__).with_name("workflow.smk")), "--profile", str(PROFILE)]
+        options += ["--submitit-poll-interval", str(POLL), "--latency-wait", "10", "--cores", "2"]
+        process = subprocess.Popen(
+            [sys.executable, "-m", "snakemake", *options, *arguments],
+            cwd=self.folder,
+            env=self.environment,
+            text=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+        )
+        self.processes.append(process)
+        return process
+
+    def run(self, *arguments: str) -> int:
+        """Run Snakemake to its end; keep its output and time, return its exit code."""
+        began = time.monotonic()
+        process = self.start(*arguments)
+        self.output, _ = process.communicate(timeout=180)
+        self.seconds = time.monotonic() - began
+        return process.returncode
+
+    def facts(self) -> list[list[str]]:
+        """For each GPU job its Slurm id, CUDA_VISIBLE_DEVICES, threads and SLURM_CPUS_PER_TASK."""
+        return [path.read_text().split() for path in sorted((self.folder / "gpu").glob("*.txt"))]
+
+    def wrap(self, command: str, script: str) -> None:
+        """Run `script` in place of one of Slurm's commands: "$real" in it, with "$calls", the list of calls so far."""
+        search_path = self.environment["PATH"].removeprefix(f"{self.bin}:")
+        wrapper = self.bin / command
+        wrapper.write_text(
+            f'#!/bin/sh\ncalls=\'{self.calls(command)}\'\necho "$@" >> "$calls"\n'
+            f"real=$(PATH='{search_path}' command -v {command})\n{script}\n"
+        )
+        wrapper.chmod(0o755)
+
+    @property
+    def bin(self) -> Path:
+        return self.folder.parent / "bin"
+
+    def calls(self, command: str) -> Path:
+        return self.folder.parent / f"{command}.calls"
+
+    def count(self, command: str) -> int:
+        path = self.calls(command)
+        return len(path.read_text().splitlines()) if path.exists() else 0
+
+
+def make_project(folder: Path, environment: dict[str, str]) -> Project:
+    """A project in a folder with a hostile name."""
+    project = Project(folder / 'it\'s "a" project $HOME über', dict(environment))
+    project.folder.mkdir()
+    project.bin.mkdir()
+    project.environment["PATH"] = f"{project.bin}:{environment['PATH']}"
+    return project
+
+
+@contextmanager
+def project_on(cluster: Cluster, folder: Path) -> Iterator[Project]:
+    """A project whose calls of Slurm's commands are counted; what a failed test leaves behind is ended."""
+    project = make_project(folder, cluster.environment)
+    for command in COUNTED:
+        project.wrap(command, 'exec "$real" "$@"')
+    yield project
+    for process in project.processes:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+    if jobs := cluster.jobs():
+        cluster.run("scancel", *jobs)
+        until(lambda: not cluster.jobs(), seconds=30)
+
+
+@pytest.fixture
+def project(tmp_path: Path, slurm: Cluster) -> Iterator[Project]:
+    """A project on the cluster of one node."""
+    with project_on(slurm, tmp_path) as project:
+        yield project
+
+
+@pytest.fixture
+def accounted_project(tmp_path: Path, accounted: Cluster) -> Iterator[Project]:
+    """A project on the cluster of two nodes with a database."""
+    with project_on(accounted, tmp_path) as project:
+        yield project
+
+
+def until(condition: Callable[[], bool], seconds: float) -> None:
+    """Wait for a condition; fail after so many seconds."""
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.1)
