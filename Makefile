@@ -1,7 +1,7 @@
 # Each command sets up what it needs, once: requirements/setup.sh.
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
-.PHONY: help run test setup setup-test lock clean
+.PHONY: help run test setup setup-test lock benchmarks clean
 help:         ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s%s\n", $$1, $$2 }' Makefile
 
@@ -23,9 +23,16 @@ setup-test:   ## only what `make test` needs before its job
 
 COMPILE = .venv/bin/uv pip compile --quiet --universal --python .venv --python-version 3.11 --no-build-isolation \
 	--generate-hashes --no-emit-index-url --no-header --no-annotate
+# Of pycls only its models are used, which do without OpenCV.
 lock: setup   ## pin pyproject.toml anew: --upgrade in LOCKFLAGS takes the newest versions
 	$(COMPILE) $(LOCKFLAGS) --group dev --group setup pyproject.toml --output-file requirements/lock.txt
 	$(COMPILE) $(LOCKFLAGS) --group setup --constraint requirements/lock.txt --output-file requirements/setup.txt
+	$(COMPILE) $(LOCKFLAGS) --group benchmarks --constraint requirements/lock.txt \
+		--no-emit-package opencv-python --output-file requirements/benchmarks.txt
+
+benchmarks: setup  ## our speed beside that of others, in one run; the tables are in benchmarks/results/
+	.venv/bin/uv pip install --quiet --python .venv --no-deps --no-build-isolation --require-hashes -r requirements/benchmarks.txt
+	for script in counting loading epoch start step dag; do .venv/bin/python benchmarks/$$script.py || exit; done
 
 clean:        ## forget the set-up; results stay
 	rm -rf .venv

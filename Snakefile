@@ -14,6 +14,7 @@ report: "workflow/report/sweep.rst"
 
 
 include: "workflow/rules/common.smk"
+include: "workflow/rules/artefacts.smk"
 include: "workflow/rules/data.smk"
 include: "workflow/rules/scale.smk"
 include: "workflow/rules/profile.smk"

@@ -126,6 +126,26 @@ ARTEFACTS = {
     "published": Artefact("table", "none", (), "The published flops, params and activations beside ours."),
     "searches": Artefact("table", "none", (), "The candidates of each random search and the one that was chosen."),
     "networks": Artefact("table", "all", BOTH, "Every point of the sweep: its network, its costs, its error."),
+    "prediction": Artefact(
+        "table",
+        "all",
+        ("time",),
+        "How well flops, activations and layers predict runtime. The paper: activations alone are an excellent proxy.",
+    ),
+    "verdict": Artefact(
+        "table",
+        "all",
+        ("time",),
+        "Whether fast scaling holds on this device: what goes with runtime, and how much faster dWr is than dwr.",
+    ),
+    "timing": Artefact("table", "all", ("time",), "How each network is executed fastest: steps, inference, memory."),
+    "roofline": Artefact(
+        "table",
+        "all",
+        ("time",),
+        "What bounds each network: arithmetic, memory traffic or launches. The paper: modern accelerators are bound by "
+        "memory, so that activations dominate runtime.",
+    ),
     "gain": Artefact("table", "all", ("error",), "How much lower than its base's the error of a scaled network is."),
     "learning": Artefact("figure", "all", ("error",), "Validation error by epoch, a curve for each training."),
     "readme": Artefact("page", "all", BOTH, "What was run, where, when, with which versions, and links to it all."),

@@ -1,15 +1,31 @@
 """The command line: one verb per rule, and `scale` for a single network. Heavy imports wait for their verb."""
 
+import gc
 import json
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import click
 
-from fastscale.arguments import JSON, PATH, device_option, named_network, network_options, sweep_option, threads_option
+from fastscale.arguments import (
+    JSON,
+    PATH,
+    base_options,
+    device_option,
+    given_limit,
+    limit_options,
+    named_base,
+    named_network,
+    network_options,
+    sweep_option,
+    threads_option,
+)
 from fastscale.errors import Stopped, UserError
 
+FORMATS, MODES = ("channels_last", "contiguous"), ("eager", "compiled", "graphs")
 TRY_AGAIN = 75  # the system's EX_TEMPFAIL: stopped by a signal, nothing lost
 
 
@@ -24,6 +40,17 @@ class _Sentences(click.Group):
         except Stopped as stopped:
             click.echo(f"{stopped}; run it again, and it goes on from there", err=True)
             sys.exit(TRY_AGAIN)
+
+
+@contextmanager
+def fewer_collections() -> Iterator[None]:
+    """What is imported inside stays: the garbage collector need not look through it again and again."""
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 @click.group(cls=_Sentences, context_settings={"help_option_names": ["-h", "--help"]})
@@ -48,6 +75,34 @@ def scale(base: str, strategy: str, as_json: bool, **options: Any) -> None:
     else:
         for key, value in shown.items():
             click.echo(f"{key:13} {f'{value:,}' if isinstance(value, int) else value}")
+
+
+@main.command()
+@base_options
+@limit_options
+@click.option("--profiles", multiple=True, type=PATH, help="Profile records of this device; may be given again.")
+@click.option("--batch", type=click.IntRange(1), help="Images of a step; by default the median of the profiles.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def advise(
+    base: str, profiles: tuple[Path, ...], batch: int | None, as_json: bool, classes: int, own: Any, **limits: Any
+) -> None:
+    """Say which alpha and scale to take for BASE, within a limit in flops, time or memory."""
+    from fastscale.analysis import advice
+
+    device = advice.Device.read(profiles, batch) if profiles else None
+    made = advice.advise(base, named_base(base, classes, own), *given_limit(**limits), device)
+    click.echo(json.dumps(made.to_dict()) if as_json else made.text())
+
+
+@main.command()
+@base_options
+@click.option("--record", "path", required=True, type=PATH, help="Where to write the networks record.")
+def probes(base: str, path: Path, classes: int, own: Any) -> None:
+    """Write a dozen networks of BASE that tell how fast a device is, for `fastscale profile` to time."""
+    from fastscale.analysis.advice import probes as make
+    from fastscale.records import write_networks
+
+    write_networks(path, make(named_base(base, classes, own)))
 
 
 @main.command()
@@ -91,22 +146,44 @@ def data(config: Any, folder: Path, threads: int) -> None:
 @click.option("--batch", type=click.IntRange(1), default=128, show_default=True, help="Batch size on a CPU.")
 @click.option("--repeats", type=click.IntRange(2), default=20, show_default=True, help="Timed steps.")
 @click.option("--images", type=click.IntRange(1), default=1281167, show_default=True, help="Images of an epoch.")
+@click.option("--format", "formats", type=click.Choice(FORMATS), multiple=True, default=FORMATS, help="Memory formats.")
+@click.option("--mode", "modes", type=click.Choice(MODES), multiple=True, default=MODES[:1], help="Ways to execute.")
+@click.option("--largest-batch", type=click.IntRange(32), default=4096, show_default=True, help="Of those a GPU fits.")
+@click.option("--devices", type=click.IntRange(1), default=8, show_default=True, help="An epoch on so many, too.")
 @threads_option
 @device_option
-def profile(
-    networks: Path, path: Path, batch: int, repeats: int, images: int, threads: int, device: str | None
-) -> None:
-    """Time the training steps of NETWORKS (a networks record), one after the other, on one device."""
+def profile(networks: Path, path: Path, threads: int, device: str | None, **options: Any) -> None:
+    """Time the training steps of NETWORKS (a networks record), one after the other, on one device.
+
+    Each is timed in each memory format and mode; --format and --mode may be given again. The fastest counts.
+    """
     from fastscale.records import read_networks
 
     known = read_networks(networks)
     import torch
 
     from fastscale import timing
+    from fastscale.devices import choose_device
 
     torch.set_num_threads(threads)
-    chosen = timing.choose_device(device)
-    timing.profile_all(known, path, batch=batch, repeats=repeats, images=images, device=chosen)
+    chosen = choose_device(device)
+    timing.profile_all(known, path, timing.Options(**options), chosen)
+
+
+@main.command()
+@click.option("--out", type=PATH, default=Path("results/verdict"), show_default=True, help="The folder to write to.")
+@click.option("--config", "own", type=PATH, help="Another sweep with `train: false`, of bases of your own, say.")
+@click.option("--batch", type=click.IntRange(1), default=16, show_default=True, help="Batch size on a CPU.")
+@threads_option
+@device_option
+def verdict(out: Path, own: Path | None, batch: int, threads: int, device: str | None) -> None:
+    """Time the paper's bases and their scaled networks on one device: does fast scaling hold here?
+
+    About 15 minutes on one GPU; synthetic images, no data, no Snakemake. What was timed before is kept.
+    """
+    from fastscale.verdict import verdict as judge
+
+    click.echo(judge(out, own, batch=batch, threads=threads, device=device))
 
 
 @main.command()
@@ -137,17 +214,17 @@ def train(
     **options: Any,
 ) -> None:
     """Train the network BASE, scaled."""
-    from fastscale.recipe import Recipe
-
-    network, _ = named_network(**options)
-    recipe = Recipe.from_dict(differences).for_family(network.family)
     if warm:
         from fastscale.warm import can_run, run
 
         if ranks <= 1 and can_run(device):
-            sys.exit(run([*sys.argv[1:], "--cold"], folder, recipe, threads))
-    from fastscale.train import train as train_network
+            sys.exit(run([*sys.argv[1:], "--cold"], folder, differences, threads))
+    with fewer_collections():
+        from fastscale.recipe import Recipe
+        from fastscale.train import train as train_network
 
+    network, _ = named_network(**options)
+    recipe = Recipe.from_dict(differences).for_family(network.family)
     train_network(
         network,
         folder,

@@ -4,6 +4,7 @@ import math
 
 from torch import Tensor, nn
 
+from fastscale.convolution import Conv2d
 from fastscale.networks import BLOCKS, Network, Stage
 
 ACTIVATIONS = {"relu": nn.ReLU, "silu": nn.SiLU}
@@ -26,7 +27,7 @@ class ConvNorm(nn.Sequential):
     def __init__(
         self, width_in: int, width_out: int, kernel: int = 1, stride: int = 1, groups: int = 1, activation: str = ""
     ):
-        conv = nn.Conv2d(width_in, width_out, kernel, stride, padding=kernel // 2, groups=groups, bias=False)
+        conv = Conv2d(width_in, width_out, kernel, stride, padding=kernel // 2, groups=groups, bias=False)
         super().__init__(conv, nn.BatchNorm2d(width_out))
         if activation:
             self.append(ACTIVATIONS[activation](inplace=True))
@@ -39,9 +40,9 @@ class SqueezeExcitation(nn.Module):
         super().__init__()
         self.weigh = nn.Sequential(
             nn.AdaptiveAvgPool2d(1),
-            nn.Conv2d(width, squeezed, 1),
+            Conv2d(width, squeezed, 1),
             ACTIVATIONS[activation](inplace=True),
-            nn.Conv2d(squeezed, width, 1),
+            Conv2d(squeezed, width, 1),
             nn.Sigmoid(),
         )
 

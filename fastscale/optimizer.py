@@ -22,7 +22,7 @@ class EagerSGD(SGD):
 
 def sgd(model: nn.Module, *, momentum: float, weight_decay: float) -> SGD:
     """SGD over `parameter_groups`; its learning rate is set at each step."""
-    return EagerSGD(parameter_groups(model, weight_decay), lr=0.0, momentum=momentum, foreach=True)
+    return EagerSGD(parameter_groups(model, weight_decay), lr=0.0, momentum=momentum, fused=True)
 
 
 def parameter_groups(model: nn.Module, weight_decay: float) -> list[dict[str, Any]]:

@@ -128,6 +128,15 @@ def count() -> int:
     return distributed.get_world_size() if distributed.is_initialized() else 1
 
 
+def first(function: Callable[[], Any]) -> Any:
+    """What it returns in the first rank, for all; the others wait."""
+    if count() == 1:
+        return function()
+    told = [function() if index() == 0 else None]
+    distributed.broadcast_object_list(told)
+    return told[0]
+
+
 def any_rank(flag: bool) -> bool:
     """Whether `flag` is true in any rank. All must ask."""
     if count() == 1:

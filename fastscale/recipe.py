@@ -11,6 +11,7 @@ from fastscale.records import digest
 
 REFERENCE_BATCH = 1024  # the batch at which the paper's learning rate is given
 WARMUP_START = 0.1  # share of the learning rate at which the warm-up starts (the authors' pycls)
+POLICIES = ("imagenet", "cifar10", "svhn")  # of AutoAugment, by the data for which they were found
 WEIGHT_DECAY = {"EfficientNet": 1e-5}  # every other family: 2e-5
 
 
@@ -22,9 +23,9 @@ class Recipe:
     `warmup_epochs` None means 5, or 5 % of a schedule of less than 100 epochs; `weight_decay` None means that of the
     family (`for_family`); it leaves batch norm out. `ema` is the horizon of the weights' moving average as a share of
     all steps (0: none), `ema_period` the most steps between two of its updates. `mixup` is the alpha of its Beta
-    distribution (0: none), `crop_scale` the range of the random crop's area, `eval_crop` the side of the centre crop
-    over the image's shorter side. `precision` auto is bf16 on a GPU that has it, fp16 on one that has not, and fp32
-    on a CPU.
+    distribution (0: none), `augment` the policy of AutoAugment (null: none), `crop_scale` the range of the random
+    crop's area, `eval_crop` the side of the centre crop over the image's shorter side. `precision` auto is bf16 on a
+    GPU that has it, fp16 on one that has not, and fp32 on a CPU.
 
     `norm_batch` is the number of images over which batch norm takes its statistics and mixup its partners, 128 on each
     of the paper's eight GPUs. A larger batch is computed in parts of that many images, so that a training is the same
@@ -48,6 +49,7 @@ class Recipe:
         0.078  # pycls: alpha 1e-5 every 32 steps at batch 1024 over 100 epochs is a horizon of 7.8 % of the steps
     )
     ema_period: int = 32
+    augment: str | None = "imagenet"
     crop_scale: tuple[float, float] = (0.08, 1.0)
     eval_crop: float = 224 / 256
     flip: bool = True
@@ -112,6 +114,10 @@ class Recipe:
             )
         return parts
 
+    def validation_batch(self, ranks: int = 1) -> int:
+        """Images that are validated at once: four of the parts of a batch, as they need no gradients."""
+        return 4 * self.batch // self.parts(ranks)
+
     def halved(self, ranks: int = 1) -> "Recipe":
         """The same recipe with half the batch, in as many parts; the learning rate follows (section 6.1)."""
         parts = self.parts(ranks)
@@ -173,6 +179,7 @@ ALLOWED: dict[str, tuple[Callable[[Any], bool], str]] = {
     "mixup": _number(0),
     "ema": _number(0, 1),
     "ema_period": _whole(1),
+    "augment": (lambda value: value in (None, *POLICIES), f"{', '.join(POLICIES)}, or null"),
     "crop_scale": (_is_crop_scale, "[smallest, largest] with numbers from 0.01 to 1"),
     "eval_crop": _number(0.01, 1),
     "flip": (lambda value: isinstance(value, bool), "true or false"),

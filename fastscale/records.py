@@ -25,9 +25,20 @@ from fastscale.networks import Network
 PACKAGE = Path(__file__).parent
 
 # The modules on whose code the numbers of a stage depend; a change of one of them makes the stage's records stale.
+MODEL_MODULES = ("networks", "model.py", "convolution.py", "memory.py")
+EXECUTION_MODULES = ("devices.py", "execution.py", "optimizer.py")
 STAGE_MODULES = {
-    "profile": ("networks", "model.py", "timing.py"),
-    "train": ("networks", "model.py", "data", "recipe.py", "optimizer.py", "ranks.py", "training.py", "train.py"),
+    "profile": (*MODEL_MODULES, *EXECUTION_MODULES, "batch_size.py", "peaks.py", "timing.py"),
+    "train": (
+        *MODEL_MODULES,
+        *EXECUTION_MODULES,
+        "data",
+        "recipe.py",
+        "norms.py",
+        "ranks.py",
+        "training.py",
+        "train.py",
+    ),
 }
 
 

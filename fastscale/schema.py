@@ -37,6 +37,8 @@ def checked(config: Mapping[str, Any], source: str) -> dict[str, Any]:
     data.setdefault("name", data["kind"])
     if data["kind"] == "imagefolder" and "path" not in data:
         raise UserError(f"{source}: data.path is missing; an imagefolder needs the folder that holds train/ and val/")
+    if filled["search"] and not filled["train"]:
+        raise UserError(f"{source}: search.{next(iter(filled['search']))} trains its candidates, but train is false")
     Recipe.from_dict(filled["recipe"])
     for key, name in _schedules(filled):
         if name not in filled["schedules"]:

@@ -10,7 +10,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from fastscale.artefacts import ARTEFACTS, files
+from fastscale.artefacts import ARTEFACTS, Measurement, files
 from fastscale.errors import UserError
 from fastscale.networks import Network
 from fastscale.records import digest
@@ -131,8 +131,12 @@ class Sweep:
         """What an artefact shows; what shows no error needs no training."""
         if ARTEFACTS[artefact].points == "all":
             return self.everything
-        trained = "error" in ARTEFACTS[artefact].reads
+        trained = "error" in self.reads(artefact)
         return tuple(self._select(entry, trained) for entry in self._entries(artefact))
+
+    def reads(self, artefact: str) -> tuple[Measurement, ...]:
+        """The measurements that an artefact shows of its points: no error where the sweep trains nothing."""
+        return tuple(one for one in ARTEFACTS[artefact].reads if one != "error" or self.config["train"])
 
     def waiting(self, artefact: str) -> list[str]:
         """The bases of an artefact that wait for a search."""
@@ -178,6 +182,7 @@ class Sweep:
             for name, artefact in ARTEFACTS.items()
             if artefact.points != "own" or name in (*self.config["figures"], *self.config["tables"])
             if name != "searches" or self.searches
+            if self.reads(name) or not artefact.reads
         }
 
     def in_scope(self, path: Path, scope: str) -> Path:
@@ -195,7 +200,7 @@ class Sweep:
         return {}
 
     def _find_records(self, artefact: str) -> list[Path]:
-        reads, selections = ARTEFACTS[artefact].reads, self.selections(artefact)
+        reads, selections = self.reads(artefact), self.selections(artefact)
         sources = {self.sources[point.network.id] for point in points(selections)}
         paths = [self.search_record(name) for name in self.searches_of(artefact)]
         paths += map(self.network_record, sources)
@@ -239,5 +244,6 @@ class Sweep:
         return own.get(artefact, [])
 
     def _select(self, entry: Mapping[str, Any], trained: bool = True) -> Selection:
-        schedules = tuple(entry.get("schedules", [self.schedule] if trained else []))
+        asked = entry.get("schedules", [self.schedule] if trained else [])
+        schedules = tuple(asked if self.config["train"] else [])
         return Selection(tuple(self.bases.curves(entry, self.config["scales"])), schedules, entry.get("label", ""))

@@ -3,163 +3,176 @@
 Needs torch alone. The input is synthetic: what is timed is the network, not the loader.
 """
 
-import itertools
-import statistics
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
-from torch import nn
+from torch.nn.parallel import DistributedDataParallel
 from tqdm import tqdm
 
+from fastscale import peaks, ranks
+from fastscale.batch_size import LARGEST, largest_batch
+from fastscale.devices import describe, precision
 from fastscale.errors import UserError
-from fastscale.model import build
+from fastscale.execution import (
+    FORMATS,
+    WARM_UP_STEPS,
+    Execution,
+    Mode,
+    clock,
+    compare,
+    every,
+    fastest,
+    inference_step,
+    spread,
+    training_step,
+)
+from fastscale.memory import keep_freed_memory
 from fastscale.networks import Network
-from fastscale.records import code_hash, processor, provenance, read_record, write_record
+from fastscale.prediction import Costs
+from fastscale.records import code_hash, provenance, read_record, write_record
 
-WARM_UP_STEPS = 3
-LARGEST_BATCH = 4096
-
-
-def choose_device(name: str | None = None) -> torch.device:
-    """The device of that name, or CUDA where there is one, else the CPU.
-
-    Raises:
-        UserError: no device of that name, or CUDA is asked for and absent.
-    """
-    try:
-        device = torch.device(name or ("cuda" if torch.cuda.is_available() else "cpu"))
-    except RuntimeError:
-        raise UserError(
-            f"unknown device {name!r}; allowed are cpu, cuda, and cuda:1 and so on for one of several"
-        ) from None
-    if device.type == "cuda" and not torch.cuda.is_available():
-        raise UserError("a GPU is asked for (device cuda), but torch finds none here; use --device cpu, or a GPU node")
-    return device
+TINY_BATCH = 2  # batch norm needs more than one value
+LAUNCH_REPEATS = 3
 
 
-def describe(device: torch.device) -> dict[str, Any]:
-    """The device, for records: type, name, and the threads that torch uses on the host."""
-    name = torch.cuda.get_device_name(device) if device.type == "cuda" else processor()
-    return {"type": device.type, "name": name, "threads": torch.get_num_threads()}
+class Options(NamedTuple):
+    """How networks are timed: by `batch` on a CPU, on a GPU by the largest that fits, up to `largest_batch`."""
+
+    batch: int
+    repeats: int = 20
+    images: int = 1281167
+    formats: tuple[str, ...] = tuple(FORMATS)
+    modes: tuple[Mode, ...] = ("eager",)
+    largest_batch: int = LARGEST
+    devices: int = 8
 
 
-def profile_all(
-    networks: Sequence[Network], path: Path, *, batch: int, repeats: int, images: int, device: torch.device
-) -> None:
+def profile_all(networks: Sequence[Network], path: Path, options: Options, device: torch.device) -> None:
     """Time `networks` and write their records to `path`, after each one; those there that were timed alike are kept."""
-    alike = {"device": describe(device), "images": images, "n": repeats, "code": code_hash("profile")}
-    alike |= {"batch": batch} if device.type == "cpu" else {}
+    alike = {"device": describe(device), "options": _recorded(options, device), "code": code_hash("profile")}
 
     def is_alike(record: dict[str, Any]) -> bool:
-        return all({**record, "code": record["provenance"]["code"]}[key] == value for key, value in alike.items())
+        return all({**record, "code": record["provenance"]["code"]}.get(key) == value for key, value in alike.items())
 
     before = read_record(path, "profiles")["records"] if path.exists() else []
     kept = {record["network_hash"]: record for record in before if is_alike(record)}
     records = [kept[network.hash] for network in networks if network.hash in kept]
     missing = [network for network in networks if network.hash not in kept]
     write_record(path, {"kind": "profiles", "records": records})
+    if not missing:
+        return
+    keep_freed_memory()
+    reached = peaks.measure(device)
     for network in tqdm(missing, unit="network", disable=None):
-        records.append(profile(network, batch=batch, repeats=repeats, images=images, device=device))
+        records.append(profile(network, options, device, reached))
         write_record(path, {"kind": "profiles", "records": records})
 
 
-def profile(network: Network, *, batch: int, repeats: int, images: int, device: torch.device) -> dict[str, Any]:
-    """Time `repeats` training steps of `network`; returns the profile record.
+def profile(network: Network, options: Options, device: torch.device, reached: dict[str, Any]) -> dict[str, Any]:
+    """Time the training steps of `network` in each format and mode; returns the profile record.
 
-    On a GPU the batch is the largest that fits (found by doubling from 32), in bfloat16 autocast; on a CPU it is
-    `batch`, in float32. Both in channels_last. The warm-up stays out of the clock. Times are in seconds, memory in
-    bytes (None on a CPU), `epoch_seconds` is for `images` images on this one device.
+    Its times are those of the fastest one, in seconds: of a step, of an epoch of `images` images on this one device and
+    on several (measured where there are so many, else scaled), of a forward pass, and of a step of a tiny batch, which
+    takes what its launches take. Memory is in bytes (None on a CPU). `reached` are the device's peaks.
+
+    Raises:
+        UserError: not even one image fits in the memory of the GPU.
     """
-    if device.type == "cuda":
-        batch = _largest_batch(network, device)
-    step = _training_step(network, batch, device)
-    for _ in range(WARM_UP_STEPS):
-        step()
-    times = _clock(step, repeats, device)
-    steps_per_epoch = images / batch
-    spread = dict(zip(("q1", "median", "q3"), statistics.quantiles(times, n=4, method="inclusive"), strict=True))
+    batch = options.batch if device.type == "cpu" else _fitting_batch(network, device, options)
+    tried = compare(network, batch, device, every(options.formats, options.modes), options.repeats)
+    chosen = fastest(tried)
+    best = next(one for one in tried if chosen == (one["memory_format"], one["mode"]))
+    inference = _warm_clock(inference_step(network, batch, device, chosen), options.repeats, device)
+    launches = _warm_clock(training_step(network, TINY_BATCH, device, chosen), LAUNCH_REPEATS, device)
+    steps_per_epoch = options.images / batch
     return {
         "network": network.id,
         "network_hash": network.hash,
+        "costs": Costs.of(network)._asdict(),
         "device": describe(device),
+        "peaks": reached,
+        "options": _recorded(options, device),
         "batch": batch,
-        "memory_format": "channels_last",
-        "precision": "bfloat16" if device.type == "cuda" else "float32",
-        "images": images,
-        "n": repeats,
-        "step_seconds": spread,
-        "epoch_seconds": {key: value * steps_per_epoch for key, value in spread.items()},
-        "peak_memory_bytes": torch.cuda.max_memory_allocated(device) if device.type == "cuda" else None,
+        "memory_format": chosen.memory_format,
+        "mode": chosen.mode,
+        "precision": str(precision(device)).removeprefix("torch."),
+        "images": options.images,
+        "n": best["n"],
+        "step_seconds": best["step_seconds"],
+        "epoch_seconds": {key: value * steps_per_epoch for key, value in best["step_seconds"].items()},
+        "several": _on_several(network, batch, chosen, options, device, best["step_seconds"]),
+        "inference_seconds": spread(inference),
+        "launch_seconds": spread(launches)["median"],
+        "peak_memory_bytes": best["peak_memory_bytes"],
+        "tried": tried,
         "provenance": provenance("profile", ["torch"]),
     }
 
 
-def _training_step(network: Network, batch: int, device: torch.device) -> Callable[[], None]:
-    """One step of SGD on a synthetic batch: forward, backward, update."""
-    torch.backends.cudnn.benchmark = True
-    if device.type == "cuda":
+def _recorded(options: Options, device: torch.device) -> dict[str, Any]:
+    """The options as records have them; on a GPU there is no batch among them, as it is found."""
+    told = {key: list(value) if isinstance(value, tuple) else value for key, value in options._asdict().items()}
+    return told if device.type == "cpu" else {key: value for key, value in told.items() if key != "batch"}
+
+
+def _warm_clock(step: Any, repeats: int, device: torch.device) -> list[float]:
+    warm_up = WARM_UP_STEPS if device.type == "cuda" else 1
+    return clock(step, warm_up + repeats, device)[warm_up:]
+
+
+def _on_several(
+    network: Network,
+    batch: int,
+    chosen: Execution,
+    options: Options,
+    device: torch.device,
+    alone: dict[str, float],
+) -> dict[str, Any]:
+    """The epoch on several devices, a batch each: measured where there are so many, else scaled from one."""
+    n, step, is_measured = options.devices, alone, False
+    if device.type == "cuda" and torch.cuda.device_count() >= n > 1:
+        torch.cuda.empty_cache()  # what this process keeps, the first rank lacks
+        with suppress(torch.OutOfMemoryError):  # the exchange takes memory as well
+            step = spread(ranks.run(n, device, step_times, network, batch, chosen, options.repeats))
+            is_measured = True
+    epoch = {key: value * options.images / batch / n for key, value in step.items()}
+    return {"devices": n, "is_measured": is_measured, "epoch_seconds": epoch}
+
+
+def step_times(device: torch.device, network: Network, batch: int, execution: Execution, repeats: int) -> list[float]:
+    """Seconds of each step of a rank that exchanges its gradients with the others."""
+    device_ids = [device] if device.type == "cuda" else None
+
+    def parallel(model: torch.nn.Module) -> DistributedDataParallel:
+        return DistributedDataParallel(model, device_ids, broadcast_buffers=False, gradient_as_bucket_view=True)
+
+    if execution.mode == "graphs":  # which cannot hold the exchange
+        execution = execution._replace(mode="compiled")
+    return _warm_clock(training_step(network, batch, device, execution, parallel), repeats, device)
+
+
+def _fitting_batch(network: Network, device: torch.device, options: Options) -> int:
+    """The largest batch whose training step fits in what is free of the device's memory."""
+
+    def peak_of(batch: int) -> int | None:
+        torch.cuda.empty_cache()
         torch.cuda.reset_peak_memory_stats(device)
-    channels_last = {"device": device, "memory_format": torch.channels_last}
-    model = build(network).to(**channels_last).train()
-    optimizer = torch.optim.SGD(model.parameters(), lr=0.01, momentum=0.9)
-    loss_of = nn.CrossEntropyLoss(label_smoothing=0.1)
-    images = torch.randn(batch, 3, network.resolution, network.resolution).to(**channels_last)
-    labels = torch.randint(network.classes, (batch,), device=device)
-
-    def step() -> None:
-        optimizer.zero_grad(set_to_none=True)
-        with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
-            loss = loss_of(model(images), labels)
-        loss.backward()
-        optimizer.step()
-
-    return step
-
-
-def _clock(step: Callable[[], None], repeats: int, device: torch.device) -> list[float]:
-    """Seconds of each of `repeats` steps; on a GPU by device events, read after the last step."""
-    if device.type == "cuda":
-        events = [torch.cuda.Event(enable_timing=True) for _ in range(repeats + 1)]
-        events[0].record()
-        for event in events[1:]:
-            step()
-            event.record()
-        torch.cuda.synchronize(device)
-        return [start.elapsed_time(end) / 1000 for start, end in itertools.pairwise(events)]
-    marks = [time.perf_counter()]
-    for _ in range(repeats):
-        step()
-        marks.append(time.perf_counter())
-    return [end - start for start, end in itertools.pairwise(marks)]
-
-
-def _largest_batch(network: Network, device: torch.device) -> int:
-    """The largest of 32, 64, 128 ... whose training step fits in the device's memory (16, 8 ... where 32 does not).
-
-    Raises:
-        UserError: not even one image fits.
-    """
-
-    def fits(batch: int) -> bool:
         try:
-            _training_step(network, batch, device)()
+            step = training_step(network, batch, device, Execution(options.formats[0]))
+            torch.backends.cudnn.benchmark = False  # which would be repeated for each batch
+            step()
             torch.cuda.synchronize(device)
         except torch.OutOfMemoryError:
-            return False
-        finally:
-            torch.cuda.empty_cache()
-        return True
+            return None
+        return torch.cuda.max_memory_reserved(device)
 
-    batch = 32
-    if fits(batch):
-        while batch < LARGEST_BATCH and fits(batch * 2):
-            batch *= 2
-        return batch
-    while batch > 1:
-        batch //= 2
-        if fits(batch):
-            return batch
-    raise UserError(f"{network.id}: not even one image at {network.resolution} px fits in the memory of this GPU")
+    torch.cuda.empty_cache()
+    free, _ = torch.cuda.mem_get_info(device)
+    batch = largest_batch(peak_of, free, options.largest_batch)
+    torch.cuda.empty_cache()
+    if not batch:
+        raise UserError(f"{network.id}: not even one image at {network.resolution} px fits in the memory of this GPU")
+    return batch

@@ -11,13 +11,16 @@ from tqdm import tqdm
 
 from fastscale.checkpoint import Checkpoints
 from fastscale.data import Dataset
+from fastscale.data.loaders import steps_per_epoch
+from fastscale.devices import choose_device, describe
 from fastscale.errors import Stopped, UserError
+from fastscale.execution import try_for
+from fastscale.memory import keep_freed_memory
 from fastscale.networks import Network
-from fastscale.ranks import any_rank, count, index, run
+from fastscale.ranks import any_rank, count, first, index, run
 from fastscale.recipe import Recipe
 from fastscale.records import code_hash, provenance, write_record, write_text
 from fastscale.signals import stop_requests
-from fastscale.timing import choose_device, describe
 from fastscale.training import Training
 
 log = logging.getLogger(__name__)
@@ -117,11 +120,19 @@ def _train(
 ) -> dict[str, Any]:
     """Train in this rank, from the newest checkpoint on; returns what was found, for the record, and the epochs."""
     torch.set_num_threads(threads)
+    keep_freed_memory()
     state = checkpoints.load()
     while state and recipe.batch > state["batch"]:  # its memory was too small for more
         recipe = recipe.halved(count())
+    if state:
+        tried = state["tried"]
+    else:
+        parts = recipe.parts(count())
+        steps, part = recipe.epochs * steps_per_epoch(dataset, recipe.batch) * parts // count(), recipe.batch // parts
+        modes = ("compiled", "graphs") if count() == 1 else ("compiled",)  # no graph can hold an exchange
+        tried = first(lambda: try_for(steps, network, part, device, modes))
     with stop_requests() as stop:
-        training = Training(network, dataset, recipe, trial, threads, device)
+        training = Training(network, dataset, recipe, trial, threads, device, tried)
         if state:
             training.load_state(state)
             log.warning("%s, trial %d: resumed after epoch %s", network.id, trial, training.progress)
@@ -134,8 +145,10 @@ def _train(
         **{key: None if has_diverged else last[key] for key in ("top1_error", "top5_error", "train_loss")},
         "seconds": round(sum(row["seconds"] for row in training.log), 3),
         "resumed": training.resumed,
-        "earlier_code": training.codes[:-1],
+        "earlier_code": training.earlier_codes,
         "precision": training.precision,
+        **training.execution._asdict(),
+        "tried": tried,
         "device": describe(device),
     }
     return {"found": found, "log": training.log}

@@ -3,8 +3,9 @@
 import copy
 import math
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable
 from contextlib import nullcontext
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -17,21 +18,23 @@ from tqdm import tqdm
 
 from fastscale import ranks
 from fastscale.data import Dataset
+from fastscale.data.augment import group_size
+from fastscale.data.feeding import augmented, on_device
 from fastscale.data.loaders import Share, steps_per_epoch, training_batches, validation_batches
+from fastscale.data.normalise import Normalise
+from fastscale.devices import precision
+from fastscale.execution import FORMATS, fastest
 from fastscale.model import build
 from fastscale.networks import Network
+from fastscale.norms import RunningStatistics
 from fastscale.optimizer import sgd
 from fastscale.recipe import Recipe
 from fastscale.records import code_hash
-
-Batches = Iterable[tuple[Tensor, Tensor]]
 
 # A loss that is not finite for so many steps does not come back. To look costs a synchronisation, so it is done rarely.
 LOST_STEPS, LOOK_STEPS = 5, 100
 # Steps between two times that several ranks ask each other whether to stop, for the same reason.
 ASK_STEPS = 8
-
-MOMENTUM = 0.1  # of batch norm's running statistics: torch's own
 
 PROGRESS = ("epoch", "step", "spent", "loss_sum", "lost", "log")
 
@@ -42,35 +45,45 @@ class Training:
     Where there are several ranks, each has its share of every batch and all have the same state after every step.
     All randomness follows from the seed, the epoch, and the sample or the step, so that a training that was stopped
     anywhere needs no other state than `state`. `log` has a row for each epoch that is over, `resumed` the epochs (a
-    fraction: within one) after which it was resumed.
+    fraction: within one) after which it was resumed. `tried` are the ways to execute the network that were timed (none
+    on a CPU): the fastest is taken.
     """
 
     def __init__(
-        self, network: Network, dataset: Dataset, recipe: Recipe, seed: int, threads: int, device: torch.device
+        self,
+        network: Network,
+        dataset: Dataset,
+        recipe: Recipe,
+        seed: int,
+        threads: int,
+        device: torch.device,
+        tried: list[dict[str, Any]],
     ):
         self.network, self.dataset, self.recipe = network, dataset, recipe
-        self.seed, self.threads, self.device = seed, threads, device
+        self.seed, self.threads, self.device, self.tried = seed, threads, device, tried
+        self.execution = fastest(tried)
         self.share = Share(ranks.index(), ranks.count())
         self.parts = recipe.parts(self.share.ranks) // self.share.ranks  # of this rank's share of a batch
         self.ask_steps = ASK_STEPS if self.share.ranks > 1 else 1
         self.steps = steps_per_epoch(dataset, recipe.batch)
         self.epoch, self.step, self.spent = 0, 0, 0.0  # epochs that are over; steps and seconds of the present one
         self.loss_sum, self.lost = torch.zeros((), device=device), torch.zeros((), dtype=torch.int64, device=device)
-        self.log, self.resumed, self.codes = [], [], [code_hash("train")]
+        self.log, self.resumed, self.earlier_codes = [], [], []
         torch.backends.cudnn.benchmark = True
         torch.manual_seed(seed)
-        self.model = build(network).to(device, memory_format=torch.channels_last)
+        self.model = self.execution.place(build(network), device)
         self.average = copy.deepcopy(self.model).requires_grad_(False).eval()
-        self.norms = [module for module in self.model.modules() if isinstance(module, nn.BatchNorm2d)]
-        self.statistics = [tensor for norm in self.norms for tensor in (norm.running_mean, norm.running_var)]
-        self.forward = self._parallel() if self.share.ranks > 1 else self.model
+        self.statistics = RunningStatistics(self.model, self.parts)
+        self.parallel = self._parallel() if self.share.ranks > 1 else None
+        self.forward = self.execution.callable(self.parallel or self.model)
         self.weights = _floats(self.model)
         self.averages = _floats(self.average)
         self.optimizer = sgd(self.model, momentum=recipe.momentum, weight_decay=recipe.weight_decay)
         self.precision = _precision(recipe.precision, device)
         self.scaler = torch.amp.GradScaler(device.type, enabled=self.precision == "fp16")
-        mean, std = (torch.tensor(v, device=device).view(1, 3, 1, 1) * 255 for v in (dataset.mean, dataset.std))
-        self.mean, self.inverse_std = mean, 1 / std
+        self.normalise = Normalise(
+            dataset.mean, dataset.std, network.resolution, device, FORMATS[self.execution.memory_format]
+        )
 
     @property
     def progress(self) -> str:
@@ -111,15 +124,20 @@ class Training:
     def _train_epoch(self, bar: tqdm, stop: Callable[[], bool]) -> bool:
         """The steps of the epoch that are still to be done; False if stopped before the last one."""
         recipe, epoch = self.recipe, self.epoch
-        batches = training_batches(
-            self.dataset, self.network.resolution, recipe, self.threads, self.seed, epoch, self.step, self.share
+        resolution, images_each = self.network.resolution, recipe.batch // self.share.ranks
+        batches_from = partial(
+            training_batches,
+            *(self.dataset, resolution, recipe, self.threads, self.seed, epoch),
+            share=self.share,
         )
+        size = group_size(images_each, resolution, self.device) if recipe.augment else 0
+        batches = augmented(batches_from, self.step, size, self.device)
         host = np.random.default_rng([self.seed, epoch])
         shares = host.beta(recipe.mixup, recipe.mixup, self.steps) if recipe.mixup else np.ones(self.steps)
         period, decay = recipe.ema_schedule(recipe.epochs * self.steps)
         copy_weights, average_weights = get_ema_multi_avg_fn(0.0), get_ema_multi_avg_fn(decay)
         self.model.train()
-        for images, labels in self._on_device(batches):
+        for images, labels in batches:
             now = epoch + self.step / self.steps
             for group in self.optimizer.param_groups:
                 group["lr"] = recipe.learning_rate(now)
@@ -141,54 +159,39 @@ class Training:
         """One step; returns the loss of the whole batch. `share` is an image's own part in mixup."""
         self.optimizer.zero_grad(set_to_none=True)
         losses = torch.zeros((), device=self.device)
-        for part, batch in enumerate(zip(images.chunk(self.parts), labels.chunk(self.parts), strict=True), start=1):
-            self._weigh_statistics(part)
-            is_to_be_exchanged = self.share.ranks == 1 or part == self.parts
-            with nullcontext() if is_to_be_exchanged else self.forward.no_sync():
-                loss = self._mixed_loss(*batch, share) / self.parts
-                self.scaler.scale(loss).backward()
-            losses += loss.detach()
+        with self.statistics.step() as take_in:
+            for part, batch in enumerate(zip(images.chunk(self.parts), labels.chunk(self.parts), strict=True), start=1):
+                with self.parallel.no_sync() if self.parallel and part < self.parts else nullcontext():
+                    loss = self._mixed_loss(*batch, share) / self.parts
+                    self.scaler.scale(loss).backward()
+                take_in()
+                losses += loss.detach()
         self.scaler.step(self.optimizer)
         self.scaler.update()
-        ranks.average([*self.statistics, losses])
+        ranks.average([*self.statistics.tensors, losses])
         return losses
 
     def _mixed_loss(self, images: Tensor, labels: Tensor, share: float) -> Tensor:
         """The loss with each image mixed with its counterpart in the reversed order (mixup)."""
-        inputs = self._normalised(images)
+        inputs = self.normalise(images)
+        wanted = F.one_hot(labels, self.network.classes).float()
         if share < 1:
             inputs = inputs.lerp_(inputs.flip(0), 1 - share)
+            wanted = wanted.lerp_(wanted.flip(0), 1 - share)
         with self._autocast():
-            logits = self.forward(inputs)
-            loss = self._loss(logits, labels) * share
-            if share < 1:
-                loss = loss + self._loss(logits, labels.flip(0)) * (1 - share)
-        return loss
-
-    def _weigh_statistics(self, part: int) -> None:
-        """Have the running statistics of batch norm take in the mean of those of all parts, whichever rank has them.
-
-        With momentum m they become (1 - m) old + m / n (first + ... + n-th part), here one part after the other.
-        """
-        if self.parts > 1:
-            momentum = MOMENTUM / self.parts / (1 - MOMENTUM + MOMENTUM * part / self.parts)
-            for norm in self.norms:
-                norm.momentum = momentum
-
-    def _loss(self, logits: Tensor, labels: Tensor) -> Tensor:
-        return F.cross_entropy(logits, labels, label_smoothing=self.recipe.label_smoothing)
+            return F.cross_entropy(self.forward(inputs), wanted, label_smoothing=self.recipe.label_smoothing)
 
     @torch.inference_mode()
     def validate(self) -> tuple[float, float]:
         """Top-1 and top-5 error of the averaged weights, in percent of all validation images."""
-        recipe, size = self.recipe, self.recipe.batch // self.share.ranks // self.parts
+        recipe, size = self.recipe, self.recipe.validation_batch(self.share.ranks)
         batches = validation_batches(
             self.dataset, self.network.resolution, size, recipe.eval_crop, self.threads, self.share
         )
         hits, seen = torch.zeros(2, dtype=torch.int64, device=self.device), self.dataset.images["val"]
-        for images, labels in self._on_device(batches):
+        for images, labels in on_device(batches, self.device):
             with self._autocast():
-                logits = self.average(self._normalised(images))
+                logits = self.average(self.normalise(images))
             best = logits.topk(min(5, self.network.classes)).indices == labels[:, None]
             hits += torch.stack([best[:, 0].sum(), best.sum()])
         top1, top5 = (round(100 * (1 - hit / seen), 4) for hit in ranks.total(hits).tolist())
@@ -197,8 +200,9 @@ class Training:
     def state(self) -> dict[str, Any]:
         """All that the next step depends on."""
         modules = {part: getattr(self, part).state_dict() for part in ("model", "average", "optimizer", "scaler")}
-        progress = {part: getattr(self, part) for part in (*PROGRESS, "resumed", "codes")}
-        return {**modules, **progress, "batch": self.recipe.batch}
+        progress = {part: getattr(self, part) for part in (*PROGRESS, "resumed")}
+        codes = [*self.earlier_codes, code_hash("train")]
+        return {**modules, **progress, "codes": codes, "batch": self.recipe.batch, "tried": self.tried}
 
     def load_state(self, state: dict[str, Any]) -> None:
         """Go on from what `state` returned in another process."""
@@ -208,10 +212,7 @@ class Training:
             value = state[part]
             setattr(self, part, value.to(self.device) if isinstance(value, Tensor) else value)
         self.resumed = [*state["resumed"], round(self.epoch + self.step / self.steps, 4)]
-        self.codes = [*(code for code in state["codes"] if code != self.codes[0]), self.codes[0]]
-
-    def _normalised(self, images: Tensor) -> Tensor:
-        return images.float().sub_(self.mean).mul_(self.inverse_std)
+        self.earlier_codes = [code for code in state["codes"] if code != code_hash("train")]
 
     def _parallel(self) -> DistributedDataParallel:
         """The model, with gradients that are averaged over the ranks. Its statistics are averaged in `_update`."""
@@ -222,18 +223,6 @@ class Training:
         dtype = {"bf16": torch.bfloat16, "fp16": torch.float16}.get(self.precision)
         return torch.autocast(self.device.type, dtype) if dtype else nullcontext()
 
-    def _on_device(self, batches: Batches) -> Iterator[tuple[Tensor, Tensor]]:
-        """The batches, on the training device."""
-        for images, labels in batches:
-            if self.device.type == "cpu":
-                yield images, labels
-                continue
-            on_device = images.to(self.device, non_blocking=True), labels.to(self.device, non_blocking=True)
-            copied = torch.cuda.current_stream(self.device).record_event()
-            yield on_device
-            # The next pair may be written where this one lies: its copy must be over. The step runs on meanwhile.
-            copied.synchronize()
-
 
 def _floats(model: nn.Module) -> list[Tensor]:
     """What is averaged: weights, and the running mean and variance of batch norm."""
@@ -241,8 +230,5 @@ def _floats(model: nn.Module) -> list[Tensor]:
 
 
 def _precision(wanted: str, device: torch.device) -> str:
-    if wanted != "auto":
-        return wanted
-    if device.type != "cuda":
-        return "fp32"
-    return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp16"
+    names = {torch.float32: "fp32", torch.bfloat16: "bf16", torch.float16: "fp16"}
+    return names[precision(device)] if wanted == "auto" else wanted

@@ -1,8 +1,9 @@
 """Trainings that start at once: forked from a process that has imported torch and compiled FFCV's loaders already.
 
-Those take ten seconds, a training of the default sweep fewer. `run` hands a command to the server of this checkout and
+Those take seconds, as a training of the default sweep does. `run` hands a command to the server of this checkout and
 starts one where there is none; the server leaves when it has had nothing to do for a while. On a CPU, and on Linux,
-only: CUDA does not survive a fork, and other systems have no abstract sockets.
+only: CUDA does not survive a fork, and other systems have no abstract sockets. What asks is imported in a tenth of a
+second: it must not import what the server has.
 """
 
 import hashlib
@@ -21,8 +22,6 @@ from pathlib import Path
 from typing import Any
 
 from fastscale.errors import UserError
-from fastscale.recipe import Recipe
-from fastscale.records import code_hash
 
 IDLE_SECONDS = 20.0  # between two jobs of a sweep lies a second
 START_SECONDS = 120.0
@@ -34,7 +33,7 @@ def can_run(device: str | None) -> bool:
     return device == "cpu" and sys.platform == "linux" and "SLURM_JOB_ID" not in os.environ
 
 
-def run(arguments: Sequence[str], data_folder: Path, recipe: Recipe, threads: int) -> int:
+def run(arguments: Sequence[str], data_folder: Path, recipe: Any, threads: int) -> int:
     """Run `fastscale ARGUMENTS` in a fork of the server, with this process's folder, environment and output.
 
     The other arguments say which loaders the command is going to use. Returns its exit code. When this process ends,
@@ -47,7 +46,7 @@ def run(arguments: Sequence[str], data_folder: Path, recipe: Recipe, threads: in
         "arguments": list(arguments),
         "folder": str(Path.cwd()),
         "environment": dict(os.environ),
-        "loaders": [str(data_folder.absolute()), recipe.to_dict(), threads],
+        "loaders": [str(data_folder.absolute()), recipe, threads],
     }
     message = json.dumps(request).encode()
     sys.stdout.flush()
@@ -78,7 +77,9 @@ def run(arguments: Sequence[str], data_folder: Path, recipe: Recipe, threads: in
 
 def address() -> str:
     """The server's socket, one for each user, Python and state of the code; an abstract name, so no file stays."""
-    who = f"{os.getuid()} {Path(__file__).parent} {sys.executable} {code_hash('train')}"
+    package = Path(__file__).parent
+    files = sorted((str(path), path.stat().st_mtime_ns) for path in package.rglob("*.py"))
+    who = f"{os.getuid()} {sys.executable} {files}"
     return f"\0fastscale-{hashlib.sha256(who.encode()).hexdigest()[:24]}"
 
 
@@ -161,11 +162,15 @@ def _become(request: dict[str, Any], outputs: Sequence[int]) -> None:
         os._exit(code)
 
 
-def _prepare(folder: str, recipe: dict[str, Any], threads: int) -> None:
+def _prepare(folder: str, recipe: Any, threads: int) -> None:
     """Import what a training imports, and have its loaders compiled, where they are not yet."""
     from fastscale.data import Dataset
     from fastscale.data.loaders import compile_loaders
+    from fastscale.recipe import Recipe
+    from fastscale.records import code_hash
     from fastscale.train import train  # noqa: F401
+
+    code_hash("train")  # computed once, for all
 
     if threads == 1:  # the threads that numba starts would be missing in a fork
         with suppress(Exception):  # whatever is wrong, the training itself will find and say

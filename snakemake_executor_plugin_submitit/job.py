@@ -16,6 +16,7 @@ from types import FrameType
 
 PR_SET_CHILD_SUBREAPER = 36  # linux/prctl.h
 GRACE = 25  # seconds for what is being saved; Slurm kills 30 s after TERM
+SPREAD = 2  # seconds within which one signal reaches every process of a job
 TRIES = 5
 
 
@@ -47,6 +48,8 @@ class SnakemakeJob:
         code = subprocess.run(["/bin/sh"], input=self.command, text=True, preexec_fn=_ignore_warning).returncode
         if not code:
             return
+        if not received:  # Slurm signals one process after the other: the command may have died of what comes here next
+            time.sleep(SPREAD)
         if received:
             _wait_for_orphans()
         if signal.SIGUSR2 in received:

@@ -5,6 +5,7 @@ from typing import Any
 
 from fastscale.complexity import Complexity, count
 from fastscale.networks import Network
+from fastscale.prediction import Costs
 from fastscale.recipe import Recipe
 from fastscale.records import code_hash, write_networks, write_record, write_text
 from fastscale.sweep import FIXED, Sweep
@@ -48,14 +49,24 @@ def write_records(
 def profile_record(network: Network, minutes: Callable[[Complexity], float]) -> dict[str, Any]:
     """What the timing of a network would say."""
     seconds = 60 * minutes(count(network))
+    steps = dict.fromkeys(("q1", "median", "q3"), seconds * 10 / 1281167)
     return {
         "network": network.id,
         "network_hash": network.hash,
+        "costs": Costs.of(network)._asdict(),
         "device": {"type": "cpu", "name": "abacus", "threads": 1},
         "precision": "float32",
         "images": 1281167,
         "batch": 10,
         "n": 5,
+        "memory_format": "channels_last",
+        "mode": "eager",
+        "tried": [{"memory_format": "channels_last", "mode": "eager", "n": 5, "step_seconds": steps}],
+        "step_seconds": steps,
+        "inference_seconds": steps,
+        "launch_seconds": 0.001,
+        "peaks": {"flops_per_second": 1e12, "bytes_per_second": 1e11, "bytes_per_value": 4, "precision": "float32"},
+        "several": {"devices": 8, "is_measured": False, "epoch_seconds": dict.fromkeys(steps, seconds / 8)},
         "epoch_seconds": {"median": seconds, "q1": seconds, "q3": seconds},
         "peak_memory_bytes": None,
         "provenance": provenance("profile"),

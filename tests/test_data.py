@@ -82,7 +82,7 @@ def test_training_order_depends_on_trial_and_epoch_and_repeats(fashion):
 
     def labels(seed, epoch):
         batches = training_batches(fashion, 24, Recipe(batch=128), 1, seed, epoch)
-        pairs = [(tuple(x.shape), y.tolist()) for x, y in batches]
+        pairs = [(tuple(x.shape), y.tolist()) for x, y, _ in batches]
         assert [shape for shape, _ in pairs] == [(128, 3, 24, 24)] * steps_per_epoch(fashion, 128)
         return [label for _, batch in pairs for label in batch]
 
@@ -93,12 +93,13 @@ def test_training_order_depends_on_trial_and_epoch_and_repeats(fashion):
 
 
 def test_an_epoch_goes_on_where_it_was_left(fashion):
-    """The same images, crops and flips as in a whole epoch, whatever ran in between, on one thread or two."""
+    """The same images, crops, flips and changes as in a whole epoch, whatever ran in between, on one thread or two."""
+    from fastscale.data.augment import augment
     from fastscale.data.loaders import training_batches
 
     def pixels(first, threads, epoch=3):
         batches = training_batches(fashion, 24, Recipe(batch=64), threads, 1, epoch, first)
-        return np.stack([x.numpy().copy() for x, _ in batches])
+        return np.stack([augment(x, drawn).numpy() for x, _, drawn in batches])
 
     whole = pixels(0, 1)
     assert len(whole) == 9 and (whole[1:] != whole[:-1]).any()

@@ -19,7 +19,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 import fastscale
 from fastscale.cli import main
-from fastscale.complexity import count
+from fastscale.complexity import count, count_layers
 from fastscale.errors import UserError
 from fastscale.model import build
 from fastscale.networks import Network, base_network, is_consistent, known_bases
@@ -61,6 +61,7 @@ def test_counts_are_those_of_the_torch_module(base: str, strategy: str) -> None:
     assert flops == counter.get_total_flops() // 2 + sum(biased)
     assert params == sum(parameter.numel() for parameter in model.parameters())
     assert acts == sum(size for _, size in outputs)
+    assert count_layers(network) == sum(not isinstance(module, nn.MaxPool2d) for module, _ in outputs)
 
 
 def test_logits_on_real_tensors() -> None:

@@ -87,15 +87,16 @@ def test_timings_price_what_was_not_trained(small: Sweep) -> None:
     assert "CPU-hours" in told(small) and "as timed on abacus" in told(small)
 
 
-def test_a_line_prices_what_was_not_timed(small: Sweep) -> None:
-    """Times were made proportional to activations, so that the line meets what was left out."""
+def test_costs_price_what_was_not_timed(small: Sweep) -> None:
+    """Times were made proportional to activations, so that the prediction meets what was left out."""
     shutil.rmtree(small.folder / "train")
     path = small.profile_record("fixed")
     *known, left = json.loads(path.read_text())["records"]
     write_record(path, {"kind": "profiles", "records": known})
     found = plan(small)
     seconds, basis = found.clock.epoch(small.networks[left["network"]])
-    assert basis == "line" and seconds == pytest.approx(EPOCH * left["epoch_seconds"]["median"])
+    assert basis == "predicted" and seconds == pytest.approx(EPOCH * left["epoch_seconds"]["median"])
+    assert "1 by their flops, activations and layers" in told(small)
 
 
 def test_trainings_say_how_much_more_than_a_step_they_take(small: Sweep) -> None:

@@ -17,6 +17,8 @@ pytestmark = pytest.mark.slow
 
 DATA = {"kind": "fashion-mnist", "classes": 10, "train_images": 1280, "val_images": 250, "write_mode": "raw"}
 RECIPE = {"epochs": 3, "batch": 64, "norm_batch": 16, "lr": 0.5, "eval_crop": 1.0}
+STEPS = 20  # of an epoch
+STOPPING = str(Path(__file__).with_name("stopping"))
 
 
 @pytest.fixture(scope="module")
@@ -24,11 +26,12 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_betons(DATA, tmp_path_factory.mktemp("fashion")).folder
 
 
-def start(data: Path, folder: Path, ranks: int) -> subprocess.Popen[str]:
+def start(data: Path, folder: Path, ranks: int, **environment: str) -> subprocess.Popen[str]:
     command = [sys.executable, "-m", "fastscale.cli", "train", "EN-tiny", "--classes", "10", "--data", str(data)]
     command += ["--recipe", json.dumps(RECIPE), "--schedule", "1x", "--device", "cpu", "--ranks", str(ranks)]
     command += ["--checkpoints", str(folder / "checkpoints"), "--record", str(folder / "record.json")]
-    return subprocess.Popen(command, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    environment = {**os.environ, **environment}
+    return subprocess.Popen(command, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
 
 
 def wait_for_epoch(number: int, folder: Path, process: subprocess.Popen[str]) -> None:
@@ -67,10 +70,9 @@ def test_two_ranks_are_as_one(data: Path, tmp_path: Path) -> None:
     output, _ = process.communicate(timeout=60)
     assert process.returncode == 128 + signal.SIGKILL and "rank 1 of 2 was ended by SIGKILL" in output, output
 
-    process = start(data, two, 2)
-    wait_for_epoch(2, two, process)
-    process.send_signal(signal.SIGUSR2)
-    output, _ = process.communicate(timeout=60)
+    # The steps of this life begin after the first epoch.
+    process = start(data, two, 2, PYTHONPATH=STOPPING, STOP_AFTER_STEP=str(STEPS + 1))
+    output, _ = process.communicate(timeout=120)
     assert process.returncode == 75 and "stopped by a signal after epoch 2." in output, output
     assert finish(data, two, 2).count("resumed after epoch 2.") == 1
 

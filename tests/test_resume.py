@@ -1,6 +1,7 @@
 """A training that was killed anywhere ends with the bits of one that was not, on a CPU."""
 
 import json
+import os
 import random
 import signal
 import subprocess
@@ -18,6 +19,7 @@ pytestmark = pytest.mark.slow
 DATA = {"kind": "fashion-mnist", "classes": 10, "train_images": 2000, "val_images": 500, "write_mode": "raw"}
 RECIPE = {"epochs": 4, "batch": 64, "lr": 4.0, "crop_scale": [0.25, 1.0], "eval_crop": 1.0}
 STEPS = 31  # of an epoch
+STOPPING = str(Path(__file__).with_name("stopping"))
 
 
 @pytest.fixture(scope="module")
@@ -25,12 +27,13 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_betons(DATA, tmp_path_factory.mktemp("fashion")).folder
 
 
-def start(data: Path, folder: Path, *options: str) -> subprocess.Popen[str]:
+def start(data: Path, folder: Path, *options: str, **environment: str) -> subprocess.Popen[str]:
     """Start the training whose record and checkpoints lie in `folder`."""
     command = [sys.executable, "-m", "fastscale.cli", "train", "EN-tiny", "--classes", "10", "--data", str(data)]
     command += ["--recipe", json.dumps(RECIPE), "--schedule", "1x", "--device", "cpu", *options]
     command += ["--checkpoints", str(folder / "checkpoints"), "--record", str(folder / "record.json")]
-    return subprocess.Popen(command, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    environment = {**os.environ, **environment}
+    return subprocess.Popen(command, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
 
 
 def finish(data: Path, folder: Path, *options: str) -> str:
@@ -84,17 +87,11 @@ def test_stopped_by_slurms_signal_within_an_epoch(
     data: Path, tmp_path: Path, uninterrupted: tuple[dict, float]
 ) -> None:
     """USR2: it saves after the step that it is at, says so, and goes on from there."""
-    process = start(data, tmp_path)
-    log = tmp_path / "record.csv"
-    deadline = time.monotonic() + 120
-    while not (log.exists() and len(log.read_text().splitlines()) == 2):  # the first epoch is over
-        assert process.poll() is None and time.monotonic() < deadline
-        time.sleep(0.01)
-    process.send_signal(signal.SIGUSR2)
-    output, _ = process.communicate(timeout=30)
-    assert process.returncode == 75 and "stopped by a signal after epoch 1." in output, output
+    process = start(data, tmp_path, PYTHONPATH=STOPPING, STOP_AFTER_STEP=str(STEPS + 5))
+    output, _ = process.communicate(timeout=120)
+    assert process.returncode == 75 and f"stopped by a signal after epoch {1 + 5 / STEPS:.4g}" in output, output
     newest = max((tmp_path / "checkpoints").glob("*/step-*.pt"))
-    assert int(newest.stem.removeprefix("step-")) % STEPS != 0, "within an epoch"
+    assert int(newest.stem.removeprefix("step-")) == STEPS + 5
     assert not (tmp_path / "record.json").exists()
     assert "resumed after epoch 1." in finish(data, tmp_path)
     assert outcome(tmp_path) == uninterrupted[0]

@@ -2,6 +2,7 @@
 
 import copy
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import pytest
 import yaml
 
 from fastscale.errors import UserError
+from fastscale.networks import base_network
 from fastscale.sweep import Sweep
 
 ROOT = Path(__file__).parent.parent
@@ -120,3 +122,12 @@ def test_mistakes_are_sentences(path: str, value: Any, told: str) -> None:
     with pytest.raises(UserError) as error:
         Sweep.from_config(changed(path, value))
     assert told in str(error.value) and "\n" not in str(error.value)
+
+
+def test_full_size_bases_on_small_images_are_the_papers_at_another_resolution() -> None:
+    config = yaml.safe_load((IMAGENET.parent / "fashion.yaml").read_text())
+    sweep = Sweep.from_config(config)
+    for name in config["define"]:
+        ours, paper = sweep.bases.network(name), base_network(name.removesuffix("-48"))
+        assert replace(ours, resolution=paper.resolution, classes=paper.classes) == paper
+    assert {f"fig{n}" for n in range(4, 9)} <= set(sweep.artefacts) and len(sweep.networks) >= 36

@@ -17,7 +17,15 @@ from fastscale.networks import base_network
 from fastscale.recipe import Recipe
 
 NETWORK = base_network("RegNetY-tiny").with_classes(10)
-SHORT = {"epochs": 2, "batch": 64, "lr": 4.0, "crop_scale": [0.75, 1.0], "eval_crop": 1.0, "mixup": 0.1}
+SHORT = {
+    "epochs": 2,
+    "batch": 64,
+    "lr": 4.0,
+    "crop_scale": [0.75, 1.0],
+    "eval_crop": 1.0,
+    "mixup": 0.1,
+    "augment": None,
+}
 STEPS = 31  # of an epoch
 FASHION = {"kind": "fashion-mnist", "classes": 10, "train_images": 2000, "val_images": 500, "write_mode": "raw"}
 
@@ -327,3 +335,18 @@ def test_wrong_data_is_one_sentence_before_training(run, tmp_path):
     with pytest.raises(UserError, match="batch is 4096, but fashion-mnist has 2000 training images"):
         run(batch=4096)
     assert not list(tmp_path.glob("record*"))
+
+
+@pytest.mark.parametrize(("memory_format", "mode"), [("contiguous", "eager"), ("channels_last", "compiled")])
+def test_a_training_is_the_same_however_it_is_executed(run, monkeypatch, memory_format, mode):
+    """As a GPU's measurement may have it; batch norm takes its statistics over two parts of a batch."""
+    shape = {"depth": 1, "w0": 8, "wa": 0.0, "wm": 2.0, "group_width": 8, "resolution": 8, "stem_width": 8}
+    small = base_network("small", {"small": {"family": "RegNetZ", **shape}}).with_classes(10)
+    changes = {"network": small, "epochs": 1, "norm_batch": 32, "lr": 0.5}
+    usual = run(**changes)
+    assert (usual["memory_format"], usual["mode"], usual["tried"]) == ("channels_last", "eager", [])
+    tried = {"memory_format": memory_format, "mode": mode, "n": 1, "step_seconds": {"median": 1.0}}
+    monkeypatch.setattr("fastscale.train.try_for", lambda *_: [tried])
+    other = run(trial=1, record="other.json", mixup=0.1, ema=1e-5, **changes)
+    assert (other["memory_format"], other["mode"], other["tried"]) == (memory_format, mode, [tried])
+    assert other["train_loss"] == pytest.approx(usual["train_loss"], rel=1e-3)

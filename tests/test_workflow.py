@@ -50,16 +50,32 @@ def test_a_sweep_from_images_to_figures(checkout: Checkout) -> None:
 def test_one_target_makes_one_artefact(checkout: Checkout) -> None:
     for target, rules in {
         "fig6": {"fig6"},
-        "table3": {"table3"},
+        "table3": {"definitions", "table3"},
         "claims": {"overview", "claims"},
-        "tables": {"overview", "published", "tables", "table1", "table2", "table3", "table4"},
-        "figures": {"overview", "figures", "fig1", "fig3", "fig6"},
+        "prediction": {"timings", "prediction"},
+        "tables": {"overview", "timings", "definitions", "tables"},
+        "figures": {"overview", "definitions", "figures", "fig1", "fig6"},
     }.items():
         for path in artefacts(checkout):
             path.unlink()
         ran = checkout.snakemake(target)
         assert ran.returncode == 0 and set(rules_run(ran.stdout)) == rules, ran.stdout
     assert checkout.snakemake("all").returncode == 0
+
+
+def test_a_training_reserves_what_timings_say_and_waits_for_none(checkout: Checkout) -> None:
+    def reserved(*options: str) -> set[int]:
+        planned = checkout.snakemake("-n", "--forcerun", "train", *options, "--", "all").stdout
+        return {int(found) for found in re.findall(r"rule train:.*?runtime=(\d+)", planned, re.DOTALL)}
+
+    assert reserved() == {31}, "seconds, and time to start"
+    (timings,) = (checkout.folder / "results/small/profile").iterdir()
+    timings.rename(timings.with_suffix(".away"))
+    assert reserved() == {1440}
+    (record, *_) = (checkout.folder / "results/small/train").glob("*/1x-1.json")
+    alone = checkout.snakemake("-n", "--forcerun", "train", "--", str(record.relative_to(checkout.folder))).stdout
+    assert "rule train:" in alone and "rule profile:" not in alone, alone
+    timings.with_suffix(".away").rename(timings)
 
 
 def test_complexity_needs_no_record_and_the_plan_makes_none(checkout: Checkout) -> None:

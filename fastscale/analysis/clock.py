@@ -1,21 +1,24 @@
 """How long an epoch takes: as measured where it was, else by a stated model."""
 
+import math
 import statistics
 from collections.abc import Iterator, Mapping
 from typing import Literal
 
-from fastscale.analysis.fits import fit_line
 from fastscale.analysis.published import UNITS, numbers
 from fastscale.complexity import count
 from fastscale.networks import Network
+from fastscale.prediction import FEWEST, Costs, Prediction, Timing
+from fastscale.recipe import Recipe
 from fastscale.records import read_record
 from fastscale.sweep import Sweep
 
 # How the time of an epoch is known, best first.
-Basis = Literal["trained", "timed", "line", "paper", "unknown"]
+Basis = Literal["trained", "timed", "predicted", "paper", "unknown"]
 
 # The paper's epoch times are of 8 V100 on ImageNet. A validation image takes a forward pass, a third of a step.
 PAPER_GPUS, PAPER_IMAGES, VALIDATION = 8, 1_281_167, 1 / 3
+START_MINUTES = 30  # to load torch and the data, and to compile
 UNPACKED = {"fashion-mnist": (60_000, 10_000), "imagefolder": (PAPER_IMAGES, 50_000)}  # images, if data.json is absent
 
 
@@ -31,6 +34,7 @@ class Clock:
             for path in map(sweep.profile_record, sorted({*sweep.sources.values()}))
             if path.exists()
             for record in read_record(path, "profiles")["records"]
+            if (record["device"]["type"] == "cpu") == self.is_cpu
         ]
         self.devices = sorted({record["device"]["name"] for record in timings})
         self.trained = trained
@@ -38,9 +42,16 @@ class Clock:
         both = [trained[name] / seconds for name, seconds in self.timed.items() if name in trained]
         self.overhead = statistics.median(both) if both else 1.0  # the loader's, the average's ...
         known = {name: seconds * self.overhead for name, seconds in self.timed.items()} | dict(trained)
-        acts = {name: count(network).acts for name, network in sweep.networks.items() if name in known}
-        self.line = fit_line([*acts.values()], [known[name] for name in acts])
-        self.least = min(known.values(), default=0.0)
+        recipe = Recipe.from_dict(sweep.config["recipe"])
+        part = min(recipe.batch, recipe.norm_batch or recipe.batch)  # what a training computes at once
+        batches = {one["network"]: one["batch"] for one in timings}
+        self.prediction = Prediction.fit(
+            [
+                Timing(Costs.of(network), batches.get(name, part), known[name] / self.steps)
+                for name, network in sweep.trained.items()
+                if name in known
+            ]
+        )
         published = numbers()["complexity"].values()
         rates = [60 * PAPER_GPUS * row["time"] / PAPER_IMAGES / (row["acts"] * UNITS["acts"]) for row in published]
         self.paper = statistics.median(rates)  # V100-seconds for an image and an activation
@@ -52,11 +63,18 @@ class Clock:
             return self.trained[network.id], "trained"
         if network.id in self.timed:
             return self.timed[network.id] * self.overhead, "timed"
-        if self.line:
-            return max(self.line.at(count(network).acts), self.least), "line"
+        if self.prediction:
+            return self.prediction.seconds(Costs.of(network)) * self.steps, "predicted"
         if self.is_cpu:
             return None, "unknown"
         return self.paper * self.steps * count(network).acts, "paper"
+
+    def minutes(self, network: Network, epochs: int, gpus: int, longest: int) -> int:
+        """The minutes to reserve for a training: twice what timings say and time to start; `longest` if they do not."""
+        seconds, basis = self.epoch(network)
+        if seconds is None or basis == "paper":
+            return longest
+        return min(longest, math.ceil(2 * epochs * seconds / max(1, gpus) / 60) + START_MINUTES)
 
     def words(self, networks: Mapping[Basis, int]) -> Iterator[str]:
         """How the times of so many networks are known."""
@@ -65,8 +83,12 @@ class Clock:
         if n := networks.get("timed"):
             ratio = f", times {self.overhead:.2f} (trained / timed, median)" if self.overhead != 1 else ""
             yield f"{n} as timed on {', '.join(self.devices)}{ratio}"
-        if (n := networks.get("line")) and self.line:
-            yield f"{n} by their activations: the line through {self.line.n} known times (r = {self.line.r:.2f})"
+        if (n := networks.get("predicted")) and self.prediction:
+            model = self.prediction.time
+            yield (
+                f"{n} by their flops, activations and layers, fitted on {len(model.errors)} known times (each of which "
+                f"the others predict with an error of {100 * model.error:.0f} % in the mean)"
+            )
         if n := networks.get("paper"):
             yield (
                 f"{n} by the paper, as nothing is timed here: hours of one V100, {self.paper * 1e12:.0f} seconds for a "
@@ -74,7 +96,7 @@ class Clock:
                 f"{self.spread:.1f})"
             )
         if n := networks.get("unknown"):
-            yield f"{n} unknown, as too few are timed on this CPU: three networks, timed or trained, tell of all others"
+            yield f"{n} unknown, as too few are timed on this CPU: {FEWEST} networks, timed or trained, tell of others"
 
 
 def images(sweep: Sweep) -> tuple[int, int]:

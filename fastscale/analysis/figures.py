@@ -68,15 +68,19 @@ LAYOUTS: dict[str, Callable[[list[str]], list[list[Panel]]]] = {
 def write(sweep: Sweep, artefact: str, results: Results, paths: Sequence[Path]) -> None:
     """Draw a figure and write it in each of its forms."""
     with style.styled():
-        figure = learning.figure(sweep, results) if artefact == "learning" else draw(artefact, results)
+        figure = (
+            learning.figure(sweep, results)
+            if artefact == "learning"
+            else draw(artefact, results, sweep.config["train"])
+        )
         footer = "\n".join(filter(None, [results.conditions, *results.remarks]))
         figure.supxlabel(footer, fontsize=6, color="0.35")
         for path in paths:
             style.save(figure, path)
 
 
-def draw(artefact: str, results: Results) -> Figure:
-    """A figure of the paper."""
+def draw(artefact: str, results: Results, errors: bool = True) -> Figure:
+    """A figure of the paper; without the panels that show errors if nothing is trained."""
     if artefact == "fig3":
         return blocks.fig3()
     if artefact == "fig2":
@@ -84,6 +88,8 @@ def draw(artefact: str, results: Results) -> Figure:
     if not results.rows:  # all of them wait for a search
         return style.panels(1, 1)[0]
     layout = LAYOUTS[artefact](results.bases)
+    if not errors:
+        layout = [kept for row in layout if (kept := [panel for panel in row if "error" not in panel])]
     figure, panels = style.panels(len(layout), len(layout[0]))
     for axes, (base, x, y) in zip(panels, (panel for row in layout for panel in row), strict=True):
         if base is None:

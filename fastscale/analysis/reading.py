@@ -93,10 +93,7 @@ class Reader:
             self.missing += 1
             return None, ["not timed"]
         self.remember(record, "profile")
-        device = record["device"]
-        name = f"{device['name']}, {device['threads']} thread{'s' * (device['threads'] > 1)}, {record['precision']}"
-        if device["type"] == "cuda":
-            name = f"{device['name']}, {record['precision']}"
+        name = device_name(record)
         self.require_same("device", name, path)
         self.require_same("epoch of images", record["images"], path)
         epoch, memory = record["epoch_seconds"], record["peak_memory_bytes"]
@@ -129,6 +126,13 @@ class Reader:
             return None, notes
         std = statistics.stdev(errors) if len(errors) > 1 else None
         return Error(statistics.fmean(errors), std, len(errors)), notes
+
+
+def device_name(record: Mapping[str, Any]) -> str:
+    """The device and precision of a profile record, as far as times depend on them."""
+    device = record["device"]
+    threads = "" if device["type"] == "cuda" else f", {device['threads']} thread{'s' * (device['threads'] > 1)}"
+    return f"{device['name']}{threads}, {record['precision']}"
 
 
 def _difference(found: dict[str, Any], wanted: dict[str, Any]) -> str:

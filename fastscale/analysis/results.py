@@ -6,7 +6,6 @@ from functools import cached_property
 from typing import Any
 
 from fastscale.analysis.reading import Error, Reader, Scope, Time
-from fastscale.artefacts import ARTEFACTS
 from fastscale.selection import Curve, Point, Selection, points
 from fastscale.sweep import Sweep
 
@@ -82,7 +81,7 @@ def load(sweep: Sweep, artefact: str, scope: Scope = "all") -> Results:
         UserError: a record is missing (in the scope "all"), broken or of another network, or records do not belong
             together: other devices, recipes or data.
     """
-    reads = ARTEFACTS[artefact].reads if scope != "complexity" else ()
+    reads = sweep.reads(artefact) if scope != "complexity" else ()
     reader = Reader(sweep, artefact, scope)
     selections = sweep.selections(artefact)
     schedules: dict[str, list[str]] = {}

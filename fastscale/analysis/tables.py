@@ -85,6 +85,17 @@ def make(sweep: Sweep, artefact: str, results: "Results") -> Table:
         from fastscale.analysis import claims
 
         return claims.table(sweep, results)
+    if artefact == "prediction":
+        from fastscale.analysis import predicted
+
+        return predicted.table(sweep, results)
+    if artefact in ("timing", "roofline", "verdict"):
+        from fastscale.analysis import timings, verdict
+
+        timings.require_whole(results)
+        return {"timing": timings.timing, "roofline": timings.roofline, "verdict": verdict.table}[artefact](
+            sweep, results
+        )
     from fastscale.analysis import overview
 
     return overview.TABLES[artefact](sweep, results)

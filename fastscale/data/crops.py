@@ -3,11 +3,7 @@
 However the images are batched, threaded or spread over ranks, and wherever a training was interrupted.
 """
 
-from collections.abc import Callable
-
 import numpy as np
-
-from fastscale.data.ffcv import IMAGE_MODES, Compiler, RandomResizedCropRGBImageDecoder, imdecode, resize_crop
 
 RATIO = (3 / 4, 4 / 3)  # of width to height
 TRIES = 10
@@ -47,36 +43,9 @@ def _fill(crops: np.ndarray, chosen: np.ndarray, *values: np.ndarray) -> None:
         crops[name][chosen] = value[chosen]
 
 
-class CropDecoder(RandomResizedCropRGBImageDecoder):
-    """FFCV's decoder with the crops that stand in the metadata of each image, rather than its threads' own."""
-
-    def generate_code(self) -> Callable:
-        """The function that numba compiles: a batch of images, decoded, cropped, resized and flipped."""
-        read, decode_jpeg, resize = self.memory_read, Compiler.compile(imdecode), Compiler.compile(resize_crop)
-        each, jpeg = Compiler.get_iterator(), IMAGE_MODES["jpg"]
-
-        def decode(batch_indices, memory, metadata, storage_state):
-            batch, decoded = memory
-            for i in each(len(batch_indices)):
-                image = metadata[batch_indices[i]]
-                height, width = np.uint32(image["height"]), np.uint32(image["width"])
-                pixels = read(image["data_ptr"], storage_state)
-                if image["mode"] == jpeg:
-                    buffer = decoded[i]
-                    decode_jpeg(pixels, buffer, height, width, height, width, 0, 0, 1, 1, False, False)
-                    pixels = buffer.reshape(-1)[: 3 * height * width]
-                top, left = np.int64(image["top"]), np.int64(image["left"])
-                bottom, right = top + np.int64(image["crop_height"]), left + np.int64(image["crop_width"])
-                resize(pixels.reshape(height, width, 3), top, bottom, left, right, batch[i])
-                if image["flip"]:
-                    side = batch.shape[2]
-                    for y in range(batch.shape[1]):
-                        for x in range(side // 2):
-                            for channel in range(3):
-                                kept = batch[i, y, x, channel]
-                                batch[i, y, x, channel] = batch[i, y, side - 1 - x, channel]
-                                batch[i, y, side - 1 - x, channel] = kept
-            return batch[: len(batch_indices)]
-
-        decode.is_parallel = True
-        return decode
+def center_crops(heights: np.ndarray, widths: np.ndarray, share: float) -> np.ndarray:
+    """For each image a square in its middle, of `share` times its shorter side; (n,) of dtype CROP."""
+    side = np.floor(np.minimum(heights, widths) * share)
+    crops = np.zeros(len(heights), CROP)
+    _fill(crops, np.ones(len(heights), bool), (heights - side) // 2, (widths - side) // 2, side, side)
+    return crops

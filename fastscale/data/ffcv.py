@@ -1,6 +1,20 @@
 """FFCV, imported in seconds less: the parts of it that are used here."""
 
+import numba.np.linalg
 import numba.typed
+from numba.core.dispatcher import Dispatcher
+
+
+def _no_blas() -> None:
+    raise ImportError
+
+
+# numba imports SciPy to see whether it may multiply matrices, which nothing here does.
+_ensure_blas, numba.np.linalg.ensure_blas = numba.np.linalg.ensure_blas, _no_blas
+try:
+    import numba.np.arraymath
+finally:
+    numba.np.linalg.ensure_blas = _ensure_blas
 
 # FFCV keeps two constants in a numba dictionary, which costs 4 s of compilation at import; a plain one does as well.
 _numba_dict, numba.typed.Dict = numba.typed.Dict, dict
@@ -9,26 +23,31 @@ try:
 finally:
     numba.typed.Dict = _numba_dict
 
-from ffcv import DatasetWriter, Loader  # noqa: E402
+from ffcv import DatasetWriter, Loader, _libffcv  # noqa: E402
 from ffcv.fields import IntField, RGBImageField  # noqa: E402
 from ffcv.fields.basics import IntDecoder  # noqa: E402
 from ffcv.fields.rgb_image import (  # noqa: E402
     IMAGE_MODES,
-    CenterCropRGBImageDecoder,
-    RandomResizedCropRGBImageDecoder,
     ResizedCropRGBImageDecoder,
 )
-from ffcv.libffcv import imdecode, resize_crop  # noqa: E402
 from ffcv.loader import OrderOption  # noqa: E402
 from ffcv.loader.epoch_iterator import EpochIterator  # noqa: E402
+from ffcv.memory_managers import OSCacheManager, ProcessCacheManager  # noqa: E402
 from ffcv.pipeline.compiler import Compiler  # noqa: E402
 from ffcv.transforms import ToTensor, ToTorchImage  # noqa: E402
 from ffcv.traversal_order import QuasiRandom  # noqa: E402
 
+LIBRARY = _libffcv.__file__
+
+# Decoders are compiled already (fastscale/data/decoding.py), and read the file themselves: no loader is to compile them
+# again, or a reader of its own, which takes a second even where nobody calls it.
+_compile = Compiler.compile
+Compiler.compile = lambda code, signature=None: code if isinstance(code, Dispatcher) else _compile(code, signature)
+OSCacheManager.compile_reader = ProcessCacheManager.compile_reader = lambda self: None
+
 __all__ = [
     "IMAGE_MODES",
-    "CenterCropRGBImageDecoder",
-    "Compiler",
+    "LIBRARY",
     "DatasetWriter",
     "EpochIterator",
     "IntDecoder",
@@ -37,10 +56,7 @@ __all__ = [
     "OrderOption",
     "QuasiRandom",
     "RGBImageField",
-    "RandomResizedCropRGBImageDecoder",
     "ResizedCropRGBImageDecoder",
     "ToTensor",
     "ToTorchImage",
-    "imdecode",
-    "resize_crop",
 ]

@@ -1,4 +1,4 @@
-"""FFCV loaders. Compiling one takes seconds: it then serves every resolution, epoch and trial of a process."""
+"""FFCV loaders. One serves every resolution, epoch and trial of a process."""
 
 import os
 from collections.abc import Iterator
@@ -9,24 +9,16 @@ from typing import NamedTuple
 import numpy as np
 from torch import Tensor
 
-from fastscale.data.crops import CROP, CropDecoder, draw_crops
+from fastscale.data.augment import draw_augmentations
+from fastscale.data.crops import CROP, center_crops, draw_crops
 from fastscale.data.dataset import Dataset
-from fastscale.data.ffcv import (
-    CenterCropRGBImageDecoder,
-    EpochIterator,
-    IntDecoder,
-    Loader,
-    OrderOption,
-    QuasiRandom,
-    ResizedCropRGBImageDecoder,
-    ToTensor,
-    ToTorchImage,
-)
+from fastscale.data.decoding import UNUSED, ImageDecoder, LabelDecoder
+from fastscale.data.ffcv import EpochIterator, Loader, OrderOption, QuasiRandom, ToTensor, ToTorchImage
 from fastscale.errors import UserError
 from fastscale.recipe import Recipe
 
-UNUSED = (1, 1)  # the resolution of a decoder that has not been told one
 SEEDS_APART = 100_000  # FFCV adds the epoch to the seed: the next trial's orders must not be this one's
+PLACE = [("size", "<u8"), ("page_bits", "u1")]  # of an image in the file: its bytes, and of the file's pages
 
 
 class Share(NamedTuple):
@@ -48,24 +40,24 @@ def training_batches(
     epoch: int,
     first: int = 0,
     share: Share = WHOLE,
-) -> Iterator[tuple[Tensor, Tensor]]:
+) -> Iterator[tuple[Tensor, Tensor, np.ndarray | None]]:
     """One epoch of random resized crops, from its batch `first` on; a last, smaller batch is dropped.
 
-    Order, crops and flips depend on seed and epoch alone. Yields (batch, 3, resolution, resolution) uint8 in
-    channels_last and (batch,) int64 labels, on the host and valid until the next pair is drawn; of each batch, only
-    this rank's share.
+    Order, crops, flips and augmentations depend on seed and epoch alone. Yields (batch, 3, resolution, resolution)
+    uint8 in channels_last and (batch,) int64 labels, on the host and valid until the next batch is drawn, and what
+    AutoAugment is to do with them; of each batch, only this rank's share.
     """
     images_each = recipe.batch // share.ranks
-    loader, decoder = _training_loader(*_file(dataset, "train"), images_each, threads)
+    loader, decoder = _loader(*_file(dataset, "train"), images_each, threads, is_training=True)
     metadata = loader.reader.metadata.copy()
-    images = metadata["f0"]
-    sizes = (images[side].astype(float) for side in ("height", "width"))
-    crops = draw_crops(*sizes, recipe.crop_scale, recipe.flip, seed, epoch)
-    for name, _ in CROP:
-        images[name] = crops[name]
+    _set_crops(metadata, draw_crops(*_sizes(metadata), recipe.crop_scale, recipe.flip, seed, epoch))
     order = _order(loader, seed, epoch)[first * recipe.batch : steps_per_epoch(dataset, recipe.batch) * recipe.batch]
     ours = order.reshape(-1, share.ranks, images_each)[:, share.index].reshape(-1)
-    return _pairs(loader, decoder, resolution, ours, metadata)
+    pairs = _pairs(loader, decoder, resolution, ours, metadata)
+    if recipe.augment is None:
+        return ((*pair, None) for pair in pairs)
+    drawn = draw_augmentations(recipe.augment, len(metadata), seed, epoch)[ours].reshape(-1, images_each, 2)
+    return ((*pair, changes) for pair, changes in zip(pairs, drawn, strict=True))
 
 
 def validation_batches(
@@ -74,21 +66,20 @@ def validation_batches(
     """All validation images once, in their order: a centre crop of `crop` times the shorter side. As above, but the
     last batch may be smaller, and a rank's share is every so manieth batch.
     """
-    loader, decoder = _validation_loader(*_file(dataset, "val"), batch, crop, threads)
+    loader, decoder = _loader(*_file(dataset, "val"), batch, threads, is_training=False)
+    metadata = loader.reader.metadata.copy()
+    _set_crops(metadata, center_crops(*_sizes(metadata), crop))
     ours = loader.indices[loader.indices // batch % share.ranks == share.index]
-    return _pairs(loader, decoder, resolution, ours, loader.reader.metadata)
+    return _pairs(loader, decoder, resolution, ours, metadata)
 
 
 def compile_loaders(dataset: Dataset, recipe: Recipe, threads: int) -> None:
-    """Compile the loaders that a training by `recipe` uses, where this process has not done so yet."""
-    training = _training_loader(*_file(dataset, "train"), recipe.batch, threads)
-    part = recipe.batch // recipe.parts()
-    validation = _validation_loader(*_file(dataset, "val"), part, recipe.eval_crop, threads)
+    """Make the loaders that a training by `recipe` uses, where this process has not done so yet."""
+    training = _loader(*_file(dataset, "train"), recipe.batch, threads, is_training=True)
+    validation = _loader(*_file(dataset, "val"), recipe.validation_batch(), threads, is_training=False)
     for loader, decoder in (training, validation):
-        if decoder.output_size != UNUSED:
-            continue
-        first = _pairs(loader, decoder, 8, loader.indices[:1], loader.reader.metadata)
-        list(first)  # numba compiles at the first call
+        if decoder.output_size == UNUSED:
+            list(_pairs(loader, decoder, 8, loader.indices[:1], loader.reader.metadata))  # compiled at the first call
 
 
 def steps_per_epoch(dataset: Dataset, batch: int) -> int:
@@ -106,7 +97,7 @@ def steps_per_epoch(dataset: Dataset, batch: int) -> int:
 
 
 def _pairs(
-    loader: Loader, decoder: ResizedCropRGBImageDecoder, resolution: int, order: np.ndarray, metadata: np.ndarray
+    loader: Loader, decoder: ImageDecoder, resolution: int, order: np.ndarray, metadata: np.ndarray
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """Images and labels in that order; all that FFCV keeps between epochs is set when the first pair is drawn."""
     decoder.output_size = resolution, resolution
@@ -139,46 +130,51 @@ def _file(dataset: Dataset, split: str) -> tuple[Path, int]:
 
 
 @cache
-def _training_loader(path: Path, written: int, batch: int, threads: int) -> tuple[Loader, CropDecoder]:
-    decoder = CropDecoder(UNUSED)
-    order = OrderOption.RANDOM if _fits_in_memory(path) else OrderOption.QUASI_RANDOM
-    loader = _loader(path, decoder, batch, threads, order=order, drop_last=True)
-    loader.reader.metadata = _with_crops(loader.reader.metadata)
+def _loader(path: Path, written: int, batch: int, threads: int, *, is_training: bool) -> tuple[Loader, ImageDecoder]:
+    """A loader of all images whole, unless its metadata are told crops."""
+    is_mapped = _fits_in_memory(path)
+    order = OrderOption.RANDOM if is_mapped else OrderOption.QUASI_RANDOM
+    threads = min(threads, len(os.sched_getaffinity(0)))  # numba refuses more
+    decoder = ImageDecoder(is_mapped, threads)
+    loader = Loader(
+        str(path),
+        batch_size=batch,
+        num_workers=threads,
+        os_cache=is_mapped,
+        order=order if is_training else OrderOption.SEQUENTIAL,
+        seed=0,
+        drop_last=is_training,
+        pipelines={"image": [decoder, ToTensor(), ToTorchImage()], "label": [LabelDecoder(), ToTensor()]},
+    )
+    loader.reader.metadata = _widened(loader)
     return loader, decoder
 
 
-def _with_crops(metadata: np.ndarray) -> np.ndarray:
-    """FFCV's metadata of all samples, with room for the crops of its first field, the image."""
+def _widened(loader: Loader) -> np.ndarray:
+    """FFCV's metadata of all samples, with what the decoder needs to know of its first field, the image."""
+    metadata, files = loader.reader.metadata, loader.memory_manager
     (image, *_), *others = [(name, metadata.dtype[name]) for name in metadata.dtype.names]
-    dtype = np.dtype([(image, [*metadata.dtype[image].descr, *CROP]), *others])
+    dtype = np.dtype([(image, [*metadata.dtype[image].descr, *PLACE, *CROP]), *others])
     wider = np.zeros(len(metadata), dtype)
     for name, _ in others:
         wider[name] = metadata[name]
-    for name in metadata.dtype[image].names:
-        wider[image][name] = metadata[image][name]
-    wider[image]["crop_height"], wider[image]["crop_width"] = metadata[image]["height"], metadata[image]["width"]
+    images, known = wider[image], metadata[image]
+    for name in known.dtype.names:
+        images[name] = known[name]
+    images["size"] = files.sizes[np.searchsorted(files.ptrs, known["data_ptr"])]
+    images["page_bits"] = int(loader.reader.page_size).bit_length() - 1
+    images["crop_height"], images["crop_width"] = known["height"], known["width"]
     return wider
 
 
-@cache
-def _validation_loader(
-    path: Path, written: int, batch: int, crop: float, threads: int
-) -> tuple[Loader, CenterCropRGBImageDecoder]:
-    decoder = CenterCropRGBImageDecoder(UNUSED, ratio=crop)
-    return _loader(path, decoder, batch, threads, order=OrderOption.SEQUENTIAL, drop_last=False), decoder
+def _sizes(metadata: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Heights and widths of all images, in pixels."""
+    return metadata["f0"]["height"].astype(float), metadata["f0"]["width"].astype(float)
 
 
-def _loader(path: Path, decoder, batch: int, threads: int, *, order: OrderOption, drop_last: bool) -> Loader:
-    return Loader(
-        str(path),
-        batch_size=batch,
-        num_workers=min(threads, len(os.sched_getaffinity(0))),  # numba refuses more
-        os_cache=_fits_in_memory(path),
-        order=order,
-        seed=0,
-        drop_last=drop_last,
-        pipelines={"image": [decoder, ToTensor(), ToTorchImage()], "label": [IntDecoder(), ToTensor()]},
-    )
+def _set_crops(metadata: np.ndarray, crops: np.ndarray) -> None:
+    for name, _ in CROP:
+        metadata["f0"][name] = crops[name]
 
 
 def _fits_in_memory(path: Path) -> bool:

@@ -2,6 +2,7 @@
 
 import re
 import signal
+import sys
 import time
 from collections.abc import Callable
 
@@ -143,3 +144,14 @@ def test_preempted(project: Project, slurm: Cluster, grace: int) -> None:
     assert (project.folder / "patient/0.txt").read_text() == "60 steps in 2 lives"
     assert (project.folder / "0.count").exists() and project.count("sbatch") == 1
     assert "rror" not in output, output
+
+
+def test_a_signal_that_reaches_the_command_first(project: Project, slurm: Cluster) -> None:
+    """Slurm signals one process after the other; a command that has died of it by then was interrupted too."""
+    command = "[ -e lives ] && echo done >> lives || { echo 1 >> lives; (sleep 1; kill $PPID) & kill $$; }"
+    lines = [f"#!{sys.executable}", "from snakemake_executor_plugin_submitit.job import SnakemakeJob"]
+    script = project.folder / "job.py"
+    script.write_text("\n".join([*lines, f"SnakemakeJob({command!r})()"]))
+    (job,) = slurm.run("sbatch", "--parsable", f"--chdir={project.folder}", "--requeue", str(script)).split()
+    until(lambda: job not in slurm.jobs(), seconds=90)
+    assert (project.folder / "lives").read_text() == "1\ndone\n"

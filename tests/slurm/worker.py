@@ -8,10 +8,10 @@ from pathlib import Path
 output, steps = Path(sys.argv[1]), int(sys.argv[2])
 count = Path(f"{output.stem}.count")  # no declared output: Snakemake would delete it
 lives = Path(f"{output.stem}.lives")
-lives.write_text(lives.read_text() + "+" if lives.exists() else "+")
 stop: list[int] = []
 for number in (signal.SIGUSR2, signal.SIGTERM):
     signal.signal(number, lambda number, _: stop.append(number))
+lives.write_text(lives.read_text() + "+" if lives.exists() else "+")
 done = int(count.read_text()) if count.exists() else 0
 while done < steps:
     time.sleep(0.1)

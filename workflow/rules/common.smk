@@ -8,7 +8,6 @@ from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
 
-from fastscale.artefacts import ARTEFACTS, caption, title
 from fastscale.data import Dataset
 from fastscale.errors import UserError
 from fastscale.sweep import FIXED, Sweep
@@ -22,10 +21,14 @@ except UserError as error:
 os.environ |= {"PATH": os.pathsep.join([str(Path(sys.executable).parent), *os.get_exec_path()])}
 
 
+def _state(files):
+    """What tells one state of some files from another."""
+    return tuple((path, path.stat().st_mtime_ns) for path in files if path.exists())
+
+
 def _found():
     """What tells one state of the searches from another."""
-    files = map(SWEEP.search_record, SWEEP.searches)
-    return tuple((path, path.stat().st_mtime_ns) for path in files if path.exists())
+    return _state(map(SWEEP.search_record, SWEEP.searches))
 
 
 SWEEPS = {_found(): SWEEP}
@@ -49,44 +52,23 @@ def described(network):
     return plain(current().trained[network].to_dict())
 
 
-def found(artefact):
-    """The records of an artefact that only a search can tell, for an input; all others are asked for at once."""
-    searches, known = SWEEP.searches_of(artefact), set(SWEEP.records(artefact))
+@cache
+def _clock(searches, timings):
+    from fastscale.analysis.clock import Clock
 
-    def records(wildcards):
-        for name in searches:
-            checkpoints.search.get(search=name)
-        return [path for path in current().records(artefact) if path not in known]
-
-    return records if searches else []
+    try:
+        return Clock(current(), {})
+    except UserError:
+        return None  # a broken record is the aggregator's to tell
 
 
-def artefacts(*kinds):
-    """The sweep's artefacts, with their records: one that was deleted is made again though its artefacts stand."""
-    names = [name for name in SWEEP.artefacts if ARTEFACTS[name].kind in kinds]
-    files = dict.fromkeys(path for name in names for path in (*SWEEP.artefacts[name], *SWEEP.records(name)))
-    return list(files)
-
-
-def reported(artefact, made):
-    """The files of an artefact that `made` makes, for an output; the report shows the one that a browser draws."""
-    kind, points = ARTEFACTS[artefact].kind, ARTEFACTS[artefact].points
-    shown = {
-        "category": "Claims" if artefact == "claims" else "Sweep" if points == "all" else f"{kind}s".capitalize(),
-        "labels": {"artefact": title(artefact, digits=2), "shows": ARTEFACTS[artefact].caption.partition(".")[0]},
-        "caption": f"../report/{artefact if len(made) > 1 else 'artefact'}.rst",
-    }
-    return [report(path, **shown) if path.suffix in (".svg", ".html") else path for path in SWEEP.artefacts[artefact]]
-
-
-def captions(made):
-    """What the report says of some artefacts and their records, for params."""
-
-    def told(wildcards, input):
-        records = {name: set(map(str, current().records(name))) & set(input) for name in made}
-        return {name: caption(name, map(Path, records[name]), SWEEP.folder) for name in made}
-
-    return told
+def minutes(wildcards, longest):
+    """How long a training may take, by the timings that are there; they are no input, so that it waits for none."""
+    timings = _state(map(SWEEP.profile_record, (FIXED, *SWEEP.searches)))
+    if not timings or (clock := _clock(_found(), timings)) is None:
+        return longest
+    network, epochs = current().trained[wildcards.network], SWEEP.config["schedules"][wildcards.schedule]
+    return clock.minutes(network, epochs, SWEEP.config["gpus"], longest)
 
 
 # Software comes from .venv, on a cluster too. With `--sdm apptainer` it comes from this image: an own one, of a machine

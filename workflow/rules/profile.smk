@@ -3,6 +3,9 @@
 # are kept: a wider sweep times what is new.
 
 
+PROFILE = SWEEP.config["profile"]
+
+
 rule profile:
     input:
         SWEEP.network_record("{source}"),
@@ -12,17 +15,20 @@ rule profile:
         SWEEP.folder / "logs/profile/{source}.log",
     benchmark:
         SWEEP.folder / "logs/profile/{source}.tsv"
+    priority: 1  # else trainings would keep all cores from it until the end
     threads: SWEEP.config["train_threads"] if SWEEP.config["gpus"] else workflow.cores
     resources:
         cpus_per_task=SWEEP.config["train_threads"],
-        gpu=min(1, SWEEP.config["gpus"]),
+        gpu=PROFILE["devices"] if SWEEP.config["gpus"] >= PROFILE["devices"] else min(1, SWEEP.config["gpus"]),
         runtime=240,
         mem_mb=16000,
     params:
-        **SWEEP.config["profile"],
+        **PROFILE,
+        ways=[f"--{key} {one}" for key in ("format", "mode") for one in PROFILE[f"{key}s"]],
         threads=SWEEP.config["train_threads"],
         batch=SWEEP.config["recipe"].get("batch", 1024),
         device="cuda" if SWEEP.config["gpus"] else "cpu",
     shell:
         "fastscale profile {input:q} --record {output:q} --batch {params.batch} --repeats {params.repeats}"
-        " --images {params.images} --threads {params.threads} --device {params.device} > {log:q} 2>&1"
+        " --images {params.images} {params.ways} --largest-batch {params.largest_batch} --devices {params.devices}"
+        " --threads {params.threads} --device {params.device} > {log:q} 2>&1"

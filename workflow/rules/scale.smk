@@ -16,6 +16,7 @@ rule scale:
         SWEEP.network_record("{source}"),
     log:
         SWEEP.folder / "logs/scale/{source}.log",
+    priority: 2
     shell:
         "fastscale networks {wildcards.source:q} --sweep {input.sweep:q} --record {output:q} > {log:q} 2>&1"
 
@@ -25,6 +26,7 @@ rule describe:
         SWEEP.description,
     log:
         SWEEP.folder / "logs/describe.log",
+    priority: 2
     params:
         config=json.dumps(SWEEP.config),
     shell:

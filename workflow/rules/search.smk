@@ -14,5 +14,6 @@ checkpoint search:
         SWEEP.search_record("{search}"),
     log:
         SWEEP.folder / "logs/search/{search}.log",
+    priority: 2
     shell:
         "fastscale search {wildcards.search:q} --sweep {input.sweep:q} > {log:q} 2>&1"

@@ -1,4 +1,5 @@
 # One job is one training. Its network is given in full: one that has another name today is the same, and not trained anew.
+# Where the network or others are timed, Slurm is told how long it takes: short jobs are backfilled early.
 # Checkpoints are no declared outputs: Snakemake would delete them before a retry.
 
 
@@ -15,7 +16,7 @@ rule train:
     resources:
         cpus_per_task=SWEEP.config["train_threads"],  # Slurm's; threads is at most what this machine has
         gpu=SWEEP.config["gpus"],
-        runtime=1440,
+        runtime=lambda wildcards: minutes(wildcards, longest=1440),
         mem_mb=16000 * max(1, SWEEP.config["gpus"]),
     params:
         network=lambda wildcards: described(wildcards.network),

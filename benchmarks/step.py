@@ -1,0 +1,143 @@
+"""A training step: our networks beside timm's and pycls' of the same design, each in its fastest way to be executed.
+
+python benchmarks/step.py [--network EN-B0] [--device cuda] [--batch 128] [--mode compiled] [--rounds 15]
+"""
+
+import gc
+import statistics
+from collections.abc import Callable
+from typing import Any
+
+import click
+import timm
+import torch
+from compare import OURS, row, turns, write
+from pycls.models.anynet import AnyNet
+from pycls.models.effnet import EffNet
+from torch import nn
+
+from fastscale import execution, peaks
+from fastscale.cli import MODES
+from fastscale.complexity import count
+from fastscale.devices import choose_device
+from fastscale.execution import FORMATS, Execution, clock, every, fastest
+from fastscale.memory import keep_freed_memory
+from fastscale.model import build
+from fastscale.networks import Network, base_network
+
+TIMM: dict[str, dict[str, Any]] = {
+    "RegNetY-4GF-224": {"model_name": "regnety_040"},
+    "RegNetZ-4GF": {"model_name": "regnetz_040_h", "num_features": 1000},  # its own head is wider than the paper's
+    "EN-B0": {"model_name": "efficientnet_b0"},
+    "EN-B4": {"model_name": "efficientnet_b4"},
+    "ResNet50": {"model_name": "resnet50"},
+}
+SMALL = ("EN-B0", "ResNet50")  # enough for a CPU
+
+
+@click.command()
+@click.option(
+    "--network", "names", type=click.Choice(list(TIMM)), multiple=True, help="A table of its own; else of all on a GPU."
+)
+@click.option("--device", "device_name", default=None)
+@click.option("--batch", default=None, type=int, help="128 on a GPU, 2 on a CPU by default.")
+@click.option(
+    "--mode", "modes", type=click.Choice(MODES), multiple=True, help="On a GPU all, on a CPU eager by default."
+)
+@click.option("--rounds", default=15)
+@click.option("--threads", default=1)
+def main(
+    names: tuple[str, ...], device_name: str | None, batch: int | None, modes: tuple, rounds: int, threads: int
+) -> None:
+    """Find each side's fastest way, let them take turns, and write the table with the crossings of each."""
+    torch.set_num_threads(threads)
+    keep_freed_memory()
+    device = choose_device(device_name)
+    on_gpu = device.type == "cuda"
+    batch, modes = batch or (128 if on_gpu else 2), modes or (MODES if on_gpu else MODES[:1])
+    table = "-".join(["step" if on_gpu else "step-cpu", *names])
+    names = names or (tuple(TIMM) if on_gpu else SMALL)
+    reached = peaks.measure(device)
+    rows, told, ratios = [], [], {}
+    for name in names:
+        network = base_network(name)
+        found = turns(
+            {who: best(who, name, made, batch, device, modes, told) for who, made in makers(name).items()}, rounds
+        )
+        rows += row(f"{name}, {network.resolution} px", found, unit=batch / 1e3)
+        for peer in found.keys() - {OURS}:
+            ratio = statistics.median(a / b for a, b in zip(found[peer], found[OURS], strict=True))
+            ratios.setdefault(peer, []).append(ratio)
+        seconds = {who: statistics.median(times) / batch for who, times in found.items()}
+        crossing = count(network).acts * reached["bytes_per_value"] / reached["bytes_per_second"]
+        crossed = ", ".join(f"{who} {s / crossing:.1f}" for who, s in seconds.items())
+        told.append(f"{name}: crossings {crossed}; {seconds[OURS] * 1281167 / 60:.1f} minutes an epoch of ImageNet.")
+        torch.compiler.reset()
+        gc.collect()
+    means = ", ".join(f"{statistics.geometric_mean(r):.2f} ({who}, n = {len(r)})" for who, r in sorted(ratios.items()))
+    title = (
+        f"Milliseconds of a training step for an image, batch {batch}, {reached['precision']}, {threads} thread(s): "
+        f"each side in the fastest of {', '.join(FORMATS)} x {', '.join(modes)}.\n\nGeometric means of the ratios: "
+        f"{means}. Device: {torch.cuda.get_device_name(device) if on_gpu else 'cpu'}, "
+        f"{reached['flops_per_second'] / 1e12:.3g} Tflop/s, {reached['bytes_per_second'] / 1e9:.4g} GB/s, measured.\n\n"
+    )
+    lines = "\n".join(f"- {line}" for line in told)
+    write(table, title + lines, rows, ["timm", "pycls"])
+
+
+def makers(name: str) -> dict[str, Callable[[Network], nn.Module]]:
+    """Who makes this network, and how; that it is the same one, the parameters tell."""
+    network = base_network(name)
+    made: dict[str, Callable[[Network], nn.Module]] = {OURS: build, "timm": lambda _: timm.create_model(**TIMM[name])}
+    if network.block in ("bottleneck", "mbconv"):  # pycls has no inverted block with groups
+        made["pycls"] = pycls_model
+    for who, make in made.items():
+        params = sum(p.numel() for p in make(network).parameters())
+        assert params == count(network).params, (who, name, params, count(network).params)
+    return made
+
+
+def pycls_model(network: Network) -> nn.Module:
+    """The network in the terms of pycls."""
+    stages, stem = network.stages, network.stem
+    common = {
+        "stem_w": stem.width,
+        "ds": network.depths,
+        "ws": network.widths,
+        "ss": [stage.stride for stage in stages],
+        "se_r": network.se_ratio or None,
+        "nc": network.classes,
+    }
+    ratios = [stage.ratio for stage in stages]
+    if network.block == "mbconv":
+        return EffNet(**common, exp_rs=ratios, ks=[stage.kernel for stage in stages], head_w=network.head_width)
+    stem_type = "res_stem_in" if stem.pool else "simple_stem_in"
+    groups = network.group_widths
+    return AnyNet(**common, stem_type=stem_type, block_type="res_bottleneck_block", bms=ratios, gws=groups)
+
+
+def best(
+    who: str,
+    name: str,
+    make: Callable[[Network], nn.Module],
+    batch: int,
+    device: torch.device,
+    modes: tuple,
+    told: list[str],
+) -> Callable[[], object]:
+    """A step of one side, in the fastest of all ways; which one that is, is told."""
+    network = base_network(name)
+    tried = execution.compare(network, batch, device, every(FORMATS, modes), 10, make)
+    step = execution.training_step(network, batch, device, fastest(tried), make=make)
+    clock(step, execution.WARM_UP_STEPS, device)
+    told.append(f"{name}, {who}: {'; '.join(map(_way, tried))}")
+    return lambda: clock(step, 1, device)
+
+
+def _way(one: dict) -> str:
+    way = " ".join(Execution(one["memory_format"], one["mode"]))
+    return f"{way} {one['gap']}" if "gap" in one else f"{way} {1e3 * one['step_seconds']['median']:.4g} ms"
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,55 @@
+"""One command for one device: time a sweep that trains nothing, and make all that shows timings."""
+
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from fastscale.analysis import aggregate
+from fastscale.errors import UserError
+from fastscale.records import write_networks, write_record
+from fastscale.sweep import FIXED, Sweep
+
+PAPER = Path(__file__).with_name("verdict.yaml")
+
+
+def verdict(out: Path, config: Path | None, *, batch: int, threads: int, device: str | None) -> str:
+    """Records, tables, figures and a page in `out`; returns the answer and where the page lies.
+
+    Raises:
+        UserError: a configuration that cannot be, or that trains; no such device; a full disk.
+    """
+    sweep = read(config or PAPER, out)
+    import torch
+
+    from fastscale import timing
+    from fastscale.devices import choose_device
+
+    torch.set_num_threads(threads)
+    chosen, path = choose_device(device), sweep.profile_record(FIXED)
+    write_record(sweep.description, dict(sweep.config))
+    write_networks(sweep.network_record(FIXED), sweep.networks.values())
+    timing.profile_all(
+        list(sweep.networks.values()), path, timing.Options(batch=batch, **sweep.config["profile"]), chosen
+    )
+    for artefact in sweep.artefacts:
+        aggregate(sweep, artefact)
+    page = next(file for file in sweep.artefacts["verdict"] if file.suffix == ".md")
+    return f"{page.read_text()}\n{page}"
+
+
+def read(path: Path, out: Path) -> Sweep:
+    """The sweep of a configuration file, its results in `out`.
+
+    Raises:
+        UserError: no such file, no YAML, no sweep, or one that trains.
+    """
+    try:
+        config: Any = yaml.safe_load(path.read_text())
+    except (OSError, yaml.YAMLError) as error:
+        raise UserError(f"{path} cannot be read ({error}); give a sweep's configuration, as config.yaml is") from None
+    placed = {**config, "sweep": out.name, "results": str(out.parent)} if isinstance(config, dict) else config
+    sweep = Sweep.from_config(placed, str(path))
+    if sweep.config["train"]:
+        raise UserError(f"{path} is a sweep that trains; a verdict rests on timings alone, so set train: false")
+    return sweep

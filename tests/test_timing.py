@@ -1,0 +1,136 @@
+"""Timing on this CPU: ways to execute a network, what bounds it, and the search for the largest batch."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fastscale import execution, timing
+from fastscale.batch_size import GRAIN, LARGEST, MARGIN, SMALL, TRIES, largest_batch
+from fastscale.execution import Execution
+from fastscale.networks import Network, base_network
+from fastscale.ranks import run
+from fastscale.records import read_record
+from fastscale.roofline import EAGER_CROSSINGS, Roofline
+
+CPU = torch.device("cpu")
+OPTIONS = timing.Options(batch=8, repeats=3, images=8000)
+
+
+@pytest.fixture
+def network() -> Network:
+    return base_network("RegNetZ-tiny").with_classes(10)
+
+
+@pytest.fixture
+def smallest() -> Network:
+    """One block: compiling takes seconds a layer."""
+    shape = {"depth": 1, "w0": 8, "wa": 0.0, "wm": 2.0, "group_width": 8, "resolution": 8, "stem_width": 8}
+    return base_network("smallest", {"smallest": {"family": "RegNetZ", **shape}}).with_classes(10)
+
+
+@given(
+    fixed=st.floats(0, 1e9),
+    per_image=st.floats(1e5, 1e9),
+    saved=st.floats(0.9, 1),
+    free=st.floats(1e9, 1e11),
+)
+def test_the_largest_batch_is_found_in_few_tries(fixed: float, per_image: float, saved: float, free: float) -> None:
+    tried = []
+
+    def needed(batch: float) -> float:
+        return fixed + batch * per_image * (1 if batch <= max(SMALL) else saved)
+
+    def peak_of(batch: int) -> int | None:
+        tried.append(batch)
+        return int(needed(batch)) if needed(batch) <= free else None
+
+    found = largest_batch(peak_of, int(free))
+    assert found == 0 or needed(found) <= free
+    more = 1.25 * found + GRAIN if found >= max(SMALL) else 2 * found or 1
+    assert found == LARGEST or needed(more) > MARGIN * free
+    assert len(tried) <= len(SMALL) + TRIES and len(tried) == len(set(tried)), tried
+
+
+def test_each_way_is_recorded_and_the_fastest_counts(network: Network, tmp_path: Path) -> None:
+    path = tmp_path / "profile.json"
+    timing.profile_all([network], path, OPTIONS, CPU)
+    (record,) = read_record(path, "profiles")["records"]
+    assert [(one["memory_format"], one["mode"]) for one in record["tried"]] == [
+        ("channels_last", "eager"),
+        ("contiguous", "eager"),
+    ]
+    best = min(record["tried"], key=lambda one: one["step_seconds"]["median"])
+    assert {key: record[key] for key in best} == best
+    assert record["epoch_seconds"]["median"] == pytest.approx(1000 * record["step_seconds"]["median"])
+    several = record["several"]
+    assert several["devices"] == 8 and not several["is_measured"]
+    assert several["epoch_seconds"]["median"] == pytest.approx(record["epoch_seconds"]["median"] / 8)
+    assert 0 < record["inference_seconds"]["median"] < record["step_seconds"]["median"]
+    assert record["launch_seconds"] > 0
+    before = path.read_bytes()
+    timing.profile_all([network], path, OPTIONS, CPU)
+    assert path.read_bytes() == before
+    timing.profile_all([network], path, OPTIONS._replace(formats=("contiguous",)), CPU)
+    (record,) = read_record(path, "profiles")["records"]
+    assert record["memory_format"] == "contiguous" and len(record["tried"]) == 1
+
+
+def test_a_compiled_step_trains_and_what_cannot_be_compiled_is_a_gap(
+    smallest: Network, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ways = execution.every(["channels_last"], ["eager", "compiled"])
+    eager, compiled = execution.compare(smallest, 8, CPU, ways, 2)
+    assert compiled["step_seconds"]["median"] > 0 and compiled["mode"] == "compiled"
+
+    def broken(*_: object, **__: object) -> None:
+        raise RuntimeError("no C++ compiler\nis here")
+
+    monkeypatch.setattr(torch, "compile", broken)
+    eager, gap = execution.compare(smallest, 8, CPU, ways, 2)
+    assert gap == {"memory_format": "channels_last", "mode": "compiled", "gap": "RuntimeError: no C++ compiler"}
+    assert execution.fastest([eager, gap]) == Execution("channels_last", "eager")
+
+
+def test_every_way_computes_the_same(smallest: Network) -> None:
+    torch.manual_seed(1)
+    model = execution.build(smallest).eval()
+    images = torch.randn(4, 3, 8, 8)
+    expected = model(images)
+    for way in execution.every(execution.FORMATS, ["eager", "compiled"]):
+        placed = way.callable(way.place(model, CPU))
+        assert torch.allclose(placed(images.contiguous(memory_format=execution.FORMATS[way[0]])), expected, atol=1e-5)
+
+
+def test_several_ranks_time_the_step_that_they_share(network: Network) -> None:
+    times = run(2, CPU, timing.step_times, network, 8, Execution(), 2)
+    assert len(times) == 2 and all(seconds > 0 for seconds in times)
+
+
+@given(
+    flops=st.integers(1, 10**11),
+    acts=st.integers(1, 10**9),
+    seconds=st.floats(1e-6, 1),
+    launch=st.floats(1e-4, 1),
+    mode=st.sampled_from(["eager", "compiled"]),
+)
+def test_the_roofline(flops: int, acts: int, seconds: float, launch: float, mode: str) -> None:
+    peaks = {"flops_per_second": 1e14, "bytes_per_second": 2e12, "bytes_per_value": 2}
+    record = {"costs": {"flops": flops, "acts": acts}, "peaks": peaks, "mode": mode, "batch": 10, "images": 1000}
+    found = Roofline.of({**record, "epoch_seconds": {"median": 1000 * seconds}, "launch_seconds": launch})
+    assert found.compute == pytest.approx(6 * flops / 1e14)
+    assert found.crossings == pytest.approx(seconds * 2e12 / (2 * acts))
+    assert found.crossings * found.eager_traffic == pytest.approx(EAGER_CROSSINGS * found.seconds)
+    traffic = found.eager_traffic if mode == "eager" else found.fused_traffic
+    largest = max(found.compute, traffic, launch / 10)
+    assert {"flops": found.compute, "traffic": traffic, "launches": launch / 10}[found.bound] == largest
+
+
+def test_the_peaks_are_those_of_this_machine(network: Network, tmp_path: Path) -> None:
+    path = tmp_path / "profile.json"
+    timing.profile_all([network], path, OPTIONS, CPU)
+    peaks = json.loads(path.read_text())["records"][0]["peaks"]
+    assert 1e9 < peaks["flops_per_second"] < 1e14 and 1e8 < peaks["bytes_per_second"] < 1e13, peaks

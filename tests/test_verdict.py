@@ -1,0 +1,89 @@
+"""`fastscale verdict`: one command, timings alone, an answer."""
+
+from pathlib import Path
+
+import pytest
+import yaml
+from click.testing import CliRunner, Result
+from made_up import minutes_of, write_records
+
+from fastscale.analysis import aggregate
+from fastscale.cli import main
+from fastscale.errors import UserError
+from fastscale.networks import base_network
+from fastscale.records import read_record, write_record
+from fastscale.sweep import FIXED, Sweep
+from fastscale.verdict import PAPER, read
+
+CURVES = {"bases": ["EN-tiny", "RegNetZ-tiny"], "strategies": ["w", "dwr", "dWr"], "scales": [1, 4]}
+SMALL = {
+    "sweep": "small",
+    "train": False,
+    "data": {"kind": "fashion-mnist", "classes": 10},
+    "figures": {"fig1": CURVES, "fig2": CURVES},
+    "profile": {"repeats": 2},
+}
+
+
+def verdict(folder: Path, config: dict) -> Result:
+    path = folder / "verdict.yaml"
+    path.write_text(yaml.safe_dump(config))
+    return CliRunner().invoke(main, ["verdict", "--out", str(folder / "out"), "--config", str(path), "--batch", "8"])
+
+
+def test_it_times_and_answers(tmp_path: Path) -> None:
+    ran = verdict(tmp_path, SMALL)
+    assert ran.exit_code == 0, ran.output
+    out = tmp_path / "out"
+    assert f"{out}/tables/verdict.md" in ran.output and "| EN-tiny, acts | 0.99 |" in ran.output
+    assert {path.name for path in (out / "figures").glob("*.svg")} == {"fig1.svg", "fig2.svg", "fig3.svg"}
+    for name in ("roofline", "timing", "prediction", "verdict", "networks"):
+        assert len((out / f"tables/{name}.csv").read_text().splitlines()) > 3, name
+    assert not (out / "tables/gain.csv").exists() and "trials" not in (out / "README.md").read_text()
+    before = (out / "profile/fixed.json").read_bytes()
+    assert verdict(tmp_path, SMALL).exit_code == 0
+    assert (out / "profile/fixed.json").read_bytes() == before  # timed once
+
+
+@pytest.mark.parametrize(
+    ("minutes", "answer"),
+    [(minutes_of, "Yes"), (lambda cost: cost.params, "No")],
+    ids=["by activations", "by params"],
+)
+def test_the_answer_follows_from_the_times(tmp_path: Path, minutes: object, answer: str) -> None:
+    """Times that follow activations alone: it holds. Those that follow params: it does not."""
+    sweep = write_records(Sweep.from_config({**SMALL, "results": str(tmp_path)}), minutes=minutes)
+    aggregate(sweep, "verdict")
+    assert f"**{answer}.**" in (sweep.folder / "tables/verdict.md").read_text()
+
+
+def test_timings_of_an_older_fastscale_are_refused_in_a_sentence(tmp_path: Path) -> None:
+    sweep = write_records(Sweep.from_config({**SMALL, "results": str(tmp_path)}))
+    path = sweep.profile_record(FIXED)
+    records = read_record(path, "profiles")["records"]
+    del records[0]["peaks"]
+    write_record(path, {"kind": "profiles", "records": records})
+    for artefact in ("verdict", "timing", "roofline"):
+        with pytest.raises(UserError, match=r"timed by an older fastscale.*snakemake --forcerun profile"):
+            aggregate(sweep, artefact)
+
+
+def test_the_papers_sweep_is_at_its_size() -> None:
+    sweep = read(PAPER, Path("results/verdict"))
+    rivals = {base_network(name).id for name in ("RegNetY-4GF->16GF", "EN-B4", "RegNetZ-4GF", "ResNet50")}
+    assert rivals <= set(sweep.networks) and 60 <= len(sweep.networks) <= 90
+    assert {"fig1", "fig2", "fig4", "fig6", "fig11", "fig12"} <= set(sweep.artefacts)
+    assert not sweep.trainings(sweep.everything)
+
+
+@pytest.mark.parametrize(
+    ("config", "told"),
+    [
+        ({**SMALL, "train": True}, "is a sweep that trains"),
+        ({**SMALL, "figures": {"fig2": {**CURVES, "bases": ["EN-B99"]}}}, "EN-B99"),
+        (["no sweep"], "is a mapping"),
+    ],
+)
+def test_what_is_no_verdict_is_refused(tmp_path: Path, config: object, told: str) -> None:
+    ran = verdict(tmp_path, config)
+    assert ran.exit_code == 1 and told in ran.output and not (tmp_path / "out").exists(), ran.output
