@@ -10,6 +10,13 @@ from matplotlib import image
 from selenium import webdriver
 from selenium.webdriver.remote.webelement import WebElement
 
+# A page that slides into place moves between the aim at a button and the click, which then meets its neighbour.
+STILL = """
+    const still = new CSSStyleSheet();
+    still.replaceSync("* { transition: none !important }");
+    document.adoptedStyleSheets.push(still);
+"""
+
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[webdriver.Chrome]:
@@ -22,6 +29,7 @@ def browser() -> Iterator[webdriver.Chrome]:
     options.add_argument("--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1")
     driver = webdriver.Chrome(options, webdriver.ChromeService(shutil.which("chromedriver")))
     driver.implicitly_wait(10)
+    driver.execute_cdp_cmd("Page.addScriptToEvaluateOnNewDocument", {"source": STILL})
     yield driver
     driver.quit()
 
