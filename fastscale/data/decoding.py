@@ -1,24 +1,15 @@
 """From the bytes of a .beton file to images and labels: what numba compiles.
 
 It keeps the result on disk, beside this file or in the user's cache, so that only the first process on a machine
-compiles; hence functions of a module that call FFCV's library by name: what refers to an address cannot be kept.
+compiles; hence functions of a module: what refers to an address cannot be kept. And of this one: numba compiles anew
+what stands in a file that has changed, but not what calls it from another one.
 """
-
-from collections.abc import Callable
 
 import llvmlite.binding
 import numpy as np
 from numba import njit, prange, types
 
-from fastscale.data.ffcv import IMAGE_MODES, LIBRARY, IntDecoder, ResizedCropRGBImageDecoder
-
-llvmlite.binding.load_library_permanently(LIBRARY)
-_u32, _address = types.uint32, types.uintp
-_imdecode = types.ExternalFunction(
-    "imdecode", types.void(_address, types.uint64, _u32, _u32, _address, *[_u32] * 6, types.uint8, types.uint8)
-)
-JPEG = IMAGE_MODES["jpg"]
-UNUSED = (1, 1)  # the resolution of a decoder that has not been told one
+from fastscale.data.ffcv import IMAGE_MODES, LIBRARY
 
 OPTIONS = {"nogil": True, "error_model": "numpy"}
 try:
@@ -26,74 +17,202 @@ try:
 except RuntimeError:  # there is no folder in which it could be kept
     KEPT = OPTIONS
 
+# Of libturbojpeg, to which FFCV's library is linked.
+llvmlite.binding.load_library_permanently(LIBRARY)
+_int, _size, _address = types.intc, types.ulong, types.uintp
+_start = types.ExternalFunction("tjInitDecompress", _address())
+_end = types.ExternalFunction("tjDestroy", _int(_address))
+_read_header = types.ExternalFunction(
+    "tjDecompressHeader3", _int(_address, _address, _size, _address, _address, _address, _address)
+)
+_plane_width = types.ExternalFunction("tjPlaneWidth", _int(_int, _int, _int))
+_plane_height = types.ExternalFunction("tjPlaneHeight", _int(_int, _int, _int))
+_decode = types.ExternalFunction(
+    "tjDecompressToYUVPlanes", _int(_address, _address, _size, _address, _int, _address, _int, _int)
+)
+ACCURATE_DCT = 4096  # Pillow's; FFCV's own choice is another one, which is 3 % faster and a grey level off in the mean
+
+JPEG = IMAGE_MODES["jpg"]
+ZERO, HALF, MIDDLE, MOST = np.float32(0), np.float32(0.5), np.float32(128), np.float32(255)
+# What Cb and Cr add to red, green and blue in a JPEG file (JFIF).
+RED_CR, GREEN_CB, GREEN_CR, BLUE_CB = np.float32(1.402), np.float32(-0.344136), np.float32(-0.714136), np.float32(1.772)
+
 
 @njit(**KEPT)
-def taps(before, after):
-    """How a line of `before` pixels becomes one of `after`: bilinear with antialiasing, as Pillow and torchvision do.
+def decode_image(data, image, result):
+    """Decode, crop, resize and flip one image, to `result` (side, side, 3).
 
-    Returns for each new pixel the first old one that it depends on, how many do, and their weights (after, most).
+    `image` is its row of the metadata; `data` are its bytes.
     """
+    top, left = np.int64(image["top"]), np.int64(image["left"])
+    height, width = np.int64(image["crop_height"]), np.int64(image["crop_width"])
+    if image["mode"] == JPEG:
+        decoded = decode_planes(data, np.intc(image["height"]), np.intc(image["width"]))
+        resize_planes(*decoded, top, left, height, width, image["flip"], result)
+    else:
+        resize_pixels(data, 3 * np.int64(image["width"]), top, left, height, width, image["flip"], result)
+
+
+@njit(**KEPT)
+def decode_planes(data, height, width):
+    """A JPEG's planes Y, Cb and Cr, the lengths of their lines, and by what factors Cb and Cr are smaller than Y.
+
+    It is resized before it becomes colours: so that is done for each pixel that is asked for, not for each that there
+    is. FFCV, which writes what is read here, has three planes in every JPEG.
+    """
+    handle, begin = _start(), data.ctypes.data
+    header = np.zeros(4, np.intc)  # width, height, sampling, colours
+    told, size = header.ctypes.data, header.itemsize
+    _read_header(handle, begin, data.size, told, told + size, told + 2 * size, told + 3 * size)
+    sampling = header[2]
+    strides = _plane_width(0, width, sampling), _plane_width(1, width, sampling)
+    lines = _plane_height(0, height, sampling), _plane_height(1, height, sampling)
+    luma = np.empty(strides[0] * lines[0], np.uint8)
+    blue, red = np.empty(strides[1] * lines[1], np.uint8), np.empty(strides[1] * lines[1], np.uint8)
+    planes = np.array([luma.ctypes.data, blue.ctypes.data, red.ctypes.data], np.uintp)
+    _decode(handle, begin, data.size, planes.ctypes.data, width, 0, height, ACCURATE_DCT)
+    _end(handle)
+    return (luma, blue, red), strides, (lines[0] / lines[1], strides[0] / strides[1])
+
+
+@njit(**KEPT)
+def taps(begin, before, after, flip):
+    """How `after` pixels come from those between `begin` and `begin + before`, which may lie within a pixel.
+
+    Returns for each new pixel the first old one that it depends on, how many do, and their weights (most, after), zero
+    where there are fewer. The new ones stand in reverse where `flip` is true.
+    """
+    low, high = int(np.floor(begin)), int(np.ceil(begin + before))
     scale = before / after
     reach = max(scale, 1.0)
     firsts, counts = np.empty(after, np.int64), np.empty(after, np.int64)
-    weights = np.zeros((after, int(np.ceil(reach)) * 2 + 1), np.float32)
+    weights = np.zeros((int(np.ceil(reach)) * 2 + 1, after), np.float32)
     for i in range(after):
-        center = (i + 0.5) * scale
-        first, end = max(0, int(center - reach + 0.5)), min(before, int(center + reach + 0.5))
+        center = begin + (i + 0.5) * scale
+        first, end = max(low, int(center - reach + 0.5)), min(high, int(center + reach + 0.5))
+        at = after - 1 - i if flip else i
         total = 0.0
         for k in range(first, end):
             weight = max(0.0, 1.0 - abs(k + 0.5 - center) / reach)
-            weights[i, k - first] = weight
+            weights[k - first, at] = weight
             total += weight
-        weights[i] /= np.float32(total)
-        firsts[i], counts[i] = first, end - first
+        for k in range(end - first):
+            weights[k, at] /= np.float32(total)
+        firsts[at], counts[at] = first, end - first
     return firsts, counts, weights
 
 
 @njit(**KEPT)
-def resize(pixels, stride, top, left, height, width, flip, result):
-    """Resize (and flip) a part of an image to `result` (rows, columns, 3): first the columns, then the lines.
-
-    `pixels` are the whole image's values, `stride` of them a line of it.
-    """
-    rows, columns = result.shape[:2]
-    row_firsts, row_counts, row_weights = taps(height, rows)
-    firsts, counts, weights = taps(width, columns)
-    line = np.empty(width * 3, np.float32)
-    for y in range(rows):
-        line[:] = 0.5  # what follows is cut off, not rounded
-        for k in range(row_counts[y]):
-            begin = (top + row_firsts[y] + k) * stride + left * 3
-            weight, source = row_weights[y, k], pixels[begin : begin + width * 3]
-            for x in range(width * 3):
-                line[x] += weight * source[x]
-        for x in range(columns):
-            red = green = blue = np.float32(0)
-            for k in range(counts[x]):
-                weight, at = weights[x, k], 3 * (firsts[x] + k)
-                red += weight * line[at]
-                green += weight * line[at + 1]
-                blue += weight * line[at + 2]
-            to = columns - 1 - x if flip else x
-            result[y, to, 0], result[y, to, 1], result[y, to, 2] = red, green, blue
+def combine_lines(values, stride, low, y, rows, line):
+    """Line `y` of the result: added to `line`, from the values of lines, `stride` values each, from the `low`th on."""
+    firsts, counts, weights = rows
+    for k in range(counts[y]):
+        begin = (firsts[y] + k) * stride + low
+        weight, source = weights[k, y], values[begin : begin + len(line)]
+        for x in range(len(source)):
+            line[x] += weight * source[x]
 
 
 @njit(**KEPT)
-def decode_image(data, image, decoded, result):
-    """Decode, crop, resize and flip one image, to `result` (side, side, 3); `decoded` has room for all its pixels.
+def resize_pixels(pixels, stride, top, left, height, width, flip, result):
+    """Resize (and flip) a part of an image, (height, width) from (top, left) on, to `result` (rows, columns, 3).
 
-    `image` is its row of the metadata; `data` are its bytes.
+    `pixels` are the values of the image, `stride` a line.
     """
-    height, width = np.uint32(image["height"]), np.uint32(image["width"])
-    pixels = data
-    if image["mode"] == JPEG:
-        no, zero, one = np.uint8(0), np.uint32(0), np.uint32(1)
-        to = decoded.ctypes.data
-        _imdecode(data.ctypes.data, data.size, height, width, to, height, width, zero, zero, one, one, no, no)
-        pixels = decoded
-    top, left = np.int64(image["top"]), np.int64(image["left"])
-    crop = np.int64(image["crop_height"]), np.int64(image["crop_width"])
-    resize(pixels, 3 * np.int64(width), top, left, crop[0], crop[1], image["flip"], result)
+    rows, (firsts, counts, weights) = taps(top, height, len(result), False), taps(left, width, result.shape[1], flip)
+    line = np.empty(width * 3, np.float32)
+    for y in range(len(result)):
+        line[:] = HALF  # what follows is cut off, not rounded
+        combine_lines(pixels, stride, 3 * left, y, rows, line)
+        for x in range(len(firsts)):
+            red = green = blue = ZERO
+            for k in range(counts[x]):
+                weight, at = weights[k, x], 3 * (firsts[x] - left + k)
+                red += weight * line[at]
+                green += weight * line[at + 1]
+                blue += weight * line[at + 2]
+            result[y, x, 0], result[y, x, 1], result[y, x, 2] = red, green, blue
+
+
+@njit(**KEPT)
+def resize_planes(planes, strides, shrunk, top, left, height, width, flip, result):
+    """The same of a JPEG's `planes` Y, Cb and Cr, with lines of `strides` values each.
+
+    Cb and Cr are smaller by the factors `shrunk` (vertical, horizontal).
+    """
+    rows, columns, _ = result.shape
+    luma = _part(top, left, height, width, rows, columns, flip)
+    (down, across) = shrunk
+    chroma = _part(top / down, left / across, height / down, width / across, rows, columns, flip)
+    lines, pixels = np.empty((3, columns), np.float32), np.empty((3, columns), np.uint8)
+    for y in range(rows):
+        _resize_line(planes[0], strides[0], y, luma, lines[0])
+        _resize_line(planes[1], strides[1], y, chroma, lines[1])
+        _resize_line(planes[2], strides[1], y, chroma, lines[2])
+        for x in range(columns):
+            light, blue, red = lines[0, x] + HALF, lines[1, x] - MIDDLE, lines[2, x] - MIDDLE
+            pixels[0, x] = _cut_off(light + RED_CR * red)
+            pixels[1, x] = _cut_off(light + GREEN_CB * blue + GREEN_CR * red)
+            pixels[2, x] = _cut_off(light + BLUE_CB * blue)
+        for x in range(columns):  # by itself: the compiler takes several pixels at a time above
+            result[y, x, 0], result[y, x, 1], result[y, x, 2] = pixels[0, x], pixels[1, x], pixels[2, x]
+
+
+@njit(**KEPT)
+def _part(top, left, height, width, rows, columns, flip):
+    """What a part of a plane needs to be resized: taps of lines, first and number of columns, places and weights."""
+    low, high = int(np.floor(left)), int(np.ceil(left + width))
+    firsts, counts, weights = taps(left, width, columns, flip)
+    weights = weights[: max(2, counts.max())]
+    line = np.zeros(high - low + len(weights), np.float32)  # the zeros at its end are read, with weights of zero
+    return taps(top, height, rows, False), low, line, high - low, firsts - low, weights
+
+
+@njit(**KEPT)
+def _resize_line(values, stride, y, part, result):
+    rows, low, line, length, places, weights = part
+    line[:length] = ZERO
+    combine_lines(values, stride, low, y, rows, line[:length])
+    if len(weights) == 2:
+        _combine_2(line, places, weights, result)
+    elif len(weights) == 3:
+        _combine_3(line, places, weights, result)
+    elif len(weights) == 4:
+        _combine_4(line, places, weights, result)
+    else:
+        _combine(line, places, weights, len(weights), result)
+
+
+@njit(**KEPT)
+def _combine(line, places, weights, count, result):
+    for x in range(len(result)):
+        total = ZERO
+        for k in range(count):
+            total += weights[k, x] * line[places[x] + k]
+        result[x] = total
+
+
+# The same for few pixels, of which the compiler knows how many there are: more than twice as fast.
+
+
+@njit(**KEPT)
+def _combine_2(line, places, weights, result):
+    _combine(line, places, weights, 2, result)
+
+
+@njit(**KEPT)
+def _combine_3(line, places, weights, result):
+    _combine(line, places, weights, 3, result)
+
+
+@njit(**KEPT)
+def _combine_4(line, places, weights, result):
+    _combine(line, places, weights, 4, result)
+
+
+@njit(**KEPT)
+def _cut_off(value):
+    return np.uint8(np.int32(min(max(value, ZERO), MOST)))
 
 
 @njit(**KEPT)
@@ -101,7 +220,7 @@ def decode_mapped(i, batch, memory, metadata, state):
     """Image `i` of a batch, from a file that is mapped into memory; `memory` is what FFCV has allocated."""
     image = metadata[batch[i]]
     begin = image["data_ptr"]
-    decode_image(state[0][begin : begin + image["size"]], image, memory[1][i], memory[0][i])
+    decode_image(state[0][begin : begin + image["size"]], image, memory[i])
 
 
 @njit(**KEPT)
@@ -111,7 +230,7 @@ def decode_paged(i, batch, memory, metadata, state):
     bits = np.uint64(image["page_bits"])
     page = image["data_ptr"] >> bits
     begin = image["data_ptr"] - (page << bits)
-    decode_image(state[0][state[3][page], begin : begin + image["size"]], image, memory[1][i], memory[0][i])
+    decode_image(state[0][state[3][page], begin : begin + image["size"]], image, memory[i])
 
 
 # A function for each case, as numba's cache does not tell one that is parallel from one that is not.
@@ -122,7 +241,7 @@ def decode_images(batch, memory, metadata, state):
     """A batch of images from a mapped file."""
     for i in range(len(batch)):
         decode_mapped(i, batch, memory, metadata, state)
-    return memory[0][: len(batch)]
+    return memory[: len(batch)]
 
 
 @njit(parallel=True, **KEPT)
@@ -130,7 +249,7 @@ def decode_images_by_threads(batch, memory, metadata, state):
     """A batch of images from a mapped file, by several threads."""
     for i in prange(len(batch)):
         decode_mapped(i, batch, memory, metadata, state)
-    return memory[0][: len(batch)]
+    return memory[: len(batch)]
 
 
 @njit(parallel=True, **KEPT)
@@ -138,7 +257,7 @@ def decode_paged_images_by_threads(batch, memory, metadata, state):
     """A batch of images from pages, by several threads."""
     for i in prange(len(batch)):
         decode_paged(i, batch, memory, metadata, state)
-    return memory[0][: len(batch)]
+    return memory[: len(batch)]
 
 
 @njit(**KEPT)
@@ -146,7 +265,7 @@ def decode_paged_images(batch, memory, metadata, state):
     """A batch of images from pages."""
     for i in range(len(batch)):
         decode_paged(i, batch, memory, metadata, state)
-    return memory[0][: len(batch)]
+    return memory[: len(batch)]
 
 
 @njit(**KEPT)
@@ -155,33 +274,3 @@ def decode_labels(batch, memory, metadata, state):
     for i in range(len(batch)):
         memory[i] = metadata[batch[i]]
     return memory[: len(batch)]
-
-
-DECODERS = {  # by whether the file is mapped, and whether threads decode
-    (True, False): decode_images,
-    (True, True): decode_images_by_threads,
-    (False, False): decode_paged_images,
-    (False, True): decode_paged_images_by_threads,
-}
-
-
-class ImageDecoder(ResizedCropRGBImageDecoder):
-    """FFCV's decoder, of the crops that stand in the metadata of each image: `CROP` of `fastscale.data.crops`."""
-
-    get_crop_generator = None
-
-    def __init__(self, mapped: bool, threads: int):
-        super().__init__(UNUSED)
-        self.decode = DECODERS[mapped, threads > 1]
-
-    def generate_code(self) -> Callable:
-        """The compiled function."""
-        return self.decode
-
-
-class LabelDecoder(IntDecoder):
-    """FFCV's decoder of labels, compiled before."""
-
-    def generate_code(self) -> Callable:
-        """The compiled function."""
-        return decode_labels

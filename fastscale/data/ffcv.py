@@ -2,6 +2,7 @@
 
 import numba.np.linalg
 import numba.typed
+from numba import set_num_threads, set_parallel_chunksize
 from numba.core.dispatcher import Dispatcher
 
 
@@ -33,7 +34,9 @@ from ffcv.fields.rgb_image import (  # noqa: E402
 from ffcv.loader import OrderOption  # noqa: E402
 from ffcv.loader.epoch_iterator import EpochIterator  # noqa: E402
 from ffcv.memory_managers import OSCacheManager, ProcessCacheManager  # noqa: E402
+from ffcv.pipeline.allocation_query import AllocationQuery  # noqa: E402
 from ffcv.pipeline.compiler import Compiler  # noqa: E402
+from ffcv.pipeline.state import State  # noqa: E402
 from ffcv.transforms import ToTensor, ToTorchImage  # noqa: E402
 from ffcv.traversal_order import QuasiRandom  # noqa: E402
 
@@ -45,9 +48,20 @@ _compile = Compiler.compile
 Compiler.compile = lambda code, signature=None: code if isinstance(code, Dispatcher) else _compile(code, signature)
 OSCacheManager.compile_reader = ProcessCacheManager.compile_reader = lambda self: None
 
+
+def _set_threads(cls: type[Compiler], threads: int) -> None:
+    """Those of a loader: FFCV sets torch's as well, which a training has set for itself."""
+    cls.num_threads = threads
+    set_num_threads(threads)
+    set_parallel_chunksize(1)  # of images: who is kept waiting for a core leaves the others' share to them
+
+
+Compiler.set_num_threads = classmethod(_set_threads)
+
 __all__ = [
     "IMAGE_MODES",
     "LIBRARY",
+    "AllocationQuery",
     "DatasetWriter",
     "EpochIterator",
     "IntDecoder",
@@ -57,6 +71,7 @@ __all__ = [
     "QuasiRandom",
     "RGBImageField",
     "ResizedCropRGBImageDecoder",
+    "State",
     "ToTensor",
     "ToTorchImage",
 ]

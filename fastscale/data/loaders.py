@@ -12,8 +12,8 @@ from torch import Tensor
 from fastscale.data.augment import draw_augmentations
 from fastscale.data.crops import CROP, center_crops, draw_crops
 from fastscale.data.dataset import Dataset
-from fastscale.data.decoding import UNUSED, ImageDecoder, LabelDecoder
 from fastscale.data.ffcv import EpochIterator, Loader, OrderOption, QuasiRandom, ToTensor, ToTorchImage
+from fastscale.data.operations import UNUSED, ImageDecoder, LabelDecoder
 from fastscale.errors import UserError
 from fastscale.recipe import Recipe
 
