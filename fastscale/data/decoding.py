@@ -32,28 +32,29 @@ _decode = types.ExternalFunction(
 )
 ACCURATE_DCT = 4096  # Pillow's; FFCV's own choice is another one, which is 3 % faster and a grey level off in the mean
 
+INNER = {**OPTIONS, "no_cpython_wrapper": True, "no_cfunc_wrapper": True}  # called by what is compiled alone
 JPEG = IMAGE_MODES["jpg"]
 ZERO, HALF, MIDDLE, MOST = np.float32(0), np.float32(0.5), np.float32(128), np.float32(255)
 # What Cb and Cr add to red, green and blue in a JPEG file (JFIF).
 RED_CR, GREEN_CB, GREEN_CR, BLUE_CB = np.float32(1.402), np.float32(-0.344136), np.float32(-0.714136), np.float32(1.772)
 
 
-@njit(**KEPT)
+@njit(inline="always", **OPTIONS)
 def decode_image(data, image, result):
     """Decode, crop, resize and flip one image, to `result` (side, side, 3).
 
     `image` is its row of the metadata; `data` are its bytes.
     """
     top, left = np.int64(image["top"]), np.int64(image["left"])
-    height, width = np.int64(image["crop_height"]), np.int64(image["crop_width"])
+    height, width, flip = np.int64(image["crop_height"]), np.int64(image["crop_width"]), image["flip"] != 0
     if image["mode"] == JPEG:
         decoded = decode_planes(data, np.intc(image["height"]), np.intc(image["width"]))
-        resize_planes(*decoded, top, left, height, width, image["flip"], result)
+        resize_planes(*decoded, top, left, height, width, flip, result)
     else:
-        resize_pixels(data, 3 * np.int64(image["width"]), top, left, height, width, image["flip"], result)
+        resize_pixels(data, 3 * np.int64(image["width"]), top, left, height, width, flip, result)
 
 
-@njit(**KEPT)
+@njit(**INNER)
 def decode_planes(data, height, width):
     """A JPEG's planes Y, Cb and Cr, the lengths of their lines, and by what factors Cb and Cr are smaller than Y.
 
@@ -75,17 +76,18 @@ def decode_planes(data, height, width):
     return (luma, blue, red), strides, (lines[0] / lines[1], strides[0] / strides[1])
 
 
-@njit(**KEPT)
+@njit(**INNER)
 def taps(begin, before, after, flip):
     """How `after` pixels come from those between `begin` and `begin + before`, which may lie within a pixel.
 
     Returns for each new pixel the first old one that it depends on, how many do, and their weights (most, after), zero
-    where there are fewer. The new ones stand in reverse where `flip` is true.
+    where there are fewer. The new ones stand in reverse where `flip` is true. Of floats alone: numba would compile it
+    for integers as well.
     """
     low, high = int(np.floor(begin)), int(np.ceil(begin + before))
     scale = before / after
     reach = max(scale, 1.0)
-    firsts, counts = np.empty(after, np.int64), np.empty(after, np.int64)
+    firsts, counts, most = np.empty(after, np.int64), np.empty(after, np.int64), 2
     weights = np.zeros((int(np.ceil(reach)) * 2 + 1, after), np.float32)
     for i in range(after):
         center = begin + (i + 0.5) * scale
@@ -98,11 +100,11 @@ def taps(begin, before, after, flip):
             total += weight
         for k in range(end - first):
             weights[k, at] /= np.float32(total)
-        firsts[at], counts[at] = first, end - first
-    return firsts, counts, weights
+        firsts[at], counts[at], most = first, end - first, max(most, end - first)
+    return firsts, counts, weights[:most]
 
 
-@njit(**KEPT)
+@njit(**INNER)
 def combine_lines(values, stride, low, y, rows, line):
     """Line `y` of the result: added to `line`, from the values of lines, `stride` values each, from the `low`th on."""
     firsts, counts, weights = rows
@@ -113,13 +115,14 @@ def combine_lines(values, stride, low, y, rows, line):
             line[x] += weight * source[x]
 
 
-@njit(**KEPT)
+@njit(**INNER)
 def resize_pixels(pixels, stride, top, left, height, width, flip, result):
     """Resize (and flip) a part of an image, (height, width) from (top, left) on, to `result` (rows, columns, 3).
 
     `pixels` are the values of the image, `stride` a line.
     """
-    rows, (firsts, counts, weights) = taps(top, height, len(result), False), taps(left, width, result.shape[1], flip)
+    rows = taps(float(top), float(height), len(result), False)
+    firsts, counts, weights = taps(float(left), float(width), result.shape[1], flip)
     line = np.empty(width * 3, np.float32)
     for y in range(len(result)):
         line[:] = HALF  # what follows is cut off, not rounded
@@ -134,15 +137,15 @@ def resize_pixels(pixels, stride, top, left, height, width, flip, result):
             result[y, x, 0], result[y, x, 1], result[y, x, 2] = red, green, blue
 
 
-@njit(**KEPT)
+@njit(**INNER)
 def resize_planes(planes, strides, shrunk, top, left, height, width, flip, result):
     """The same of a JPEG's `planes` Y, Cb and Cr, with lines of `strides` values each.
 
     Cb and Cr are smaller by the factors `shrunk` (vertical, horizontal).
     """
     rows, columns, _ = result.shape
-    luma = _part(top, left, height, width, rows, columns, flip)
-    (down, across) = shrunk
+    luma = _part(float(top), float(left), float(height), float(width), rows, columns, flip)
+    down, across = shrunk
     chroma = _part(top / down, left / across, height / down, width / across, rows, columns, flip)
     lines, pixels = np.empty((3, columns), np.float32), np.empty((3, columns), np.uint8)
     for y in range(rows):
@@ -158,17 +161,16 @@ def resize_planes(planes, strides, shrunk, top, left, height, width, flip, resul
             result[y, x, 0], result[y, x, 1], result[y, x, 2] = pixels[0, x], pixels[1, x], pixels[2, x]
 
 
-@njit(**KEPT)
+@njit(**INNER)
 def _part(top, left, height, width, rows, columns, flip):
     """What a part of a plane needs to be resized: taps of lines, first and number of columns, places and weights."""
     low, high = int(np.floor(left)), int(np.ceil(left + width))
-    firsts, counts, weights = taps(left, width, columns, flip)
-    weights = weights[: max(2, counts.max())]
+    firsts, _, weights = taps(left, width, columns, flip)
     line = np.zeros(high - low + len(weights), np.float32)  # the zeros at its end are read, with weights of zero
     return taps(top, height, rows, False), low, line, high - low, firsts - low, weights
 
 
-@njit(**KEPT)
+@njit(**INNER)
 def _resize_line(values, stride, y, part, result):
     rows, low, line, length, places, weights = part
     line[:length] = ZERO
@@ -183,7 +185,7 @@ def _resize_line(values, stride, y, part, result):
         _combine(line, places, weights, len(weights), result)
 
 
-@njit(**KEPT)
+@njit(**INNER)
 def _combine(line, places, weights, count, result):
     for x in range(len(result)):
         total = ZERO
@@ -195,27 +197,27 @@ def _combine(line, places, weights, count, result):
 # The same for few pixels, of which the compiler knows how many there are: more than twice as fast.
 
 
-@njit(**KEPT)
+@njit(**INNER)
 def _combine_2(line, places, weights, result):
     _combine(line, places, weights, 2, result)
 
 
-@njit(**KEPT)
+@njit(**INNER)
 def _combine_3(line, places, weights, result):
     _combine(line, places, weights, 3, result)
 
 
-@njit(**KEPT)
+@njit(**INNER)
 def _combine_4(line, places, weights, result):
     _combine(line, places, weights, 4, result)
 
 
-@njit(**KEPT)
+@njit(**INNER)
 def _cut_off(value):
     return np.uint8(np.int32(min(max(value, ZERO), MOST)))
 
 
-@njit(**KEPT)
+@njit(inline="always", **OPTIONS)
 def decode_mapped(i, batch, memory, metadata, state):
     """Image `i` of a batch, from a file that is mapped into memory; `memory` is what FFCV has allocated."""
     image = metadata[batch[i]]
@@ -223,7 +225,7 @@ def decode_mapped(i, batch, memory, metadata, state):
     decode_image(state[0][begin : begin + image["size"]], image, memory[i])
 
 
-@njit(**KEPT)
+@njit(inline="always", **OPTIONS)
 def decode_paged(i, batch, memory, metadata, state):
     """Image `i` of a batch, from those pages of a file that FFCV has read, of 2^`page_bits` bytes."""
     image = metadata[batch[i]]
