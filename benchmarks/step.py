@@ -1,6 +1,6 @@
 """A training step: our networks beside timm's and pycls' of the same design, each in its fastest way to be executed.
 
-python benchmarks/step.py [--network EN-B0] [--device cuda] [--batch 128] [--mode compiled] [--rounds 15]
+python benchmarks/step.py [--network EN-B0] [--device cuda] [--batch 128] [--rounds 15]
 """
 
 import gc
@@ -12,18 +12,23 @@ import click
 import timm
 import torch
 from compare import OURS, row, turns, write
-from pycls.models.anynet import AnyNet
-from pycls.models.effnet import EffNet
 from torch import nn
 
-from fastscale import execution, peaks
-from fastscale.cli import MODES
+from fastscale import peaks
 from fastscale.complexity import count
 from fastscale.devices import choose_device
-from fastscale.execution import FORMATS, Execution, clock, every, fastest
+from fastscale.execution import WARM_UP_CALLS
 from fastscale.memory import keep_freed_memory
 from fastscale.model import build
 from fastscale.networks import Network, base_network
+from fastscale.steps import CHOICE_REPEATS, clock, compare, training_step, try_for
+from fastscale.ways import FORMATS, Mode, Way, every, fastest
+
+try:
+    from pycls.models.anynet import AnyNet
+    from pycls.models.effnet import EffNet
+except ImportError:  # it runs on few stacks
+    AnyNet = EffNet = None
 
 TIMM: dict[str, dict[str, Any]] = {
     "RegNetY-4GF-224": {"model_name": "regnety_040"},
@@ -33,6 +38,7 @@ TIMM: dict[str, dict[str, Any]] = {
     "ResNet50": {"model_name": "resnet50"},
 }
 SMALL = ("EN-B0", "ResNet50")  # enough for a CPU
+MODES_OF_PEERS: tuple[Mode, ...] = ("eager", "compiled")  # for which timm has options
 
 
 @click.command()
@@ -41,29 +47,22 @@ SMALL = ("EN-B0", "ResNet50")  # enough for a CPU
 )
 @click.option("--device", "device_name", default=None)
 @click.option("--batch", default=None, type=int, help="128 on a GPU, 2 on a CPU by default.")
-@click.option(
-    "--mode", "modes", type=click.Choice(MODES), multiple=True, help="On a GPU all, on a CPU eager by default."
-)
 @click.option("--rounds", default=15)
 @click.option("--threads", default=1)
-def main(
-    names: tuple[str, ...], device_name: str | None, batch: int | None, modes: tuple, rounds: int, threads: int
-) -> None:
+def main(names: tuple[str, ...], device_name: str | None, batch: int | None, rounds: int, threads: int) -> None:
     """Find each side's fastest way, let them take turns, and write the table with the crossings of each."""
     torch.set_num_threads(threads)
     keep_freed_memory()
     device = choose_device(device_name)
     on_gpu = device.type == "cuda"
-    batch, modes = batch or (128 if on_gpu else 2), modes or (MODES if on_gpu else MODES[:1])
+    batch = batch or (128 if on_gpu else 2)
     table = "-".join(["step" if on_gpu else "step-cpu", *names])
     names = names or (tuple(TIMM) if on_gpu else SMALL)
     reached = peaks.measure(device)
     rows, told, ratios = [], [], {}
     for name in names:
         network = base_network(name)
-        found = turns(
-            {who: best(who, name, made, batch, device, modes, told) for who, made in makers(name).items()}, rounds
-        )
+        found = turns({who: best(who, name, make, batch, device, told) for who, make in makers(name).items()}, rounds)
         rows += row(f"{name}, {network.resolution} px", found, unit=batch / 1e3)
         for peer in found.keys() - {OURS}:
             ratio = statistics.median(a / b for a, b in zip(found[peer], found[OURS], strict=True))
@@ -77,7 +76,7 @@ def main(
     means = ", ".join(f"{statistics.geometric_mean(r):.2f} ({who}, n = {len(r)})" for who, r in sorted(ratios.items()))
     title = (
         f"Milliseconds of a training step for an image, batch {batch}, {reached['precision']}, {threads} thread(s): "
-        f"each side in the fastest of {', '.join(FORMATS)} x {', '.join(modes)}.\n\nGeometric means of the ratios: "
+        f"each side in its fastest way.\n\nGeometric means of the ratios: "
         f"{means}. Device: {torch.cuda.get_device_name(device) if on_gpu else 'cpu'}, "
         f"{reached['flops_per_second'] / 1e12:.3g} Tflop/s, {reached['bytes_per_second'] / 1e9:.4g} GB/s, measured.\n\n"
     )
@@ -89,7 +88,7 @@ def makers(name: str) -> dict[str, Callable[[Network], nn.Module]]:
     """Who makes this network, and how; that it is the same one, the parameters tell."""
     network = base_network(name)
     made: dict[str, Callable[[Network], nn.Module]] = {OURS: build, "timm": lambda _: timm.create_model(**TIMM[name])}
-    if network.block in ("bottleneck", "mbconv"):  # pycls has no inverted block with groups
+    if AnyNet and network.block in ("bottleneck", "mbconv"):  # pycls has no inverted block with groups
         made["pycls"] = pycls_model
     for who, make in made.items():
         params = sum(p.numel() for p in make(network).parameters())
@@ -117,26 +116,23 @@ def pycls_model(network: Network) -> nn.Module:
 
 
 def best(
-    who: str,
-    name: str,
-    make: Callable[[Network], nn.Module],
-    batch: int,
-    device: torch.device,
-    modes: tuple,
-    told: list[str],
+    who: str, name: str, make: Callable[[Network], nn.Module], batch: int, device: torch.device, told: list[str]
 ) -> Callable[[], object]:
-    """A step of one side, in the fastest of all ways; which one that is, is told."""
-    network = base_network(name)
-    tried = execution.compare(network, batch, device, every(FORMATS, modes), 10, make)
-    step = execution.training_step(network, batch, device, fastest(tried), make=make)
-    clock(step, execution.WARM_UP_STEPS, device)
+    """A step of one side, in the fastest of its ways; which these are, is told.
+
+    Ours are those that a long training tries. A peer has both formats, eager and, on a GPU, compiled.
+    """
+    network, modes = base_network(name), MODES_OF_PEERS if device.type == "cuda" else MODES_OF_PEERS[:1]
+    tried = try_for(10**9, network, batch, device, graphs=True) if who == OURS else []
+    tried = tried or compare(network, batch, device, every(FORMATS, modes), CHOICE_REPEATS, make)
+    step = training_step(network, batch, device, fastest(tried), make=make)
+    clock(step, WARM_UP_CALLS, device)
     told.append(f"{name}, {who}: {'; '.join(map(_way, tried))}")
     return lambda: clock(step, 1, device)
 
 
 def _way(one: dict) -> str:
-    way = " ".join(Execution(one["memory_format"], one["mode"]))
-    return f"{way} {one['gap']}" if "gap" in one else f"{way} {1e3 * one['step_seconds']['median']:.4g} ms"
+    return f"{Way.of(one)}: " + (one["gap"] if "gap" in one else f"{1e3 * one['step_seconds']['median']:.4g} ms")
 
 
 if __name__ == "__main__":

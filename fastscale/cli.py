@@ -24,8 +24,8 @@ from fastscale.arguments import (
     threads_option,
 )
 from fastscale.errors import Stopped, UserError
+from fastscale.ways import CONVOLUTIONS, FORMATS, MODES
 
-FORMATS, MODES = ("channels_last", "contiguous"), ("eager", "compiled", "graphs")
 TRY_AGAIN = 75  # the system's EX_TEMPFAIL: stopped by a signal, nothing lost
 
 
@@ -148,6 +148,13 @@ def data(config: Any, folder: Path, threads: int) -> None:
 @click.option("--images", type=click.IntRange(1), default=1281167, show_default=True, help="Images of an epoch.")
 @click.option("--format", "formats", type=click.Choice(FORMATS), multiple=True, default=FORMATS, help="Memory formats.")
 @click.option("--mode", "modes", type=click.Choice(MODES), multiple=True, default=MODES[:1], help="Ways to execute.")
+@click.option(
+    "--convolutions",
+    type=click.Choice(CONVOLUTIONS),
+    multiple=True,
+    default=CONVOLUTIONS[:2],
+    help="Kinds of grouped convolutions, on a GPU.",
+)
 @click.option("--largest-batch", type=click.IntRange(32), default=4096, show_default=True, help="Of those a GPU fits.")
 @click.option("--devices", type=click.IntRange(1), default=8, show_default=True, help="An epoch on so many, too.")
 @threads_option
@@ -155,7 +162,8 @@ def data(config: Any, folder: Path, threads: int) -> None:
 def profile(networks: Path, path: Path, threads: int, device: str | None, **options: Any) -> None:
     """Time the training steps of NETWORKS (a networks record), one after the other, on one device.
 
-    Each is timed in each memory format and mode; --format and --mode may be given again. The fastest counts.
+    Each is timed in each memory format, mode and kind of grouped convolutions; these options may be given again. The
+    fastest counts.
     """
     from fastscale.records import read_networks
 

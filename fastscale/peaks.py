@@ -6,7 +6,8 @@ from typing import Any
 import torch
 
 from fastscale.devices import precision
-from fastscale.execution import WARM_UP_STEPS, clock
+from fastscale.execution import WARM_UP_CALLS
+from fastscale.steps import clock
 
 SIDES = {"cuda": 8192, "cpu": 1024}  # of the matrices; arithmetic exceeds traffic by far
 COPIED = {"cuda": 2**30, "cpu": 2**28}  # bytes, several times what caches hold
@@ -26,7 +27,7 @@ def measure(device: torch.device) -> dict[str, Any]:
     target = torch.empty_like(source)
 
     def best(step: Callable[[], object]) -> float:
-        return min(clock(step, WARM_UP_STEPS + REPEATS, device)[WARM_UP_STEPS:])
+        return min(clock(step, WARM_UP_CALLS + REPEATS, device)[WARM_UP_CALLS:])
 
     return {
         "flops_per_second": 2 * side**3 / best(lambda: torch.mm(a, b, out=product)),

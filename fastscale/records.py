@@ -26,9 +26,9 @@ PACKAGE = Path(__file__).parent
 
 # The modules on whose code the numbers of a stage depend; a change of one of them makes the stage's records stale.
 MODEL_MODULES = ("networks", "model.py", "convolution.py", "memory.py")
-EXECUTION_MODULES = ("devices.py", "execution.py", "optimizer.py")
+EXECUTION_MODULES = ("devices.py", "ways.py", "execution.py", "optimizer.py")
 STAGE_MODULES = {
-    "profile": (*MODEL_MODULES, *EXECUTION_MODULES, "batch_size.py", "peaks.py", "timing.py"),
+    "profile": (*MODEL_MODULES, *EXECUTION_MODULES, "steps.py", "batch_size.py", "peaks.py", "timing.py"),
     "train": (
         *MODEL_MODULES,
         *EXECUTION_MODULES,

@@ -30,6 +30,8 @@ norm needs two sums of the gradient before it can pass it on, which is a sixth c
 from collections.abc import Mapping
 from typing import Any, Literal, NamedTuple, Self
 
+from fastscale.ways import Way
+
 FUSED_CROSSINGS, EAGER_CROSSINGS = 5, 19
 OPERATIONS = 6  # of a multiply-add in a training step
 
@@ -60,7 +62,7 @@ class Roofline(NamedTuple):
             eager_traffic=EAGER_CROSSINGS * crossing,
             launches=record["launch_seconds"] / record["batch"],
             crossings=seconds / crossing,
-            is_eager=record["mode"] == "eager",
+            is_eager=not Way.of(record).is_compiled,
         )
 
     @property

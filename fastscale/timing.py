@@ -16,23 +16,13 @@ from fastscale import peaks, ranks
 from fastscale.batch_size import LARGEST, largest_batch
 from fastscale.devices import describe, precision
 from fastscale.errors import UserError
-from fastscale.execution import (
-    FORMATS,
-    WARM_UP_STEPS,
-    Execution,
-    Mode,
-    clock,
-    compare,
-    every,
-    fastest,
-    inference_step,
-    spread,
-    training_step,
-)
+from fastscale.execution import WARM_UP_CALLS
 from fastscale.memory import keep_freed_memory
 from fastscale.networks import Network
 from fastscale.prediction import Costs
 from fastscale.records import code_hash, provenance, read_record, write_record
+from fastscale.steps import clock, compare, inference_step, spread, training_step
+from fastscale.ways import FORMATS, Convolutions, MemoryFormat, Mode, Way, every, fastest, kinds, result_of
 
 TINY_BATCH = 2  # batch norm needs more than one value
 LAUNCH_REPEATS = 3
@@ -44,8 +34,9 @@ class Options(NamedTuple):
     batch: int
     repeats: int = 20
     images: int = 1281167
-    formats: tuple[str, ...] = tuple(FORMATS)
+    formats: tuple[MemoryFormat, ...] = FORMATS
     modes: tuple[Mode, ...] = ("eager",)
+    convolutions: tuple[Convolutions, ...] = ("plain", "packed")
     largest_batch: int = LARGEST
     devices: int = 8
 
@@ -72,7 +63,7 @@ def profile_all(networks: Sequence[Network], path: Path, options: Options, devic
 
 
 def profile(network: Network, options: Options, device: torch.device, reached: dict[str, Any]) -> dict[str, Any]:
-    """Time the training steps of `network` in each format and mode; returns the profile record.
+    """Time the training steps of `network` in each way; returns the profile record.
 
     Its times are those of the fastest one, in seconds: of a step, of an epoch of `images` images on this one device and
     on several (measured where there are so many, else scaled), of a forward pass, and of a step of a tiny batch, which
@@ -82,9 +73,11 @@ def profile(network: Network, options: Options, device: torch.device, reached: d
         UserError: not even one image fits in the memory of the GPU.
     """
     batch = options.batch if device.type == "cpu" else _fitting_batch(network, device, options)
-    tried = compare(network, batch, device, every(options.formats, options.modes), options.repeats)
+    convolutions = ["plain"] if device.type == "cpu" else kinds(network, options.convolutions)
+    ways = every(options.formats, options.modes, convolutions)
+    tried = compare(network, batch, device, ways, options.repeats)
     chosen = fastest(tried)
-    best = next(one for one in tried if chosen == (one["memory_format"], one["mode"]))
+    best = result_of(chosen, tried)
     inference = _warm_clock(inference_step(network, batch, device, chosen), options.repeats, device)
     launches = _warm_clock(training_step(network, TINY_BATCH, device, chosen), LAUNCH_REPEATS, device)
     steps_per_epoch = options.images / batch
@@ -96,8 +89,7 @@ def profile(network: Network, options: Options, device: torch.device, reached: d
         "peaks": reached,
         "options": _recorded(options, device),
         "batch": batch,
-        "memory_format": chosen.memory_format,
-        "mode": chosen.mode,
+        **chosen._asdict(),
         "precision": str(precision(device)).removeprefix("torch."),
         "images": options.images,
         "n": best["n"],
@@ -119,14 +111,14 @@ def _recorded(options: Options, device: torch.device) -> dict[str, Any]:
 
 
 def _warm_clock(step: Any, repeats: int, device: torch.device) -> list[float]:
-    warm_up = WARM_UP_STEPS if device.type == "cuda" else 1
+    warm_up = WARM_UP_CALLS if device.type == "cuda" else 1
     return clock(step, warm_up + repeats, device)[warm_up:]
 
 
 def _on_several(
     network: Network,
     batch: int,
-    chosen: Execution,
+    chosen: Way,
     options: Options,
     device: torch.device,
     alone: dict[str, float],
@@ -142,16 +134,14 @@ def _on_several(
     return {"devices": n, "is_measured": is_measured, "epoch_seconds": epoch}
 
 
-def step_times(device: torch.device, network: Network, batch: int, execution: Execution, repeats: int) -> list[float]:
+def step_times(device: torch.device, network: Network, batch: int, way: Way, repeats: int) -> list[float]:
     """Seconds of each step of a rank that exchanges its gradients with the others."""
     device_ids = [device] if device.type == "cuda" else None
 
     def parallel(model: torch.nn.Module) -> DistributedDataParallel:
         return DistributedDataParallel(model, device_ids, broadcast_buffers=False, gradient_as_bucket_view=True)
 
-    if execution.mode == "graphs":  # which cannot hold the exchange
-        execution = execution._replace(mode="compiled")
-    return _warm_clock(training_step(network, batch, device, execution, parallel), repeats, device)
+    return _warm_clock(training_step(network, batch, device, way.without_graph, parallel), repeats, device)
 
 
 def _fitting_batch(network: Network, device: torch.device, options: Options) -> int:
@@ -161,7 +151,7 @@ def _fitting_batch(network: Network, device: torch.device, options: Options) -> 
         torch.cuda.empty_cache()
         torch.cuda.reset_peak_memory_stats(device)
         try:
-            step = training_step(network, batch, device, Execution(options.formats[0]))
+            step = training_step(network, batch, device, Way(options.formats[0]))
             torch.backends.cudnn.benchmark = False  # which would be repeated for each batch
             step()
             torch.cuda.synchronize(device)

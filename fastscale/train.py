@@ -14,13 +14,13 @@ from fastscale.data import Dataset
 from fastscale.data.loaders import steps_per_epoch
 from fastscale.devices import choose_device, describe
 from fastscale.errors import Stopped, UserError
-from fastscale.execution import try_for
 from fastscale.memory import keep_freed_memory
 from fastscale.networks import Network
 from fastscale.ranks import any_rank, count, first, index, run
 from fastscale.recipe import Recipe
 from fastscale.records import code_hash, provenance, write_record, write_text
 from fastscale.signals import stop_requests
+from fastscale.steps import try_for
 from fastscale.training import Training
 
 log = logging.getLogger(__name__)
@@ -129,8 +129,8 @@ def _train(
     else:
         parts = recipe.parts(count())
         steps, part = recipe.epochs * steps_per_epoch(dataset, recipe.batch) * parts // count(), recipe.batch // parts
-        modes = ("compiled", "graphs") if count() == 1 else ("compiled",)  # no graph can hold an exchange
-        tried = first(lambda: try_for(steps, network, part, device, modes))
+        alone = count() == 1  # no graph can hold an exchange
+        tried = first(lambda: try_for(steps, network, part, device, graphs=alone))
     with stop_requests() as stop:
         training = Training(network, dataset, recipe, trial, threads, device, tried)
         if state:
@@ -147,7 +147,7 @@ def _train(
         "resumed": training.resumed,
         "earlier_code": training.earlier_codes,
         "precision": training.precision,
-        **training.execution._asdict(),
+        **training.way._asdict(),
         "tried": tried,
         "device": describe(device),
     }

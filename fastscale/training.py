@@ -23,13 +23,14 @@ from fastscale.data.feeding import augmented, on_device
 from fastscale.data.loaders import Share, steps_per_epoch, training_batches, validation_batches
 from fastscale.data.normalise import Normalise
 from fastscale.devices import precision
-from fastscale.execution import FORMATS, fastest
+from fastscale.execution import MEMORY_FORMATS, forward_of, place, repeatable
 from fastscale.model import build
 from fastscale.networks import Network
 from fastscale.norms import RunningStatistics
 from fastscale.optimizer import sgd
 from fastscale.recipe import Recipe
 from fastscale.records import code_hash
+from fastscale.ways import fastest
 
 # A loss that is not finite for so many steps does not come back. To look costs a synchronisation, so it is done rarely.
 LOST_STEPS, LOOK_STEPS = 5, 100
@@ -61,7 +62,7 @@ class Training:
     ):
         self.network, self.dataset, self.recipe = network, dataset, recipe
         self.seed, self.threads, self.device, self.tried = seed, threads, device, tried
-        self.execution = fastest(tried)
+        self.way = fastest(tried)
         self.share = Share(ranks.index(), ranks.count())
         self.parts = recipe.parts(self.share.ranks) // self.share.ranks  # of this rank's share of a batch
         self.ask_steps = ASK_STEPS if self.share.ranks > 1 else 1
@@ -71,19 +72,20 @@ class Training:
         self.log, self.resumed, self.earlier_codes = [], [], []
         torch.backends.cudnn.benchmark = True
         torch.manual_seed(seed)
-        self.model = self.execution.place(build(network), device)
-        self.average = copy.deepcopy(self.model).requires_grad_(False).eval()
+        self.model = place(build(network), self.way, device)
+        self.average = place(copy.deepcopy(self.model), self.way.eager, device).requires_grad_(False).eval()
         self.statistics = RunningStatistics(self.model, self.parts)
         self.parallel = self._parallel() if self.share.ranks > 1 else None
-        self.forward = self.execution.callable(self.parallel or self.model)
+        self.forward = forward_of(self.parallel or self.model, self.way)
         self.weights = _floats(self.model)
         self.averages = _floats(self.average)
         self.optimizer = sgd(self.model, momentum=recipe.momentum, weight_decay=recipe.weight_decay)
         self.precision = _precision(recipe.precision, device)
         self.scaler = torch.amp.GradScaler(device.type, enabled=self.precision == "fp16")
         self.normalise = Normalise(
-            dataset.mean, dataset.std, network.resolution, device, FORMATS[self.execution.memory_format]
+            dataset.mean, dataset.std, network.resolution, device, MEMORY_FORMATS[self.way.memory_format]
         )
+        self.accumulate = repeatable(self._accumulate, self.way, self._examples(), self.model.buffers())
 
     @property
     def progress(self) -> str:
@@ -134,6 +136,7 @@ class Training:
         batches = augmented(batches_from, self.step, size, self.device)
         host = np.random.default_rng([self.seed, epoch])
         shares = host.beta(recipe.mixup, recipe.mixup, self.steps) if recipe.mixup else np.ones(self.steps)
+        mixing = torch.from_numpy(1 - shares).to(self.device, torch.float32)
         period, decay = recipe.ema_schedule(recipe.epochs * self.steps)
         copy_weights, average_weights = get_ema_multi_avg_fn(0.0), get_ema_multi_avg_fn(decay)
         self.model.train()
@@ -141,7 +144,7 @@ class Training:
             now = epoch + self.step / self.steps
             for group in self.optimizer.param_groups:
                 group["lr"] = recipe.learning_rate(now)
-            loss = self._update(images, labels, float(shares[self.step]))
+            loss = self._update(images, labels, mixing[self.step])
             self.loss_sum += loss
             self.lost = torch.where(loss.isfinite(), 0, self.lost + 1)
             self.step += 1
@@ -155,31 +158,42 @@ class Training:
                 return False
         return True
 
-    def _update(self, images: Tensor, labels: Tensor, share: float) -> Tensor:
-        """One step; returns the loss of the whole batch. `share` is an image's own part in mixup."""
-        self.optimizer.zero_grad(set_to_none=True)
+    def _update(self, images: Tensor, labels: Tensor, mixing: Tensor) -> Tensor:
+        """One step; returns the loss of the whole batch. `mixing` is the part that another image has in mixup."""
+        self.optimizer.zero_grad(set_to_none=not self.way.is_graph)
         losses = torch.zeros((), device=self.device)
         with self.statistics.step() as take_in:
             for part, batch in enumerate(zip(images.chunk(self.parts), labels.chunk(self.parts), strict=True), start=1):
                 with self.parallel.no_sync() if self.parallel and part < self.parts else nullcontext():
-                    loss = self._mixed_loss(*batch, share) / self.parts
-                    self.scaler.scale(loss).backward()
+                    losses += self.accumulate(*batch, mixing)
                 take_in()
-                losses += loss.detach()
         self.scaler.step(self.optimizer)
         self.scaler.update()
         ranks.average([*self.statistics.tensors, losses])
         return losses
 
-    def _mixed_loss(self, images: Tensor, labels: Tensor, share: float) -> Tensor:
+    def _accumulate(self, images: Tensor, labels: Tensor, mixing: Tensor) -> Tensor:
+        """Add the gradients of a part of a batch; returns its part of the loss."""
+        loss = self._mixed_loss(images, labels, mixing) / self.parts
+        self.scaler.scale(loss).backward()
+        return loss.detach()
+
+    def _mixed_loss(self, images: Tensor, labels: Tensor, mixing: Tensor) -> Tensor:
         """The loss with each image mixed with its counterpart in the reversed order (mixup)."""
         inputs = self.normalise(images)
         wanted = F.one_hot(labels, self.network.classes).float()
-        if share < 1:
-            inputs = inputs.lerp_(inputs.flip(0), 1 - share)
-            wanted = wanted.lerp_(wanted.flip(0), 1 - share)
+        if self.recipe.mixup:
+            inputs = inputs.lerp_(inputs.flip(0), mixing)
+            wanted = wanted.lerp_(wanted.flip(0), mixing)
         with self._autocast():
             return F.cross_entropy(self.forward(inputs), wanted, label_smoothing=self.recipe.label_smoothing)
+
+    def _examples(self) -> tuple[Tensor, Tensor, Tensor]:
+        """A part of a batch of black images, as `_accumulate` takes it."""
+        images, side = self.recipe.batch // self.share.ranks // self.parts, self.network.resolution
+        black = torch.zeros(images, 3, side, side, dtype=torch.uint8, device=self.device)
+        labels = torch.zeros(images, dtype=torch.int64, device=self.device)
+        return black.contiguous(memory_format=torch.channels_last), labels, torch.zeros((), device=self.device)
 
     @torch.inference_mode()
     def validate(self) -> tuple[float, float]:

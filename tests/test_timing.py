@@ -1,6 +1,7 @@
 """Timing on this CPU: ways to execute a network, what bounds it, and the search for the largest batch."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -8,13 +9,15 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fastscale import execution, timing
+from fastscale import steps, timing
 from fastscale.batch_size import GRAIN, LARGEST, MARGIN, SMALL, TRIES, largest_batch
-from fastscale.execution import Execution
+from fastscale.execution import MEMORY_FORMATS, forward_of, place
+from fastscale.model import build
 from fastscale.networks import Network, base_network
 from fastscale.ranks import run
 from fastscale.records import read_record
 from fastscale.roofline import EAGER_CROSSINGS, Roofline
+from fastscale.ways import FORMATS, Way, every, fastest
 
 CPU = torch.device("cpu")
 OPTIONS = timing.Options(batch=8, repeats=3, images=8000)
@@ -82,31 +85,69 @@ def test_each_way_is_recorded_and_the_fastest_counts(network: Network, tmp_path:
 def test_a_compiled_step_trains_and_what_cannot_be_compiled_is_a_gap(
     smallest: Network, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    ways = execution.every(["channels_last"], ["eager", "compiled"])
-    eager, compiled = execution.compare(smallest, 8, CPU, ways, 2)
+    ways = every(["channels_last"], ["eager", "compiled"])
+    eager, compiled = steps.compare(smallest, 8, CPU, ways, 2)
     assert compiled["step_seconds"]["median"] > 0 and compiled["mode"] == "compiled"
 
     def broken(*_: object, **__: object) -> None:
         raise RuntimeError("no C++ compiler\nis here")
 
     monkeypatch.setattr(torch, "compile", broken)
-    eager, gap = execution.compare(smallest, 8, CPU, ways, 2)
-    assert gap == {"memory_format": "channels_last", "mode": "compiled", "gap": "RuntimeError: no C++ compiler"}
-    assert execution.fastest([eager, gap]) == Execution("channels_last", "eager")
+    eager, gap = steps.compare(smallest, 8, CPU, ways, 2)
+    assert gap == {**Way(mode="compiled")._asdict(), "gap": "RuntimeError: no C++ compiler"}
+    eager, gap = steps.compare(smallest, 8, CPU, every(["channels_last"], ["eager", "graph"]), 2)
+    assert gap["gap"] == "RuntimeError: only a GPU has CUDA graphs"
+    assert fastest([eager, gap]) == Way("channels_last", "eager")
 
 
-def test_every_way_computes_the_same(smallest: Network) -> None:
+@pytest.mark.parametrize("group_width", [1, 8])
+def test_every_way_computes_the_same(smallest: Network, group_width: int) -> None:
     torch.manual_seed(1)
-    model = execution.build(smallest).eval()
+    network = replace(smallest, stages=(replace(smallest.stages[0], group_width=group_width),))
+    model = build(network).eval()
     images = torch.randn(4, 3, 8, 8)
     expected = model(images)
-    for way in execution.every(execution.FORMATS, ["eager", "compiled"]):
-        placed = way.callable(way.place(model, CPU))
-        assert torch.allclose(placed(images.contiguous(memory_format=execution.FORMATS[way[0]])), expected, atol=1e-5)
+    ways = every(FORMATS, ["eager"], ["plain", "packed"])
+    for way in [*ways, *every(["channels_last"], ["compiled"], ["packed", "shifted"])]:
+        forward = forward_of(place(model, way, CPU), way)
+        found = forward(images.contiguous(memory_format=MEMORY_FORMATS[way.memory_format]))
+        assert torch.allclose(found, expected, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("base", "length", "graphs", "expected"),
+    [
+        ("EN-B0", 1000, True, 0),
+        ("EN-B0", 10_000, True, 8),  # two formats, launched one by one or as a graph, plain or packed
+        ("EN-B0", 10_000, False, 4),
+        ("ResNet50", 10_000, True, 4),
+        ("EN-B0", 10**6, True, 8 + 4),  # the best of them compiled, and shifted
+        ("RegNetZ-500MF", 10**6, True, 8 + 2),
+        ("RegNetZ-500MF", 10**6, False, 4 + 1),
+    ],
+)
+def test_what_a_training_on_a_gpu_tries(
+    monkeypatch: pytest.MonkeyPatch, base: str, length: int, graphs: bool, expected: int
+) -> None:
+    """More the longer it takes; packing is the fastest here, wherever it makes a difference."""
+
+    def compare(network: Network, batch: int, device: torch.device, ways: list[Way], repeats: int) -> list[dict]:
+        assert len(set(ways)) == len(ways)
+        return [{**way._asdict(), "step_seconds": {"median": 0.1 - 0.05 * (way[2] == "packed")}} for way in ways]
+
+    monkeypatch.setattr(steps, "compare", compare)
+    network = base_network(base)
+    tried = steps.try_for(length, network, 128, torch.device("cuda"), graphs=graphs)
+    assert len(tried) == expected
+    assert {one["convolutions"] for one in tried[:8] if one["mode"] == "eager"} <= {"plain", "packed"}
+    if tried and base != "ResNet50":
+        assert fastest(tried).convolutions == "packed"
+    assert graphs or not any(Way.of(one).is_graph for one in tried)
+    assert steps.try_for(length, network, 128, CPU, graphs=graphs) == []
 
 
 def test_several_ranks_time_the_step_that_they_share(network: Network) -> None:
-    times = run(2, CPU, timing.step_times, network, 8, Execution(), 2)
+    times = run(2, CPU, timing.step_times, network, 8, Way(), 2)
     assert len(times) == 2 and all(seconds > 0 for seconds in times)
 
 

@@ -10,6 +10,7 @@ from fastscale.analysis.tables import Grid, Table, conditions
 from fastscale.errors import UserError
 from fastscale.roofline import EAGER_CROSSINGS, FUSED_CROSSINGS, OPERATIONS, Roofline
 from fastscale.sweep import Sweep
+from fastscale.ways import Way
 
 
 def require_whole(results: Results) -> None:
@@ -37,7 +38,9 @@ def timing(sweep: Sweep, results: Results) -> Table:
         lines.append(
             {
                 "network": row.point.network.id,
-                **{key: record[key] for key in ("batch", "memory_format", "mode", "precision", "n")},
+                "batch": record["batch"],
+                **Way.of(record)._asdict(),
+                **{key: record[key] for key in ("precision", "n")},
                 **{f"step_{key}": f"{seconds:.6g}" for key, seconds in step.items()},
                 "inference_seconds_per_image": f"{inference:.6g}",
                 "peak_memory_bytes": "" if memory is None else memory,
@@ -53,7 +56,7 @@ def timing(sweep: Sweep, results: Results) -> Table:
             {
                 "network": _name(row),
                 "batch": str(record["batch"]),
-                "execution": f"{record['memory_format']}, {record['mode']}",
+                "execution": str(Way.of(record)),
                 "step (ms)": f"{1e3 * step['median']:.4g}",
                 "quartiles (n)": f"[{1e3 * step['q1']:.4g}, {1e3 * step['q3']:.4g}] ({record['n']})",
                 "inference (µs an image)": f"{1e6 * inference:.4g}",
@@ -80,7 +83,7 @@ def roofline(sweep: Sweep, results: Results) -> Table:
         found = Roofline.of(record)
         bounds[found.bound] += 1
         crossings.append(found.crossings)
-        way = f"{record['memory_format']}, {record['mode']}"
+        way = str(Way.of(record))
         seconds = {
             "measured": found.seconds,
             "arithmetic": found.compute,
@@ -158,5 +161,5 @@ def _name(row: Row) -> str:
 
 
 def _way(one: Mapping[str, Any]) -> str:
-    told = f"{one['memory_format']} {one['mode']}"
+    told = str(Way.of(one)).replace(",", "")
     return f"{told}: {one['gap']}" if "gap" in one else f"{told} {1e3 * one['step_seconds']['median']:.4g}"

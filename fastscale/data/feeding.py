@@ -23,13 +23,15 @@ def augmented(
 
 
 def on_device(batches: Batches, device: torch.device) -> Iterator[tuple[Any, ...]]:
-    """The batches, their images and labels on the device."""
+    """The batches, their images and labels on the device; each is copied while the step before it is computed."""
     if device.type == "cpu":
         yield from batches
         return
+    beside = torch.cuda.Stream(device)
     for images, labels, *others in batches:
-        moved = images.to(device, non_blocking=True), labels.to(device, non_blocking=True)
-        copied = torch.cuda.current_stream(device).record_event()
+        with torch.cuda.stream(beside):
+            moved = images.to(device, non_blocking=True), labels.to(device, non_blocking=True)
+        beside.synchronize()  # the loader may write the next pair where this one lies; steps run on meanwhile
+        for tensor in moved:
+            tensor.record_stream(torch.cuda.current_stream(device))
         yield *moved, *others
-        # The next pair may be written where this one lies: its copy must be over. The step runs on meanwhile.
-        copied.synchronize()

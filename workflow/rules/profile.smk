@@ -24,7 +24,8 @@ rule profile:
         mem_mb=16000,
     params:
         **PROFILE,
-        ways=[f"--{key} {one}" for key in ("format", "mode") for one in PROFILE[f"{key}s"]],
+        ways=[f"--{key.removesuffix('s')} {one}" for key in ("formats", "modes") for one in PROFILE[key]]
+        + [f"--convolutions {one}" for one in PROFILE["convolutions"]],
         threads=SWEEP.config["train_threads"],
         batch=SWEEP.config["recipe"].get("batch", 1024),
         device="cuda" if SWEEP.config["gpus"] else "cpu",

@@ -1,0 +1,142 @@
+"""What only a GPU has: graphs, the search for the largest batch, copies beside the computation. Skipped without one."""
+
+import copy
+import statistics
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+from torch.nn import functional as F
+
+from fastscale import steps, timing
+from fastscale.data.augment import augment, draw_augmentations
+from fastscale.data.feeding import on_device
+from fastscale.execution import MEMORY_FORMATS, forward_of, place, repeatable
+from fastscale.model import build
+from fastscale.networks import Network, base_network
+from fastscale.records import read_record
+from fastscale.ways import CONVOLUTIONS, FORMATS, MODES, Way, every, kinds
+
+pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
+GPU = torch.device("cuda")
+BASES = ["EN-tiny", "RegNetZ-tiny"]
+
+
+def network_of(base: str) -> Network:
+    return base_network(base).with_classes(10)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("base", BASES)
+def test_gradients_add_up_in_every_way(base: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Over two parts of a batch, as on a CPU; and what a graph was recorded with has left no trace."""
+    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", False)
+    network = network_of(base)
+    torch.manual_seed(0)
+    model = build(network)
+    images = torch.randn(2, 16, 3, network.resolution, network.resolution)
+    labels = torch.randint(10, (2, 16))
+    for module in model.modules():
+        if isinstance(module, torch.nn.BatchNorm2d):
+            torch.nn.init.uniform_(module.weight, 0.5, 1.5)  # at 0, as the last one of a block is, no gradient passes
+    expected = trained(model, Way(), images, labels, torch.device("cpu"))
+    usual = statistics.median(tensor.abs().max() for tensor in expected.values())
+    for way in every(FORMATS, MODES, kinds(network, CONVOLUTIONS)):
+        found = trained(model, way, images, labels, GPU)
+        for name, tensor in expected.items():
+            assert torch.allclose(found[name].cpu(), tensor, rtol=1e-2, atol=1e-2 * usual), (way, name)
+
+
+def trained(model: torch.nn.Module, way: Way, images: torch.Tensor, labels: torch.Tensor, device: torch.device) -> dict:
+    """Gradients and buffers after two parts, in full precision, twice: the second time counts."""
+    mine = place(copy.deepcopy(model), way, device).train()
+    forward = forward_of(mine, way)
+
+    def accumulate(images: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+        loss = F.cross_entropy(forward(images), labels)
+        loss.backward()
+        return loss.detach()
+
+    parts = [
+        (i.to(device).contiguous(memory_format=MEMORY_FORMATS[way[0]]), t.to(device))
+        for i, t in zip(images, labels, strict=True)
+    ]
+    repeat = repeatable(accumulate, way, [torch.zeros_like(tensor) for tensor in parts[0]], mine.buffers())
+    for _ in range(2):
+        mine.zero_grad(set_to_none=not way.is_graph)
+        for part in parts:
+            repeat(*part)
+    gradients = {name: parameter.grad for name, parameter in mine.named_parameters()}
+    return gradients | dict(mine.named_buffers())
+
+
+def test_networks_are_timed_by_the_largest_batch_in_every_mode(tmp_path: Path) -> None:
+    options = timing.Options(batch=0, repeats=5, modes=("eager", "graph"), largest_batch=512)
+    path = tmp_path / "profile.json"
+    timing.profile_all([network_of(base) for base in BASES], path, options, GPU)
+    for record in read_record(path, "profiles")["records"]:
+        assert record["batch"] == 512 and record["peak_memory_bytes"] > 1e6 and record["device"]["type"] == "cuda"
+        assert len(record["tried"]) == 8 and not [one["gap"] for one in record["tried"] if "gap" in one]
+        assert record["launch_seconds"] < record["step_seconds"]["median"]
+
+
+def test_a_long_training_tries_all_it_can() -> None:
+    tried = steps.try_for(10**9, network_of("EN-tiny"), 64, GPU, graphs=True)
+    assert {one["mode"] for one in tried} == set(MODES) and not [one["gap"] for one in tried if "gap" in one]
+
+
+def test_images_are_augmented_as_on_a_cpu() -> None:
+    images = torch.randint(0, 256, (256, 3, 64, 64), dtype=torch.uint8).contiguous(memory_format=torch.channels_last)
+    drawn = draw_augmentations("imagenet", 256, seed=1, epoch=0)
+    difference = (augment(images.to(GPU), drawn).cpu().int() - augment(images, drawn).int()).abs()
+    assert (difference > 1).float().mean() < 0.01  # nearest pixels may fall on either side of a tie
+
+
+def test_batches_arrive_whole_though_the_loader_writes_over_them() -> None:
+    images, labels = (
+        torch.empty(64, 3, 224, 224, dtype=torch.uint8).pin_memory(),
+        torch.empty(64, dtype=torch.int64).pin_memory(),
+    )
+
+    def loader() -> Iterator[tuple[torch.Tensor, torch.Tensor, None]]:
+        for number in range(20):
+            images.fill_(number), labels.fill_(number)
+            yield images, labels, None
+
+    kept = [(moved, target) for moved, target, _ in on_device(loader(), GPU)]
+    for number, pair in enumerate(kept):
+        assert all((tensor == number).all() for tensor in pair)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("mode", ["graph", "compiled-graph"])
+def test_a_training_by_graphs_is_one_without(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mode: str) -> None:
+    pytest.importorskip("ffcv")
+    from fastscale.data import write_betons
+    from fastscale.recipe import Recipe
+    from fastscale.train import train
+
+    images = {"kind": "fashion-mnist", "classes": 10, "train_images": 2000, "val_images": 500, "write_mode": "raw"}
+    data = write_betons(images, tmp_path / "data").folder
+    recipe = Recipe(epochs=1, batch=64, norm_batch=32, lr=0.5, precision="fp32", augment=None)
+    found = []
+    for way in (Way(), Way(mode=mode)):
+        monkeypatch.setattr(
+            "fastscale.train.try_for", lambda *_, way=way, **__: [{**way._asdict(), "step_seconds": {"median": 1}}]
+        )
+        record, folder = tmp_path / f"{way.mode}.json", tmp_path / way.mode
+        found.append(
+            train(
+                network_of("RegNetY-tiny"),
+                data,
+                recipe,
+                "1x",
+                1,
+                record_path=record,
+                checkpoint_folder=folder,
+                threads=1,
+                device="cuda",
+            )
+        )
+    assert found[1]["train_loss"] == pytest.approx(found[0]["train_loss"], rel=1e-2)
