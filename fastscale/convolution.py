@@ -3,6 +3,9 @@
 The weights, their names and, to rounding, the results are those of torch's.
 """
 
+import itertools
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -10,6 +13,12 @@ from torch.nn import functional as F
 from fastscale.ways import PACKED_WIDTH, Convolutions
 
 PACKED_MULTIPLE = 8  # of which cuDNN's kernels for these want a multiple
+
+# oneDNN has a kernel of its own for the gradient of depthwise weights of at most 3 x 3, for images that are no smaller.
+# Others it computes 16 times over, or by its reference, which takes 3 to 5 times as long as what is done here. Of large
+# images the pieces have to be copied from memory: no faster.
+PIECE = 3
+MANY_VALUES = 500_000
 
 # Values in and out, in all, up to which a matrix product beats oneDNN's 1x1 convolution, of which the forward and the
 # backward pass take half a millisecond whatever they are given (measured on one core, forward and backward, batch 64).
@@ -72,16 +81,19 @@ class Conv2d(nn.Conv2d):
 
     def _on_cpu(self, images: Tensor) -> Tensor:
         """In channels_last, where convolutions of small tensors cost mostly their preparation."""
-        kernel, stride, side = self.kernel_size[0], self.stride[0], images.shape[-1]
+        kernel, stride = self.kernel_size[0], self.stride[0]
         if kernel == 1 and self._is_small(images):
             return self._as_product(images[:, :, ::stride, ::stride])
-        if self.groups > 1 and side < kernel:
-            # Where the kernel is larger than the images, oneDNN has only its reference for the weights' gradient: it is
-            # slower than larger images are. They may as well be given some of the zeros with which they are padded.
-            padded = super().forward(F.pad(images, (0, kernel - side) * 2))
-            side = -(-side // stride)
-            return padded[:, :, :side, :side].contiguous(memory_format=torch.channels_last)
+        if self.groups > 1 and self._is_slow_to_learn(images):
+            return _InPieces.apply(images, self.weight, self.bias, self.stride, self.padding, self.groups)
         return super().forward(images)
+
+    def _is_slow_to_learn(self, images: Tensor) -> bool:
+        """Whether oneDNN has no kernel of its own for the weights' gradient."""
+        kernel, stride, side = self.kernel_size[0], self.stride[0], images.shape[-1]
+        is_depthwise = self.groups == self.in_channels == self.out_channels
+        is_large = is_depthwise and kernel > PIECE and stride == 1
+        return side < kernel or (is_large and images.numel() <= MANY_VALUES)
 
     def _is_small(self, images: Tensor) -> bool:
         values_out = images.numel() // self.in_channels // self.stride[0] ** 2 * self.out_channels
@@ -89,3 +101,42 @@ class Conv2d(nn.Conv2d):
 
     def _as_product(self, images: Tensor) -> Tensor:
         return F.linear(images.permute(0, 2, 3, 1), self.weight.flatten(1), self.bias).permute(0, 3, 1, 2)
+
+
+class _InPieces(torch.autograd.Function):
+    """A grouped convolution whose weights have their gradient in pieces of at most 3 x 3, from padded images."""
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        images: Tensor,
+        weight: Tensor,
+        bias: Tensor | None,
+        stride: tuple[int, ...],
+        padding: tuple[int, ...],
+        groups: int,
+    ) -> Tensor:
+        ctx.save_for_backward(images, weight)
+        ctx.place, ctx.biases = (stride, padding, groups), None if bias is None else list(bias.shape)
+        return F.conv2d(images, weight, bias, stride, padding, groups=groups)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+        (images, weight), (stride, padding, groups) = ctx.saved_tensors, ctx.place
+        by_images, by_weight, by_bias = ctx.needs_input_grad[:3]
+
+        def gradients(images: Tensor, weight: Tensor, padding: tuple[int, ...], wanted: list[bool]) -> tuple:
+            common = stride, padding, (1, 1), False, (0, 0), groups
+            return torch.ops.aten.convolution_backward(gradient, images, weight, ctx.biases, *common, wanted)
+
+        of_images, _, of_bias = gradients(images, weight, padding, [by_images, False, by_bias])
+        of_weight = torch.empty_like(weight) if by_weight else None
+        if by_weight:
+            padded, last = F.pad(images, (padding[0],) * 4), (gradient.shape[-1] - 1) * stride[0]
+            for corner in itertools.product(range(0, weight.shape[-1], PIECE), repeat=2):
+                piece = ..., *[slice(first, first + PIECE) for first in corner]
+                lengths = weight[piece].shape[2:]
+                seen = [slice(first, first + last + length) for first, length in zip(corner, lengths, strict=True)]
+                part = padded[..., *seen].contiguous(memory_format=torch.channels_last)
+                of_weight[piece] = gradients(part, weight[piece], (0, 0), [False, True, False])[1]
+        return of_images, of_weight, of_bias, None, None, None
