@@ -1,6 +1,6 @@
 """An epoch of training (load, augment, step) of networks of the default sweep on a CPU: ours beside torchvision's.
 
-python benchmarks/epoch.py [--cores 1] [--rounds 5] [--images 2000] [--alone] [--device cuda]
+python benchmarks/epoch.py [--cores 1] [--rounds 5] [--images 2000] [--whole] [--alone] [--device cuda]
 
 Alone, and on a GPU: just what AutoAugment adds to ours.
 """
@@ -29,6 +29,7 @@ from fastscale.sweep import Sweep
 from fastscale.training import Training
 
 ROOT = Path(__file__).parents[1]
+AUGMENTED = f"{OURS} with AutoAugment"
 CHOSEN = [
     ("EN-tiny", "base", 1),
     ("EN-tiny", "dwr", 16),
@@ -43,56 +44,61 @@ CHOSEN = [
 @click.option("--cores", default=1, help="For each, also its worker processes; the default sweep has 1 a training.")
 @click.option("--rounds", default=5)
 @click.option("--images", default=2000, help="Of an epoch.")
-@click.option("--alone", is_flag=True, help="Without torchvision, whose epochs take most of the time.")
+@click.option("--whole", is_flag=True, help="All networks of the sweep beside torchvision's, without AutoAugment.")
+@click.option("--alone", is_flag=True, help="What AutoAugment adds, without torchvision, whose epochs take most time.")
 @click.option("--device", "device_name", default="cpu")
-def main(cores: int, rounds: int, images: int, alone: bool, device_name: str) -> None:
-    """Train, and write the tables epoch and augment."""
+def main(cores: int, rounds: int, images: int, whole: bool, alone: bool, device_name: str) -> None:
+    """Train, and write the tables epoch and augment; or epoch-whole, or augment."""
     os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:cores])
     torch.set_num_threads(cores)
     keep_freed_memory()
     device = choose_device(device_name)
+    is_alone = alone or device.type != "cpu"
     config = yaml.safe_load((ROOT / "config.yaml").read_text())
     config["data"] |= {"train_images": images, "val_images": 100}
     sweep = Sweep.from_config(config)
+    points = {point.network.id: point for point in reversed(sweep.points)}.values()
+    if not whole:
+        points = [point for point in points if (point.base, point.strategy, point.scale) in CHOSEN]
     rows, augmented = [], []
     with tempfile.TemporaryDirectory() as name:
         dataset = write_betons(sweep.config["data"], Path(name), threads=cores)
         split = open_source(sweep.config["data"], downloads=Path(name)).train
-        for base, strategy, scale in CHOSEN:
-            point = next(p for p in sweep.points if (p.base, p.strategy, p.scale) == (base, strategy, scale))
-            what = f"{base} {strategy} s = {scale}, {point.network.resolution} px"
-            recipe = Recipe.from_dict(sweep.recipe("1x")).for_family(point.network.family)
-            ours = {
-                policy: our_epoch(point.network, dataset, recipe, policy, cores, device)
-                for policy in (None, "imagenet")
-            }
-            if alone or device.type != "cpu":
-                found = turns({OURS: ours[None], "with AutoAugment": ours["imagenet"]}, rounds)
-                augmented += row(what, found)
-                continue
-            theirs = {
-                policy: Reference(point.network, split, dataset.mean, dataset.std, recipe, cores, bool(policy)).epoch
-                for policy in ours
-            }
-            found = turns(
-                {OURS: ours[None], "with": ours["imagenet"], "theirs": theirs[None], "both": theirs["imagenet"]}, rounds
-            )
-            rows += row(what, {OURS: found[OURS], "torchvision": found["theirs"]})
-            rows += row(f"{what}, AutoAugment", {OURS: found["with"], "torchvision": found["both"]})
-            augmented += row(what, {OURS: found[OURS], "with AutoAugment": found["with"]})
+        for network, what in ((point.network, f"{point.base} {point.strategy} {point.scale:g}") for point in points):
+            what += f", {network.resolution} px"
+            recipe = Recipe.from_dict(sweep.recipe("1x")).for_family(network.family)
+            contenders = {}
+            for policy, who in ((None, ""), ("imagenet", " with AutoAugment"))[: 1 if whole else 2]:
+                own = replace(recipe, augment=policy)
+                contenders[f"{OURS}{who}"] = our_epoch(network, dataset, own, cores, device)
+                if not is_alone:
+                    theirs = Reference(network, split, dataset.mean, dataset.std, recipe, cores, bool(policy))
+                    contenders[f"torchvision{who}"] = theirs.epoch
+            found = turns(contenders, rounds)
+            if not is_alone:
+                rows += row(what, {who: found[who] for who in (OURS, "torchvision")})
+            if not is_alone and not whole:
+                both = {OURS: found[AUGMENTED], "torchvision": found["torchvision with AutoAugment"]}
+                rows += row(f"{what}, AutoAugment", both)
+            if not whole:
+                augmented += row(what, {OURS: found[OURS], "with AutoAugment": found[AUGMENTED]})
     where = f"{cores} core(s)" if device.type == "cpu" else torch.cuda.get_device_name(device)
     title = f"Seconds for an epoch of {images} images of Fashion-MNIST on {where}, batch {recipe.batch}"
+    packages = ["torchvision", "ffcv"]
     if rows:
-        write("epoch", f"{title}: load, augment, step.", rows, ["torchvision", "ffcv"])
-    name = "augment" if device.type == "cpu" else "augment-cuda"
-    write(name, f"{title}: what AutoAugment adds to ours.", augmented, ["torchvision", "ffcv"])
+        ratios = [row["ratio"] for row in rows if row["who"] != OURS]
+        told = f"{title}: load, augment, step. Medians of {min(ratios):.2f} to {max(ratios):.2f} times ours."
+        write("epoch-whole" if whole else "epoch", told, rows, packages)
+    if augmented:
+        name = "augment" if device.type == "cpu" else "augment-cuda"
+        write(name, f"{title}: what AutoAugment adds to ours.", augmented, packages)
 
 
 def our_epoch(
-    network: Network, dataset: Dataset, recipe: Recipe, policy: str | None, threads: int, device: torch.device
+    network: Network, dataset: Dataset, recipe: Recipe, threads: int, device: torch.device
 ) -> Callable[[], None]:
     """One epoch of a training of ours, without its validation."""
-    training = Training(network, dataset, replace(recipe, augment=policy), 0, threads, device, [])
+    training = Training(network, dataset, recipe, 0, threads, device, [])
 
     def epoch() -> None:
         training.step = 0
