@@ -40,7 +40,8 @@ def training_step(
     `make` builds the model; `parallel` wraps it where several ranks share the step.
     """
     torch.backends.cudnn.benchmark = True
-    model = place(make(network), way, device).train()
+    with device:  # which draws weights faster than the host
+        model = place(make(network), way, device).train()
     forward = forward_of(parallel(model), way)
     optimizer = sgd(model, momentum=0.9, weight_decay=5e-5)
     loss_of = nn.CrossEntropyLoss(label_smoothing=0.1)
@@ -64,7 +65,8 @@ def training_step(
 
 def inference_step(network: Network, batch: int, device: torch.device, way: Way) -> Callable[[], None]:
     """One forward pass of a synthetic batch, with the running statistics of batch norm."""
-    forward = forward_of(place(build(network), way, device).eval(), way)
+    with device:
+        forward = forward_of(place(build(network), way, device).eval(), way)
     images = synthetic_images(network, batch, device, way)
 
     def infer(images: Tensor) -> None:
@@ -127,7 +129,8 @@ def compare(
         except Exception as error:  # what a compiler raises is of many kinds: a gap with its reason
             if not isinstance(error, torch.OutOfMemoryError) and way.mode == "eager":
                 raise
-            too_large = error if isinstance(error, torch.OutOfMemoryError) else too_large
+            if isinstance(error, torch.OutOfMemoryError):
+                too_large = error.with_traceback(None)  # which would hold what did not fit
             reason, *_ = str(error).splitlines() or [""]
             tried.append({**way._asdict(), "gap": f"{type(error).__name__}: {reason}"})
             continue

@@ -70,12 +70,19 @@ def profile(network: Network, options: Options, device: torch.device, reached: d
     takes what its launches take. Memory is in bytes (None on a CPU). `reached` are the device's peaks.
 
     Raises:
-        UserError: not even one image fits in the memory of the GPU.
+        UserError: not even two images fit in the memory of the GPU.
     """
     batch = options.batch if device.type == "cpu" else _fitting_batch(network, device, options)
     convolutions = ["plain"] if device.type == "cpu" else kinds(network, options.convolutions)
     ways = every(options.formats, options.modes, convolutions)
-    tried = compare(network, batch, device, ways, options.repeats)
+    while True:
+        try:
+            tried = compare(network, batch, device, ways, options.repeats)
+            break
+        except torch.OutOfMemoryError:  # convolutions that are being chosen take more than those of a trial step
+            if batch <= TINY_BATCH:
+                raise _too_large(network) from None
+            batch //= 2
     chosen = fastest(tried)
     best = result_of(chosen, tried)
     inference = _warm_clock(inference_step(network, batch, device, chosen), options.repeats, device)
@@ -163,6 +170,10 @@ def _fitting_batch(network: Network, device: torch.device, options: Options) -> 
     free, _ = torch.cuda.mem_get_info(device)
     batch = largest_batch(peak_of, free, options.largest_batch)
     torch.cuda.empty_cache()
-    if not batch:
-        raise UserError(f"{network.id}: not even one image at {network.resolution} px fits in the memory of this GPU")
+    if batch < TINY_BATCH:
+        raise _too_large(network)
     return batch
+
+
+def _too_large(network: Network) -> UserError:
+    return UserError(f"{network.id}: not even {TINY_BATCH} images of {network.resolution} px fit in this GPU's memory")

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from fastscale import steps, timing
 from fastscale.batch_size import GRAIN, LARGEST, MARGIN, SMALL, TRIES, largest_batch
+from fastscale.errors import UserError
 from fastscale.execution import MEMORY_FORMATS, forward_of, place
 from fastscale.model import build
 from fastscale.networks import Network, base_network
@@ -98,6 +99,26 @@ def test_a_compiled_step_trains_and_what_cannot_be_compiled_is_a_gap(
     eager, gap = steps.compare(smallest, 8, CPU, every(["channels_last"], ["eager", "graph"]), 2)
     assert gap["gap"] == "RuntimeError: only a GPU has CUDA graphs"
     assert fastest([eager, gap]) == Way("channels_last", "eager")
+
+
+def test_a_batch_that_does_not_fit_after_all_is_halved(network: Network, monkeypatch: pytest.MonkeyPatch) -> None:
+    reached = {"flops_per_second": 1e12, "bytes_per_second": 1e10, "bytes_per_value": 4}
+
+    def fits(most: int) -> None:
+        def training_step(network: Network, batch: int, *rest: object, **options: object) -> object:
+            if batch > most:
+                raise torch.OutOfMemoryError("full")
+            return step(network, batch, *rest, **options)
+
+        monkeypatch.setattr(steps, "training_step", training_step)
+
+    step = steps.training_step
+    fits(5)
+    record = timing.profile(network, OPTIONS, CPU, reached)
+    assert record["batch"] == 4 and record["epoch_seconds"]["median"] == 2000 * record["step_seconds"]["median"]
+    fits(1)
+    with pytest.raises(UserError, match=r"not even 2 images of 16 px fit in this GPU's memory"):
+        timing.profile(network, OPTIONS, CPU, reached)
 
 
 @pytest.mark.parametrize("group_width", [1, 8])

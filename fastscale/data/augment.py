@@ -31,7 +31,7 @@ SIGNED = {
 UNSIGNED = ("Posterize", "Solarize", "AutoContrast", "Equalize", "Invert")
 NAMES = (*SIGNED, *UNSIGNED)
 NOTHING = len(NAMES)
-GROUPED_VALUES = 1 << 21  # of images that are augmented together on a CPU
+GROUPED_VALUES = {"cpu": 1 << 21, "cuda": 1 << 26}  # of images that are augmented together
 DRAWN = [("operation", "u1"), ("level", "i1")]  # an index into NAMES, or NOTHING; from -LEVELS to LEVELS
 
 
@@ -59,8 +59,8 @@ def draw_augmentations(policy: str, images: int, seed: int, epoch: int) -> np.nd
 
 
 def group_size(images: int, resolution: int, device: torch.device) -> int:
-    """Batches of so many images that are augmented together: several on a CPU, where small ones cost their launches."""
-    return max(1, GROUPED_VALUES // (images * 3 * resolution**2)) if device.type == "cpu" else 1
+    """Batches of so many images that are augmented together: several small ones, which would cost their launches."""
+    return max(1, GROUPED_VALUES[device.type] // (images * 3 * resolution**2))
 
 
 def augment_in_groups(

@@ -16,7 +16,7 @@ rule profile:
     benchmark:
         SWEEP.folder / "logs/profile/{source}.tsv"
     priority: 1  # else trainings would keep all cores from it until the end
-    threads: SWEEP.config["train_threads"] if SWEEP.config["gpus"] else workflow.cores
+    threads: workflow.cores
     resources:
         cpus_per_task=SWEEP.config["train_threads"],
         gpu=PROFILE["devices"] if SWEEP.config["gpus"] >= PROFILE["devices"] else min(1, SWEEP.config["gpus"]),
