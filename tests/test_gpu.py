@@ -109,34 +109,50 @@ def test_batches_arrive_whole_though_the_loader_writes_over_them() -> None:
         assert all((tensor == number).all() for tensor in pair)
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("mode", ["graph", "compiled-graph"])
-def test_a_training_by_graphs_is_one_without(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mode: str) -> None:
+@pytest.fixture(scope="module")
+def fashion(tmp_path_factory: pytest.TempPathFactory) -> Path:
     pytest.importorskip("ffcv")
     from fastscale.data import write_betons
+
+    images = {"kind": "fashion-mnist", "classes": 10, "train_images": 2000, "val_images": 500, "write_mode": "raw"}
+    return write_betons(images, tmp_path_factory.mktemp("fashion")).folder
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("mode", ["graph", "compiled-graph"])
+def test_a_training_by_graphs_is_one_without(
+    fashion: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mode: str
+) -> None:
     from fastscale.recipe import Recipe
     from fastscale.train import train
 
-    images = {"kind": "fashion-mnist", "classes": 10, "train_images": 2000, "val_images": 500, "write_mode": "raw"}
-    data = write_betons(images, tmp_path / "data").folder
     recipe = Recipe(epochs=1, batch=64, norm_batch=32, lr=0.5, precision="fp32", augment=None)
-    found = []
+    losses = []
     for way in (Way(), Way(mode=mode)):
-        monkeypatch.setattr(
-            "fastscale.train.try_for", lambda *_, way=way, **__: [{**way._asdict(), "step_seconds": {"median": 1}}]
-        )
-        record, folder = tmp_path / f"{way.mode}.json", tmp_path / way.mode
-        found.append(
-            train(
-                network_of("RegNetY-tiny"),
-                data,
-                recipe,
-                "1x",
-                1,
-                record_path=record,
-                checkpoint_folder=folder,
-                threads=1,
-                device="cuda",
-            )
-        )
-    assert found[1]["train_loss"] == pytest.approx(found[0]["train_loss"], rel=1e-2)
+        tried = [{**way._asdict(), "step_seconds": {"median": 1}}]
+        monkeypatch.setattr("fastscale.train.try_for", lambda *_, tried=tried, **__: tried)
+        paths = {"record_path": tmp_path / f"{way.mode}.json", "checkpoint_folder": tmp_path / way.mode}
+        record = train(network_of("RegNetY-tiny"), fashion, recipe, "1x", 1, **paths, threads=1, device="cuda")
+        losses.append(record["train_loss"])
+    assert losses[1] == pytest.approx(losses[0], rel=1e-2)
+
+
+@pytest.mark.parametrize("mode", ["eager", "graph"])
+def test_a_step_waits_for_nothing(fashion: Path, mode: str) -> None:
+    from fastscale.data import Dataset
+    from fastscale.recipe import Recipe
+    from fastscale.training import Training
+
+    tried = [{**Way(mode=mode)._asdict(), "step_seconds": {"median": 1}}]
+    recipe = Recipe(epochs=1, batch=64, norm_batch=32).for_family("RegNetY")
+    network = network_of("RegNetY-tiny")
+    training = Training(network, Dataset.open(fashion), recipe, 1, 1, GPU, tried)
+    images = torch.zeros(64, 3, network.resolution, network.resolution, dtype=torch.uint8, device=GPU)
+    batch = images.contiguous(memory_format=torch.channels_last), torch.arange(64, device=GPU) % 10
+    mixing = torch.full((), 0.3, device=GPU)
+    training._update(*batch, mixing)
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        training._update(*batch, mixing)
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
