@@ -77,7 +77,7 @@ def main(names: tuple[str, ...], device_name: str | None, batch: int | None, rou
         told.append(f"{name}: crossings {crossed}; {seconds[OURS] * 1281167 / 60:.1f} minutes an epoch of ImageNet.")
         means = [f"{statistics.geometric_mean(r):.2f} ({who}, n = {len(r)})" for who, r in sorted(ratios.items())]
         title = (
-            f"Milliseconds of a training step for an image, batch {batch}, {reached['precision']}, {threads} threads: "
+            f"Milliseconds of a training step for an image, batch {batch}, {reached['precision']}, {threads} thread(s): "
             f"each side in its fastest way.\n\nGeometric means of the ratios: {', '.join(means)}. Device: {where}.\n\n"
         )
         lines = "\n".join(f"- {line}" for line in told)
