@@ -58,6 +58,8 @@ def repeatable(
 def capture(function: Callable[[], Tensor | None]) -> tuple[Callable[[], None], Tensor | None]:
     """Record `function` as a CUDA graph, after calls that warm it up; returns what replays it, and where its result is.
 
+    Peak memory is counted anew from here on: that of the graph, without what choosing its kernels took.
+
     Raises:
         RuntimeError: there is no GPU, or the function waits for it.
     """
@@ -69,6 +71,7 @@ def capture(function: Callable[[], Tensor | None]) -> tuple[Callable[[], None], 
         for _ in range(WARM_UP_CALLS):
             function()
     torch.cuda.current_stream().wait_stream(aside)
+    torch.cuda.reset_peak_memory_stats()
     graph = torch.cuda.CUDAGraph()
     with torch.cuda.graph(graph):
         result = function()

@@ -22,7 +22,11 @@ class EagerSGD(SGD):
 
 def sgd(model: nn.Module, *, momentum: float, weight_decay: float) -> SGD:
     """SGD over `parameter_groups`; its learning rate is set at each step."""
-    return EagerSGD(parameter_groups(model, weight_decay), lr=0.0, momentum=momentum, fused=True)
+    optimizer = EagerSGD(parameter_groups(model, weight_decay), lr=0.0, momentum=momentum, fused=True)
+    if momentum:  # torch's fused step leaves it undefined where the first step is skipped, as fp16 may want it
+        for parameter in model.parameters():
+            optimizer.state[parameter]["momentum_buffer"] = torch.zeros_like(parameter)
+    return optimizer
 
 
 def parameter_groups(model: nn.Module, weight_decay: float) -> list[dict[str, Any]]:

@@ -14,7 +14,7 @@ from tqdm import tqdm
 
 from fastscale import peaks, ranks
 from fastscale.batch_size import LARGEST, largest_batch
-from fastscale.devices import describe, precision
+from fastscale.devices import describe, out_of_memory, precision
 from fastscale.errors import UserError
 from fastscale.execution import WARM_UP_CALLS
 from fastscale.memory import keep_freed_memory
@@ -141,6 +141,7 @@ def _on_several(
     return {"devices": n, "is_measured": is_measured, "epoch_seconds": epoch}
 
 
+@out_of_memory()
 def step_times(device: torch.device, network: Network, batch: int, way: Way, repeats: int) -> list[float]:
     """Seconds of each step of a rank that exchanges its gradients with the others."""
     device_ids = [device] if device.type == "cuda" else None
@@ -158,10 +159,12 @@ def _fitting_batch(network: Network, device: torch.device, options: Options) -> 
         torch.cuda.empty_cache()
         torch.cuda.reset_peak_memory_stats(device)
         try:
-            step = training_step(network, batch, device, Way(options.formats[0]))
+            # One image more, as cuDNN keeps what it takes here unmeasured for all steps of the same shape.
+            step = training_step(network, batch + 1, device, Way(options.formats[0]))
             torch.backends.cudnn.benchmark = False  # which would be repeated for each batch
-            step()
-            torch.cuda.synchronize(device)
+            with out_of_memory():
+                step()
+                torch.cuda.synchronize(device)
         except torch.OutOfMemoryError:
             return None
         return torch.cuda.max_memory_reserved(device)

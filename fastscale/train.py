@@ -1,5 +1,6 @@
 """Training one network by the recipe of section 6.1 of the paper, from .beton files to a train record."""
 
+import gc
 import logging
 from collections.abc import Callable
 from functools import partial
@@ -12,7 +13,7 @@ from tqdm import tqdm
 from fastscale.checkpoint import Checkpoints
 from fastscale.data import Dataset
 from fastscale.data.loaders import steps_per_epoch
-from fastscale.devices import choose_device, describe
+from fastscale.devices import choose_device, describe, out_of_memory
 from fastscale.errors import Stopped, UserError
 from fastscale.memory import keep_freed_memory
 from fastscale.networks import Network
@@ -87,6 +88,7 @@ def train(
                 ) from error
         halved = halved.halved(ranks)
         checkpoints.clear()
+        gc.collect()  # the training that failed refers to itself
         torch.cuda.empty_cache()
         log.warning(
             "%s does not fit in this GPU's memory: halving the batch to %d, lr with it", network.id, halved.batch
@@ -108,6 +110,7 @@ def train(
     return _write(record_path, record, outcome["log"])
 
 
+@out_of_memory()
 def _train(
     network: Network,
     dataset: Dataset,

@@ -132,7 +132,7 @@ def test_a_training_by_graphs_is_one_without(
         tried = [{**way._asdict(), "step_seconds": {"median": 1}}]
         monkeypatch.setattr("fastscale.train.try_for", lambda *_, tried=tried, **__: tried)
         paths = {"record_path": tmp_path / f"{way.mode}.json", "checkpoint_folder": tmp_path / way.mode}
-        record = train(network_of("RegNetY-tiny"), fashion, recipe, "1x", 1, **paths, threads=1, device="cuda")
+        record = train(network_of("RegNetY-tiny"), fashion, recipe, "1x", 1, **paths, threads=1, device="cuda:0")
         losses.append(record["train_loss"])
     assert losses[1] == pytest.approx(losses[0], rel=1e-2)
 

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from fastscale import steps, timing
 from fastscale.batch_size import GRAIN, LARGEST, MARGIN, SMALL, TRIES, largest_batch
+from fastscale.devices import choose_device
 from fastscale.errors import UserError
 from fastscale.execution import MEMORY_FORMATS, forward_of, place
 from fastscale.model import build
@@ -101,13 +102,23 @@ def test_a_compiled_step_trains_and_what_cannot_be_compiled_is_a_gap(
     assert fastest([eager, gap]) == Way("channels_last", "eager")
 
 
-def test_a_batch_that_does_not_fit_after_all_is_halved(network: Network, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    "full",
+    [
+        torch.OutOfMemoryError("full"),
+        RuntimeError("GET was unable to find an engine to execute this computation"),
+        RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"),
+    ],
+)
+def test_a_batch_that_does_not_fit_after_all_is_halved(
+    network: Network, monkeypatch: pytest.MonkeyPatch, full: RuntimeError
+) -> None:
     reached = {"flops_per_second": 1e12, "bytes_per_second": 1e10, "bytes_per_value": 4}
 
     def fits(most: int) -> None:
         def training_step(network: Network, batch: int, *rest: object, **options: object) -> object:
             if batch > most:
-                raise torch.OutOfMemoryError("full")
+                raise full
             return step(network, batch, *rest, **options)
 
         monkeypatch.setattr(steps, "training_step", training_step)
@@ -119,6 +130,18 @@ def test_a_batch_that_does_not_fit_after_all_is_halved(network: Network, monkeyp
     fits(1)
     with pytest.raises(UserError, match=r"not even 2 images of 16 px fit in this GPU's memory"):
         timing.profile(network, OPTIONS, CPU, reached)
+
+
+def test_a_gpu_that_is_not_there_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(UserError, match="unknown device 'gpu'; allowed are cpu, cuda, and cuda:1 and so on"):
+        choose_device("gpu")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(UserError, match="torch finds none here; use --device cpu"):
+        choose_device("cuda")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    with pytest.raises(UserError, match="there is no cuda:2 here; the GPUs are cuda:0 to cuda:1"):
+        choose_device("cuda:2")
 
 
 @pytest.mark.parametrize("group_width", [1, 8])

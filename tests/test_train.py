@@ -157,6 +157,31 @@ def test_optimizer_is_torchs_sgd():
     assert torch.allclose(ours, theirs, rtol=1e-5)
 
 
+def test_a_first_step_that_overflows_leaves_nothing_behind():
+    """As it is with fp16, whose scale begins too high."""
+    import torch
+
+    from fastscale.optimizer import sgd
+
+    def trained(scales):
+        torch.manual_seed(0)
+        model = torch.nn.Conv2d(3, 4, 3)
+        optimizer, scaler = sgd(model, momentum=0.9, weight_decay=0.01), torch.amp.GradScaler("cpu")
+        optimizer.param_groups[0]["lr"] = 0.1
+        for scale in scales:
+            optimizer.zero_grad()
+            scaler.scale(model.weight.sum() * scale).backward()
+            scaler.step(optimizer)
+            scaler.update()
+        return model.weight.detach()
+
+    torch.use_deterministic_algorithms(True)  # which makes memory that is not defined NaN
+    try:
+        assert torch.equal(trained([float("inf"), 1, 1]), trained([1, 1]))
+    finally:
+        torch.use_deterministic_algorithms(False)
+
+
 def test_trains_records_and_repeats_nothing(run, tmp_path, no_training):
     record = run()
     assert record == json.loads((tmp_path / "record.json").read_text())

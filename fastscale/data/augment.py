@@ -32,6 +32,7 @@ UNSIGNED = ("Posterize", "Solarize", "AutoContrast", "Equalize", "Invert")
 NAMES = (*SIGNED, *UNSIGNED)
 NOTHING = len(NAMES)
 GROUPED_VALUES = {"cpu": 1 << 21, "cuda": 1 << 26}  # of images that are augmented together
+BATCHES_READY = 4  # that the loader has at most: a GPU would wait for more
 DRAWN = [("operation", "u1"), ("level", "i1")]  # an index into NAMES, or NOTHING; from -LEVELS to LEVELS
 
 
@@ -60,7 +61,8 @@ def draw_augmentations(policy: str, images: int, seed: int, epoch: int) -> np.nd
 
 def group_size(images: int, resolution: int, device: torch.device) -> int:
     """Batches of so many images that are augmented together: several small ones, which would cost their launches."""
-    return max(1, GROUPED_VALUES[device.type] // (images * 3 * resolution**2))
+    fitting = max(1, GROUPED_VALUES[device.type] // (images * 3 * resolution**2))
+    return fitting if device.type == "cpu" else min(fitting, BATCHES_READY)
 
 
 def augment_in_groups(

@@ -1,6 +1,7 @@
 """Batches on the training device: copied while it computes, and augmented there."""
 
 from collections.abc import Callable, Iterable, Iterator
+from functools import cache
 from itertools import islice
 from typing import Any
 
@@ -27,7 +28,7 @@ def on_device(batches: Batches, device: torch.device) -> Iterator[tuple[Any, ...
     if device.type == "cpu":
         yield from batches
         return
-    beside = torch.cuda.Stream(device)
+    beside = _stream(device)
     for images, labels, *others in batches:
         with torch.cuda.stream(beside):
             moved = images.to(device, non_blocking=True), labels.to(device, non_blocking=True)
@@ -35,3 +36,9 @@ def on_device(batches: Batches, device: torch.device) -> Iterator[tuple[Any, ...
         for tensor in moved:
             tensor.record_stream(torch.cuda.current_stream(device))
         yield *moved, *others
+
+
+@cache
+def _stream(device: torch.device) -> torch.cuda.Stream:
+    """One for all epochs: torch keeps the memory of each."""
+    return torch.cuda.Stream(device)
