@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 LARGEST = 4096
+TINY = 2  # the smallest: batch norm needs more than one value
 SMALL = (16, 32)
 GRAIN = 32  # of larger batches; smaller ones are powers of two
 TRIES = 6  # beside the two small ones

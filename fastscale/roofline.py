@@ -5,7 +5,8 @@ Of an image, with f multiply-adds and a activations of e bytes each, on a device
     compute bound    6 f / P         a multiply and an add each, in the forward pass and twice in the backward pass,
                                      which makes the gradients of the inputs and of the weights
     traffic bound    k a e / B       each activation is written or read k times
-    launch bound     t_2 / N         a step of two images, which has hardly anything to compute, over the batch N
+    launch bound     t_0 / N         what a step takes however few its images are, over the batch N: by steps of two
+                                     images and of N, on a line through both times, t_0 = (N t_2 - 2 t_N) / (N - 2)
     crossings        kappa = t B / (e a), of a measured t: as if all of it were traffic
 
 An activation (section 3.1: an output of a convolution) goes through a convolution, a batch norm, and mostly a ReLU.
@@ -30,6 +31,7 @@ norm needs two sums of the gradient before it can pass it on, which is a sixth c
 from collections.abc import Mapping
 from typing import Any, Literal, NamedTuple, Self
 
+from fastscale.batch_size import TINY
 from fastscale.ways import Way
 
 FUSED_CROSSINGS, EAGER_CROSSINGS = 5, 19
@@ -60,7 +62,7 @@ class Roofline(NamedTuple):
             compute=OPERATIONS * costs["flops"] / peaks["flops_per_second"],
             fused_traffic=FUSED_CROSSINGS * crossing,
             eager_traffic=EAGER_CROSSINGS * crossing,
-            launches=record["launch_seconds"] / record["batch"],
+            launches=_without_images(record["launch_seconds"], seconds, record["batch"]),
             crossings=seconds / crossing,
             is_eager=not Way.of(record).is_compiled,
         )
@@ -71,3 +73,8 @@ class Roofline(NamedTuple):
         traffic = self.eager_traffic if self.is_eager else self.fused_traffic
         bounds: dict[Limit, float] = {"flops": self.compute, "traffic": traffic, "launches": self.launches}
         return max(bounds, key=bounds.__getitem__)
+
+
+def _without_images(tiny_step: float, seconds: float, batch: int) -> float:
+    """Seconds an image of what each step takes; 0 where no larger batch than the tiny one fitted, to tell it from."""
+    return max(0.0, (tiny_step - TINY * seconds) / (batch - TINY)) if batch > TINY else 0.0

@@ -13,7 +13,7 @@ from torch.nn.parallel import DistributedDataParallel
 from tqdm import tqdm
 
 from fastscale import peaks, ranks
-from fastscale.batch_size import LARGEST, largest_batch
+from fastscale.batch_size import LARGEST, TINY, largest_batch
 from fastscale.devices import describe, out_of_memory, precision
 from fastscale.errors import UserError
 from fastscale.execution import WARM_UP_CALLS
@@ -24,7 +24,6 @@ from fastscale.records import code_hash, provenance, read_record, write_record
 from fastscale.steps import clock, compare, inference_step, spread, training_step
 from fastscale.ways import FORMATS, Convolutions, MemoryFormat, Mode, Way, every, fastest, kinds, result_of
 
-TINY_BATCH = 2  # batch norm needs more than one value
 LAUNCH_REPEATS = 3
 
 
@@ -67,7 +66,7 @@ def profile(network: Network, options: Options, device: torch.device, reached: d
 
     Its times are those of the fastest one, in seconds: of a step, of an epoch of `images` images on this one device and
     on several (measured where there are so many, else scaled), of a forward pass, and of a step of a tiny batch, which
-    takes what its launches take. Memory is in bytes (None on a CPU). `reached` are the device's peaks.
+    tells what its launches take. Memory is in bytes (None on a CPU). `reached` are the device's peaks.
 
     Raises:
         UserError: not even two images fit in the memory of the GPU.
@@ -80,13 +79,13 @@ def profile(network: Network, options: Options, device: torch.device, reached: d
             tried = compare(network, batch, device, ways, options.repeats)
             break
         except torch.OutOfMemoryError:  # convolutions that are being chosen take more than those of a trial step
-            if batch <= TINY_BATCH:
+            if batch <= TINY:
                 raise _too_large(network) from None
             batch //= 2
     chosen = fastest(tried)
     best = result_of(chosen, tried)
     inference = _warm_clock(inference_step(network, batch, device, chosen), options.repeats, device)
-    launches = _warm_clock(training_step(network, TINY_BATCH, device, chosen), LAUNCH_REPEATS, device)
+    launches = _warm_clock(training_step(network, TINY, device, chosen), LAUNCH_REPEATS, device)
     steps_per_epoch = options.images / batch
     return {
         "network": network.id,
@@ -173,10 +172,10 @@ def _fitting_batch(network: Network, device: torch.device, options: Options) -> 
     free, _ = torch.cuda.mem_get_info(device)
     batch = largest_batch(peak_of, free, options.largest_batch)
     torch.cuda.empty_cache()
-    if batch < TINY_BATCH:
+    if batch < TINY:
         raise _too_large(network)
     return batch
 
 
 def _too_large(network: Network) -> UserError:
-    return UserError(f"{network.id}: not even {TINY_BATCH} images of {network.resolution} px fit in this GPU's memory")
+    return UserError(f"{network.id}: not even {TINY} images of {network.resolution} px fit in this GPU's memory")

@@ -210,8 +210,26 @@ def test_the_roofline(flops: int, acts: int, seconds: float, launch: float, mode
     assert found.crossings == pytest.approx(seconds * 2e12 / (2 * acts))
     assert found.crossings * found.eager_traffic == pytest.approx(EAGER_CROSSINGS * found.seconds)
     traffic = found.eager_traffic if mode == "eager" else found.fused_traffic
-    largest = max(found.compute, traffic, launch / 10)
-    assert {"flops": found.compute, "traffic": traffic, "launches": launch / 10}[found.bound] == largest
+    bounds = {"flops": found.compute, "traffic": traffic, "launches": found.launches}
+    assert bounds[found.bound] == max(bounds.values())
+
+
+@given(
+    once=st.floats(1e-6, 1),
+    image=st.floats(1e-6, 1),
+    batch=st.integers(3, 4096),
+)
+def test_launches_are_what_a_step_takes_without_its_images(once: float, image: float, batch: int) -> None:
+    def found(batch: int) -> float:
+        record = {
+            "costs": {"flops": 1, "acts": 1},
+            "peaks": {"flops_per_second": 1e14, "bytes_per_second": 2e12, "bytes_per_value": 2},
+            **{"mode": "eager", "batch": batch, "images": 1000, "launch_seconds": once + 2 * image},
+            "epoch_seconds": {"median": 1000 * (once + batch * image) / batch},
+        }
+        return Roofline.of(record).launches
+
+    assert found(batch) == pytest.approx(once / batch, rel=1e-3, abs=1e-9) and found(2) == 0
 
 
 def test_the_peaks_are_those_of_this_machine(network: Network, tmp_path: Path) -> None:

@@ -116,8 +116,8 @@ def roofline(sweep: Sweep, results: Results) -> Table:
     text = (
         f"Microseconds of an image in a training step, and what they cannot be less than: by arithmetic ({OPERATIONS} "
         f"operations a flop), by traffic if each activation crosses the memory {FUSED_CROSSINGS} times (all fused) or "
-        f"{EAGER_CROSSINGS} times (eager), and by launches (a step of a tiny batch, over the batch). Crossings are the "
-        "effective ones: how often each activation could have been read or written in the time that was measured. "
+        f"{EAGER_CROSSINGS} times (eager), and by launches (what a step takes however few its images are). Crossings "
+        "are the effective ones: how often each activation could have been read or written in the measured time. "
         "A network is bound by the largest of arithmetic, traffic as it was executed, and launches "
         "(fastscale/roofline.py derives them)."
     )
