@@ -18,6 +18,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from fastscale.claim import is_superseded
 from fastscale.complexity import count
 from fastscale.errors import UserError
 from fastscale.networks import Network
@@ -47,7 +48,7 @@ def replacing(path: Path) -> Iterator[Path]:
     """A temporary path beside `path` that takes its place when the block ends well, and vanishes when it does not.
 
     Raises:
-        UserError: the disk is full, or the folder cannot be written.
+        UserError: the disk is full, the folder cannot be written, or a later Slurm job has claimed the outputs.
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -61,6 +62,8 @@ def replacing(path: Path) -> Iterator[Path]:
         with temporary.open("rb") as written:
             os.fsync(written.fileno())
         temporary.chmod(0o666 & ~_umask())
+        if is_superseded():
+            raise UserError(f"{path} is left as it is: a later Slurm job with other parameters has claimed it")
         temporary.replace(path)
     except OSError as error:
         raise UserError(f"cannot write {path}: {error.strerror or error}; the old file, if any, is whole") from error

@@ -12,7 +12,15 @@ And submitit imports it in each job, to unpickle `job.SnakemakeJob`: what Snakem
 - `slurm`: squeue, sacct, scancel and the states they tell
 """
 
+import os
 from typing import Any
+
+from .claims import VARIABLE, Claim
+
+if VARIABLE in os.environ:  # within a job
+    from . import guard
+
+    guard.install(Claim.of_environment())
 
 __all__ = ["Executor", "ExecutorSettings", "common_settings"]
 

@@ -1,9 +1,11 @@
 """The executor: Snakemake hands it ready jobs, it submits them, watches them all and cancels them all."""
 
-import asyncio
-import json
+import atexit
+import sys
 import threading
-from collections.abc import AsyncGenerator, Callable, Sequence
+import uuid
+from collections.abc import AsyncGenerator, Iterable, Sequence
+from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,12 +18,19 @@ from snakemake_interface_executor_plugins.settings import CommonSettings
 from snakemake_interface_executor_plugins.workflow import WorkflowExecutorInterface
 
 from . import slurm
+from .backlog import Backlog
+from .claims import claim_name
+from .cluster import Cluster
 from .inner import InnerSnakemake
 from .interrupts import interrupts_deferred
 from .job import SnakemakeJob
-from .ledger import Entry, Ledger, key_of
+from .keys import key_of, marks_of, members, project_of
+from .ledger import Entry, Ledger
+from .left_behind import LeftBehind, take_stock
+from .lock import MainLock, WorkflowLock
+from .polling import Queue
 from .resources import sbatch_parameters
-from .retry import Try, cause_of, ending, next_try
+from .retry import Try, cause_of, ending, next_try, shown_log
 from .settings import ExecutorSettings as ExecutorSettings
 
 if TYPE_CHECKING:
@@ -41,10 +50,11 @@ class Executor(InnerSnakemake):
     """Runs each Snakemake job as a Slurm job."""
 
     def __init__(self, workflow: WorkflowExecutorInterface, logger: LoggerExecutorInterface) -> None:
-        """Check that jobs can be submitted from here, and start polling.
+        """Check that jobs can be submitted from here, and take the folder for this process.
 
         Raises:
-            ApiError: this machine has no Slurm, or an option of Snakemake's cannot be served.
+            ApiError: this machine has no Slurm, another Snakemake works here, or an option of Snakemake's cannot be
+                served.
         """
         slurm.require_commands()
         self.settings = workflow.executor_settings
@@ -56,91 +66,159 @@ class Executor(InnerSnakemake):
             )
         if workflow.remote_execution_settings.immediate_submit:
             raise ApiError("The submitit executor waits for its jobs: run without --immediate-submit.")
-        self.ledger = Ledger(self.log_folder / "ledger")
-        self.queue = slurm.Queue(self.settings.dead_polls, logger.warning)
+        self.main_lock = MainLock(self.log_folder / "ledger")
+        self.workflow_lock = WorkflowLock(workflow, self.log_folder / "ledger" / "locked")
+        atexit.register(self.workflow_lock.release)
+        self.project = project_of(str(self.log_folder.resolve()))
+        self.ledger = Ledger(self.log_folder / "ledger", logger.warning)
+        self.queue = Queue(self.settings.dead_polls, logger.warning)
+        self.cluster = Cluster(logger.warning, self.wait_a_poll)
         # Own table: RemoteExecutor's active_jobs is empty while it polls, and a Ctrl-C then would cancel nothing.
         self.live: dict[str, SubmittedJobInfo] = {}
-        self.submitting = threading.Lock()  # jobs are submitted by Snakemake's thread, and again by the one that polls
-        self.cancelled, self.stopped = threading.Event(), threading.Event()
+        self.known: dict[str, str] = {}  # Slurm ids by batch, of all that this process has submitted or adopted
+        self.backlog = Backlog(
+            parameters=lambda one: sbatch_parameters(one.job, self.settings.signal_delay, one.attempt.memory),
+            call=self.call,
+            may_go=lambda one: not self.left_behind.block(one.job.output),
+            submitted=self.watch,
+            refused=self.report_refusal,
+            tell=self.cluster.tell_once,
+        )
+        self.submitting = threading.RLock()  # by Snakemake's thread, and by the one that polls
+        self.begun, self.cancelled, self.stopped = threading.Event(), threading.Event(), threading.Event()
         super().__init__(workflow, logger)
+
+    # What Snakemake asks for.
 
     def run_jobs(self, jobs: list[JobExecutorInterface]) -> None:
         """Submit the ready jobs, those with equal resources together; adopt those that an earlier process submitted."""
         for job in jobs:
             self.run_job_pre(job)
-        self.submit_all([Try(job) for job in jobs if not self.adopted(job)])
+        with self.submitting:
+            self.backlog.tries += [Try(job) for job in jobs if not self.is_adopted(job)]
+            self.submit_backlog()
+        self.begun.set()
 
     def run_job(self, job: JobExecutorInterface) -> None:
         """Submit one job."""
         self.run_jobs([job])
 
-    def submit_all(self, tries: Sequence[Try]) -> None:
-        """Submit these jobs, those with equal parameters as arrays."""
-        batches: dict[str, list[Try]] = {}
-        for one in tries:
+    async def check_active_jobs(self, active_jobs: list[SubmittedJobInfo]) -> AsyncGenerator[SubmittedJobInfo, None]:
+        """Report the jobs that have ended; yield the others."""
+        ended = self.look(active_jobs)
+        for info in active_jobs:
+            state = ended.get(info.external_jobid)
+            if state is None:
+                yield info
+            elif state.succeeded or (state.name == "UNKNOWN" and info.aux["submission"].succeeded):
+                self.forget(info)
+                self.report_job_success(info)
+            elif retry := next_try(info, state, self.settings.retries):
+                self.backlog.tries.append(retry)
+            elif info.aux["was_lost"]:  # it ended before this process began, and nobody knows how
+                self.forget(info)
+                self.backlog.tries.append(Try(info.job))
+            else:
+                self.forget(info)
+                self.report_failure(info, state)
+        self.submit_backlog()
+        self.ledger.write()
+
+    async def sleep(self) -> None:
+        """Wait for the next poll, but no longer than the workflow lasts. This thread has nothing else to do."""
+        self.wait_a_poll()
+
+    def wait_a_poll(self) -> None:
+        """Wait for the time between two polls, but no longer than the workflow lasts."""
+        self.stopped.wait(self.settings.poll_interval)
+
+    def cancel(self) -> None:
+        """Cancel all jobs, and end.
+
+        Snakemake calls this when the user ends it, and after an error of its own: that is no reason to end jobs, which
+        the next process adopts.
+        """
+        if isinstance(sys.exc_info()[1], Exception):
+            self.shutdown()
+        else:
+            super().cancel()
+
+    def cancel_jobs(self, active_jobs: list[SubmittedJobInfo]) -> None:
+        """Cancel every live job, those that are being looked at included, and those that sbatch has not told of."""
+        self.cancelled.set()
+        with interrupts_deferred(), self.submitting:
+            self.backlog.tries.clear()
+            ids = list(self.live)
+            self.live.clear()
+            untold = {batch.name for batch in self.ledger.batches.values() if batch.abandoned}
             try:
-                parameters = sbatch_parameters(one.job, self.settings.signal_delay, one.attempt.memory)
-            except ValueError as error:
-                self.report_refusal(one, error)
-                continue
-            batches.setdefault(json.dumps(parameters, sort_keys=True), []).append(one)
-        for parameters, alike in batches.items():
-            size = max(1, self.settings.array_size)
-            for first in range(0, len(alike), size):
-                self.submit(alike[first : first + size], json.loads(parameters))
+                listed = slurm.squeue().values() if untold else ()
+                ids += {job.number for job in listed if job.batch in untold and not job.state.over}
+                slurm.scancel(ids)
+                for slurm_id in ids:
+                    self.ledger.ended(slurm_id, write=False)
+            except slurm.CommandError as error:
+                self.logger.error(f"Not all jobs could be cancelled ({error}); by hand: scancel {' '.join(ids)}")
+            self.ledger.write()
 
-    def submit(self, tries: Sequence[Try], parameters: dict[str, Any]) -> None:
-        """Submit jobs with equal parameters; those that cannot be submitted have failed, and others go on."""
-        from .submission import SubmissionError  # imports submitit
+    def shutdown(self) -> None:
+        """Stop polling. Jobs that still live here were left behind by an error: the next process adopts them."""
+        with self.lock:
+            self.wait = False
+        self.stopped.set()
+        self.begun.set()
+        super().shutdown()
+        if self.live:
+            self.logger.warning(f"{len(self.live)} Slurm jobs run on; the same command adopts them.")
+        self.workflow_lock.release()
 
-        jobs = [one.job for one in tries]
-        calls = [SnakemakeJob(self.format_job_exec(job), self.settings.requeues) for job in jobs]
-        planned = [(key_of(one.job), call, one.attempt) for one, call in zip(tries, calls, strict=True)]
-        try:
-            with self.submitting, interrupts_deferred() as interrupted:
-                if self.cancelled.is_set():
-                    return
-                given_up = lambda: interrupted.is_set() or self.cancelled.is_set()  # noqa: E731
-                folder = self.log_folder / jobs[0].name
-                submissions = self.submitter.submit(planned, parameters, folder, given_up)
-                for one, submission in zip(tries, submissions, strict=True):
-                    self.watch(one, submission)
-        except SubmissionError as error:
-            for one in tries:
-                self.report_refusal(one, error)
+    def _wait_thread(self) -> None:
+        self.begun.wait()  # before there is a job there is nothing to look at, and without one nobody ends this thread
+        super()._wait_thread()
 
-    def report_refusal(self, one: Try, error: Exception) -> None:
-        """One message: a job was not submitted, and why."""
-        if one.before:
-            self.forget(one.before)
-        what = f"It {one.why}. Not submitted again" if one.why else "Not submitted to Slurm"
-        self.report_job_error(one.before or SubmittedJobInfo(one.job), msg=f"{what}: {error}. ")
+    # From a job to Slurm, and what becomes of it there.
 
-    def adopted(self, job: JobExecutorInterface) -> bool:
-        """Whether an earlier process submitted this job, and it runs, waits or has ended well."""
-        entry = self.left_behind.get(key_of(job))
-        if entry is None:
-            return False
-        state = self.states.pop(entry.slurm_id, None)
-        if state is None:  # this process has taken it over already
-            return False
-        from .submission import adopt  # imports submitit
+    def submit_backlog(self) -> None:
+        """Submit what waits here, as far as the cluster takes it; where another thread is at it, that one does."""
+        if self.backlog.tries and self.submitting.acquire(blocking=False):
+            try:
+                with interrupts_deferred() as interrupted:
+                    given_up = lambda: interrupted.is_set() or self.cancelled.is_set()  # noqa: E731
+                    self.backlog.submit(self.submitter, given_up)
+            finally:
+                self.submitting.release()
 
-        submission = adopt(entry, self.log_folder / job.name)
-        if state.succeeded or (state.name == "UNKNOWN" and submission.succeeded):
-            if not all(Path(file).exists() for file in job.output):
-                self.ledger.ended(entry.slurm_id)  # its files were deleted since
-                return False
-        elif state.dead and not cause_of(state, entry.slurm_id, submission.log):
-            self.ledger.ended(entry.slurm_id)
-            return False
-        self.watch(Try(job, entry.attempt, how="was submitted before as"), submission)
-        return True
+    @cached_property
+    def submitter(self) -> "Submitter":
+        """Submits; made when the first job is ready."""
+        from .submission import Submitter  # imports submitit
 
-    def watch(self, one: Try, submission: "Submission") -> None:
-        """Enter a job into the table of those that are looked at; a retry takes the place of the one before it."""
-        info = SubmittedJobInfo(one.job, submission.slurm_id, {"submission": submission, "attempt": one.attempt})
+        limits = filter(None, (max(1, self.settings.array_size), self.cluster.largest_array))
+        self.backlog.largest_array = min(limits)
+        wait, warn = self.stopped.wait, self.logger.warning
+        return Submitter(self.ledger, self.log_folder, self.project, self.cluster.name, warn, wait)
+
+    def call(self, one: Try) -> tuple[Entry, SnakemakeJob]:
+        """What runs in a job, and what the ledger notes of it."""
+        jobs, pickle = members(one.job), self.log_folder / one.job.name / f"{uuid.uuid4().hex}.pkl"
+        claims = tuple(claim_name(job.output) for job in jobs)
+        makes = marks_of(file for job in jobs for file in job.output)
+        entry = Entry(one.job.name, self.keys(jobs), makes, claims, pickle, one.attempt)
+        return entry, SnakemakeJob(self.format_job_exec(one.job), self.settings.requeues)
+
+    def keys(self, jobs: Iterable[Any]) -> tuple[str, ...]:
+        """The keys of Snakemake jobs."""
+        return tuple(key_of(job, self.workflow.config) for job in jobs)
+
+    def watch(self, one: Try, submission: "Submission", was_lost: bool = False) -> None:
+        """Enter a job into the table of those that are looked at; a retry takes the place of the one before it.
+
+        `was_lost` says of an adopted one that Slurm knew nothing of it when this process began.
+        """
+        aux = {"submission": submission, "attempt": one.attempt, "was_lost": was_lost}
+        info = SubmittedJobInfo(one.job, submission.slurm_id, aux)
         self.live[submission.slurm_id] = info
+        self.known[submission.batch] = submission.slurm_id.partition("_")[0]
         if one.before:
             self.forget(one.before)
         tell = self.logger.warning if one.before else self.logger.info
@@ -151,85 +229,85 @@ class Executor(InnerSnakemake):
     def forget(self, info: SubmittedJobInfo) -> None:
         """Take a job that has ended out of the table and the ledger."""
         self.live.pop(info.external_jobid, None)
-        self.ledger.ended(info.external_jobid)
+        self.ledger.ended(info.external_jobid, write=False)
 
-    @cached_property
-    def submitter(self) -> "Submitter":
-        """Submits; made when the first job is ready."""
-        from .submission import Submitter  # imports submitit
-
-        return Submitter(self.ledger, self.logger.warning, self.stopped.wait)
-
-    @cached_property
-    def left_behind(self) -> dict[str, Entry]:
-        """Jobs that an earlier process has submitted and not seen to their end, by key."""
-        return {} if self.ledger.is_empty() else self.ledger.left_behind(self.patiently(slurm.comments))
-
-    @cached_property
-    def states(self) -> dict[str, slurm.State]:
-        """In which states those jobs are now."""
-        ids = [entry.slurm_id for entry in self.left_behind.values()]
-        known = self.patiently(slurm.squeue) if ids else {}
-        forgotten = self.queue.look_up([job for job in ids if job not in known])
-        return {job: known.get(job) or forgotten[job] for job in ids}
-
-    def patiently(self, ask: Callable[[], Any]) -> Any:
-        """What Slurm answers, however long it takes to do so: a job that is not known of might be submitted twice."""
-        while True:
-            try:
-                return ask()
-            except slurm.CommandError as error:
-                self.logger.warning(f"Slurm does not say which jobs there are ({error}); waiting until it does.")
-                self.stopped.wait(self.settings.poll_interval)
-
-    async def check_active_jobs(self, active_jobs: list[SubmittedJobInfo]) -> AsyncGenerator[SubmittedJobInfo, None]:
-        """Report the jobs that have ended; yield the others."""
-        ids = [info.external_jobid for info in active_jobs]
-        ended = await asyncio.to_thread(self.queue.poll, ids) if ids else {}
-        retries = []
-        for info in active_jobs:
-            state = ended.get(info.external_jobid)
-            if state is None:
-                yield info
-            elif state.succeeded or (state.name == "UNKNOWN" and info.aux["submission"].succeeded):
-                self.forget(info)
-                self.report_job_success(info)
-            elif retry := next_try(info, state, self.settings.retries):
-                retries.append(retry)
-            else:
-                self.forget(info)
-                self.report_failure(info, state)
-        self.submit_all(retries)
+    def report_refusal(self, one: Try, error: Exception) -> None:
+        """One message: a job was not submitted, and why."""
+        if one.before:
+            self.forget(one.before)
+        what = f"It {one.why}. Not submitted again" if one.why else "Not submitted to Slurm"
+        self.report_job_error(one.before or SubmittedJobInfo(one.job), msg=f"{what}: {str(error).strip()}. ")
 
     def report_failure(self, info: SubmittedJobInfo, state: slurm.State) -> None:
-        """One message: which Slurm job, how it ended, where its log is."""
-        log = info.aux["submission"].log
+        """One message: which Slurm job, how it ended, where its log is. What may still run of it loses its outputs."""
+        submission = info.aux["submission"]
+        with suppress(OSError):
+            submission.claim.end()
         message = ending(info, state, self.settings)
         if info.job.is_group():  # Snakemake leaves the message out
             self.logger.error(message)
-        self.report_job_error(info, msg=message, aux_logs=[str(log)] if log.exists() else [])
+        log = shown_log(submission.log)
+        self.report_job_error(info, msg=message, aux_logs=[str(log)] if log else [])
 
-    async def sleep(self) -> None:
-        """Wait for the next poll, but no longer than the workflow lasts."""
-        await asyncio.to_thread(self.stopped.wait, self.settings.poll_interval)
+    # What Slurm says.
 
-    def cancel_jobs(self, active_jobs: list[SubmittedJobInfo]) -> None:
-        """Cancel every live job, those that are being looked at included."""
-        self.cancelled.set()
-        with interrupts_deferred(), self.submitting:
-            ids = list(self.live)
-            self.live.clear()
-            if not ids:
-                return
-            try:
-                slurm.scancel(ids)
-                for slurm_id in ids:
-                    self.ledger.ended(slurm_id)
-            except slurm.CommandError as error:
-                self.logger.error(f"Not all jobs could be cancelled ({error}); by hand: scancel {' '.join(ids)}")
+    def look(self, active_jobs: Sequence[SubmittedJobInfo]) -> dict[str, slurm.State]:
+        """Look at the queue: which of these jobs have ended, and how. What was deleted of ours is made again."""
+        self.main_lock.renew()
+        self.workflow_lock.renew()
+        cancelled = self.left_behind.cancelled
+        if not (active_jobs or self.backlog.tries or cancelled) or (listed := self.queue.look()) is None:
+            return {}
+        self.cancel_surplus(listed)
+        submissions = {info.external_jobid: info.aux["submission"] for info in active_jobs}
+        watched = {slurm_id: (one.batch, one.name) for slurm_id, one in submissions.items()}
+        watched |= {slurm_id: (left.batch.name, left.entry.name) for slurm_id, left in cancelled.items()}
+        ended = self.queue.ended(watched, listed)
+        self.left_behind.see(ended)
+        for slurm_id in submissions.keys() - ended.keys():
+            submissions[slurm_id].restore()
+        return ended
 
-    def shutdown(self) -> None:
-        """Stop polling. Jobs still live here were left behind by an error in Snakemake itself: cancel them."""
-        self.stopped.set()
-        self.cancel_jobs([])
-        super().shutdown()
+    def cancel_surplus(self, listed: dict[str, slurm.Job]) -> None:
+        """Cancel what sbatch has submitted without telling, when the same jobs were submitted again since."""
+        batches = self.ledger.batches.values()
+        known = {batch.name: "none" if batch.abandoned else batch.slurm_id for batch in batches} | self.known
+        ours = [job for job in listed.values() if job.project == self.project and not job.state.over]
+        surplus = {job.number for job in ours if known.get(job.batch, "none") not in (job.number, None)}
+        if surplus:
+            ids = ", ".join(sorted(surplus))
+            self.cluster.tell_once(f"Slurm job {ids} was submitted late, and again in the meantime: it is cancelled.")
+            self.cluster.cancel(surplus)
+
+    # What an earlier process has left behind.
+
+    @cached_property
+    def left_behind(self) -> LeftBehind:
+        """Jobs that an earlier process has submitted and not seen to their end. Those that are stale are cancelled."""
+        found = take_stock(self.ledger, self.cluster, self.queue, self.log_folder, self.project)
+        stale, unwanted = found.sort(self.dag.needrun_jobs(), self.waits, lambda job: self.keys([job])[0])
+        found.cancel(stale)
+        found.leave(unwanted)
+        return found
+
+    def waits(self, job: Any, entry: Entry) -> bool:
+        """Whether a Snakemake job waits for inputs that other jobs than those of the entry are to make."""
+        makers = [one for one in self.dag.dependencies[job] if self.dag.needrun(one) and not self.dag.finished(one)]
+        return any(not set(marks_of(one.output)) & set(entry.makes) for one in makers)
+
+    def is_adopted(self, job: JobExecutorInterface) -> bool:
+        """Whether an earlier process submitted this job, and it runs, waits or has ended well."""
+        left = self.left_behind.take(self.keys(members(job)), job.output)
+        if left is None:
+            return False
+        submission = self.submitter.adopt(left.batch, left.index)
+        is_unknown = left.state.name == "UNKNOWN"
+        if left.state.succeeded or (is_unknown and submission.succeeded):
+            is_void = not all(Path(file).exists() for file in job.output)  # deleted since
+        else:
+            is_void = left.state.dead and not is_unknown and not cause_of(left.state, left.slurm_id, submission.log)
+        if is_void:
+            self.ledger.ended(left.slurm_id)
+            return False
+        self.watch(Try(job, left.entry.attempt, how="was submitted before as"), submission, was_lost=is_unknown)
+        return True

@@ -10,9 +10,14 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryFile
 from types import FrameType
+
+from .claims import Claim
+from .guard import leave_if_superseded
 
 PR_SET_CHILD_SUBREAPER = 36  # linux/prctl.h
 GRACE = 25  # seconds for what is being saved; Slurm kills 30 s after TERM
@@ -29,6 +34,7 @@ class SnakemakeJob:
 
     command: str
     requeues: int = 0
+    claim: Claim | None = None
 
     def __call__(self) -> None:
         """Run the command; its output is the Slurm job's output.
@@ -36,6 +42,9 @@ class SnakemakeJob:
         Raises:
             SystemExit: the command failed. Not an Exception: submitit adds no traceback of its own to the log.
         """
+        if self.claim is not None:
+            leave_if_superseded(self.claim)
+            os.environ |= self.claim.environment
         received: set[int] = set()
 
         def handle(number: int, frame: FrameType | None) -> None:
@@ -47,6 +56,7 @@ class SnakemakeJob:
         # On stdin, because one argument holds no more than 128 KiB, and a job may name thousands of files.
         code = subprocess.run(["/bin/sh"], input=self.command, text=True, preexec_fn=_ignore_warning).returncode
         if not code:
+            _make_room_for_result()
             return
         if not received:  # Slurm signals one process after the other: the command may have died of what comes here next
             time.sleep(SPREAD)
@@ -63,10 +73,25 @@ class SnakemakeJob:
     def _at_time_limit(self) -> None:
         counter = time_limits_file(Path(os.environ["SUBMITIT_FOLDER"]), own_id())
         count = read_count(counter) + 1
-        counter.write_text(str(count))
+        with suppress(OSError):  # a full disk: this time does not count
+            counter.parent.mkdir(parents=True, exist_ok=True)
+            counter.write_text(str(count))
         if count <= self.requeues:
             _requeue()
         print(f"Time limit reached {count} times, {self.requeues} are allowed: giving up.", file=sys.stderr)
+
+
+def _make_room_for_result() -> None:
+    """See that submitit can write its result; where it cannot, end well without: the command has done its work."""
+    folder = Path(os.environ.get("SUBMITIT_FOLDER", "."))
+    try:
+        folder.mkdir(parents=True, exist_ok=True)  # somebody may have deleted it
+        with TemporaryFile(dir=folder) as file:
+            file.write(bytes(4096))
+            file.flush()
+    except OSError as error:
+        print(f"Cannot write in {folder} ({error.strerror}); the job has ended well.", file=sys.stderr, flush=True)
+        os._exit(0)
 
 
 def own_id() -> str:

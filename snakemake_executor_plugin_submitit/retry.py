@@ -14,6 +14,7 @@ from .resources import memory
 from .settings import ExecutorSettings
 
 TAIL = 64 * 1024  # bytes at a log's end in which its last words are
+SHOWN = 1024 * 1024  # bytes of a log that is shown whole
 # Slurm's words. Only with cgroups does it also end the job as OUT_OF_MEMORY.
 OUT_OF_MEMORY = re.compile(
     r"^(slurmstepd|srun).*(oom[_-]kill event|exceeded (job )?memory limit|: Out Of Memory)", re.I | re.M
@@ -27,6 +28,19 @@ class Cause(Enum):
 
     MEMORY = "ran out of memory"
     KILLED = "was killed"
+    PREEMPTED = "was preempted"
+    NODE_FAILED = "lost its node"
+    NOT_LAUNCHED = "could not be started by its node"
+
+
+# Where Slurm does not put the job back into the queue itself, as it is asked to.
+BY_STATE = {
+    "OUT_OF_MEMORY": Cause.MEMORY,
+    "PREEMPTED": Cause.PREEMPTED,
+    "NODE_FAIL": Cause.NODE_FAILED,
+    "BOOT_FAIL": Cause.NOT_LAUNCHED,
+    "LAUNCH_FAILED": Cause.NOT_LAUNCHED,
+}
 
 
 @dataclass(frozen=True)
@@ -37,8 +51,8 @@ class Attempt:
     memory: int = 1
 
     def after(self, cause: Cause) -> "Attempt":
-        """The next one: with twice the memory when that was too little."""
-        return Attempt(self.retries + 1, self.memory * (2 if cause is Cause.MEMORY else 1))
+        """The next one: with twice the memory when that was too little. To be preempted does not count."""
+        return Attempt(self.retries + (cause is not Cause.PREEMPTED), self.memory * (2 if cause is Cause.MEMORY else 1))
 
 
 @dataclass(frozen=True)
@@ -56,11 +70,14 @@ def next_try(info: SubmittedJobInfo, state: slurm.State, limit: int) -> Try | No
     """The next try of a dead job that was killed; None if it failed by itself, or has had all its retries."""
     attempt, asked = info.aux["attempt"], memory(info.job)
     cause = cause_of(state, info.external_jobid, info.aux["submission"].log)
-    if cause is None or attempt.retries >= limit or (cause is Cause.MEMORY and not asked):
+    if cause is None or (cause is Cause.MEMORY and not asked):
         return None
     following = attempt.after(cause)
+    if following.retries > max(limit, attempt.retries):
+        return None
     amount = f" with {asked}={int(info.job.resources.get(asked)) * following.memory}" if asked else ""
-    how = f"is submitted again{amount}, retry {following.retries} of {limit}, as"
+    count = f", retry {following.retries} of {limit}," if following.retries > attempt.retries else ""
+    how = f"is submitted again{amount}{count} as"
     return Try(info.job, following, info, f"{cause.value} as Slurm job {info.external_jobid}", how)
 
 
@@ -82,10 +99,8 @@ def ending(info: SubmittedJobInfo, state: slurm.State, settings: ExecutorSetting
 
 def cause_of(state: slurm.State, slurm_id: str, log: Path) -> Cause | None:
     """Why a dead job should be submitted again; None if it failed by itself, or was cancelled."""
-    if state.name == "OUT_OF_MEMORY":
-        return Cause.MEMORY
     if state.name != "FAILED":
-        return None
+        return BY_STATE.get(state.name)
     words = last_words(log)
     if OUT_OF_MEMORY.search(words):
         return Cause.MEMORY
@@ -100,3 +115,18 @@ def last_words(log: Path) -> str:
             return file.read().decode(errors="replace")
     except OSError:
         return ""
+
+
+def shown_log(log: Path) -> Path | None:
+    """A file with what is to be shown of a failed job's log: all of it, or the end of a long one; None without a log.
+
+    Snakemake reads it into memory and prints it.
+    """
+    try:
+        if log.stat().st_size <= SHOWN:
+            return log
+        tail = log.with_suffix(".tail")
+        tail.write_text(f"[...] the end of {log}:\n{last_words(log)}")
+        return tail
+    except OSError:
+        return None

@@ -1,11 +1,12 @@
-"""Slurm's own commands: in which state jobs are, with few calls, and how to cancel them."""
+"""Slurm's own commands: which jobs there are and in which state, with few calls, and how to cancel them."""
 
 import os
 import re
 import shutil
 import subprocess
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 from snakemake_interface_common.exceptions import ApiError
 
@@ -29,6 +30,12 @@ DEAD = frozenset(
         "UNKNOWN",
     )
 )
+# The fields of squeue that are asked for. Names, folders and comments may hold anything: they come last, and apart.
+APART = "\x1f"
+FIELDS = APART.join(("%i", "%F", "%T", "%r", "%j", "%Z", "%k %o"))
+LINE = re.compile(APART.join((r"(\d+(?:_\d+)?)", r"(\d+)", r"(\w+)", "(.*?)", "(.*?)", "(.*?)", "(.*)")))
+# What a job of this executor has as its comment, and its script as its name: the project's mark and the batch's.
+MARK = re.compile(r"snakemake-([0-9a-f]{12})-([0-9a-f]{32})")
 
 
 class CommandError(Exception):
@@ -52,9 +59,38 @@ class State:
         """Whether the job ended otherwise."""
         return self.name in DEAD
 
+    @property
+    def over(self) -> bool:
+        """Whether the job has ended, well or otherwise."""
+        return self.succeeded or self.dead
+
     def __str__(self) -> str:
         """As in an error message: `TIMEOUT (TimeLimit)`."""
         return f"{self.name} ({self.detail})" if self.detail else self.name
+
+
+@dataclass(frozen=True)
+class Job:
+    """A job as squeue lists it.
+
+    `number` is the id of its array (or its own), `folder` where sbatch was called; `project` and `batch` are the marks
+    of the executor that submitted it, None where there are none.
+    """
+
+    slurm_id: str
+    number: str
+    state: State
+    name: str
+    folder: str
+    project: str | None = None
+    batch: str | None = None
+
+    def is_of(self, batch: str, name: str) -> bool:
+        """Whether it belongs to this batch of jobs of that name: numbers are given anew when a Slurm is reinstalled.
+
+        Some clusters put a comment of their own, and sbatch scripts of another name, in place of the marks.
+        """
+        return self.batch == batch if self.batch else self.name == name and self.folder == str(Path.cwd())
 
 
 def require_commands() -> None:
@@ -77,7 +113,8 @@ def run(*command: str) -> str:
     Raises:
         CommandError: it failed, or took longer than a minute.
     """
-    # The user's own SQUEUE_... would filter jobs away. The new session keeps a Ctrl-C from the command.
+    # The user's own SQUEUE_... would filter jobs away. The new session keeps a Ctrl-C from the command. Users give
+    # jobs names and comments in whatever encoding.
     environment = {key: value for key, value in os.environ.items() if not key.startswith(("SQUEUE_", "SACCT_"))}
     try:
         return subprocess.run(
@@ -85,6 +122,7 @@ def run(*command: str) -> str:
             env=environment,
             check=True,
             text=True,
+            errors="replace",
             timeout=TIMEOUT,
             stdin=subprocess.DEVNULL,
             capture_output=True,
@@ -96,20 +134,45 @@ def run(*command: str) -> str:
         raise CommandError(f"{command[0]}: {error}") from error
 
 
-def squeue() -> dict[str, State]:
-    """States of all of this user's jobs that the controller remembers."""
-    return parse(run("squeue", "--me", "-h", "-r", "-t", "all", "-o", "%i|%T|%r"))
+def squeue() -> dict[str, Job]:
+    """All of this user's jobs that the controller remembers, by their ids; arrays job by job."""
+    jobs = {}
+    for line in run("squeue", "--me", "-h", "-r", "-t", "all", "-o", FIELDS).splitlines():
+        if found := LINE.fullmatch(line):
+            slurm_id, number, state, reason, name, folder, marks = found.groups()
+            mark = MARK.search(marks)
+            told = State(state, "" if reason == "None" else reason)
+            jobs[slurm_id] = Job(slurm_id, number, told, name, folder, *(mark.groups() if mark else ()))
+    return jobs
 
 
-def comments() -> dict[str, str]:
-    """Slurm ids of all of this user's jobs and arrays that have a comment, by it."""
-    lines = (line.partition("|") for line in run("squeue", "--me", "-h", "-t", "all", "-o", "%F|%k").splitlines())
-    return {comment: number for number, _, comment in lines if comment not in ("", "(null)")}
+def sacct(jobs: Mapping[str, str]) -> dict[str, State]:
+    """States that the accounting database has of those of these ids whose jobs have these names."""
+    table = run("sacct", "-X", "-n", "-P", "-o", "JobID,State,ExitCode,JobName", "-j", ",".join(jobs))
+    states = {}
+    for line in table.splitlines():
+        job, *rest = line.split("|", 3)
+        if len(rest) == 3 and job in jobs and _letters(rest[2]) == _letters(jobs[job]):
+            state, detail, _ = rest
+            word = state.split()[0] if state.strip() else "UNKNOWN"  # "CANCELLED by 1000"
+            states[job] = State(word, "" if detail == "0:0" else detail)
+    return states
 
 
-def sacct(jobs: Iterable[str]) -> dict[str, State]:
-    """States that the accounting database has of these jobs."""
-    return parse(run("sacct", "-X", "-n", "-P", "-o", "JobID,State,ExitCode", "-j", ",".join(jobs)))
+def _letters(name: str) -> str:
+    """What the accounting database keeps of a name, whatever its encoding."""
+    return "".join(re.findall(r"\w", name, re.ASCII))[:100]
+
+
+def configuration() -> Mapping[str, str]:
+    """Slurm's configuration, as scontrol shows it."""
+    pairs = (line.partition("=") for line in run("scontrol", "show", "config").splitlines())
+    return {name.strip(): value.strip() for name, equals, value in pairs if equals}
+
+
+def batch_script(number: str) -> str:
+    """The script of a job, as the controller keeps it until the job is forgotten."""
+    return run("scontrol", "write", "batch_script", number, "-")
 
 
 def was_killed(job: str, state: State) -> bool:
@@ -123,68 +186,7 @@ def was_killed(job: str, state: State) -> bool:
     return state.detail in ("137:0", "9:0", "0:9")  # the second is sacct's way to write the first
 
 
-def scancel(jobs: Iterable[str]) -> None:
+def scancel(jobs: Collection[str]) -> None:
     """Cancel these jobs, pending or running, with one call."""
-    run("scancel", *jobs)
-
-
-def parse(table: str) -> dict[str, State]:
-    """Lines of `id|state|detail`, as squeue and sacct are asked for, to states."""
-    states = {}
-    for line in table.splitlines():
-        if line.count("|") == 2:
-            job, name, detail = line.split("|")
-            word = name.split()[0] if name.strip() else "UNKNOWN"  # "CANCELLED by 1000"
-            states[job] = State(word, "" if detail in ("None", "0:0") else detail)
-    return states
-
-
-class Queue:
-    """What became of jobs: one squeue per poll, whatever their number, and patience with what it says."""
-
-    def __init__(self, dead_polls: int, warn: Callable[[str], None]) -> None:
-        """Make a queue that calls a job's end when it was dead in `dead_polls` polls in a row.
-
-        `warn` is told once when squeue begins to fail, and once when it answers again.
-        """
-        self.dead_polls = dead_polls
-        self.warn = warn
-        self.deaths: dict[str, int] = {}
-        self.failing = False
-
-    def poll(self, jobs: Collection[str]) -> dict[str, State]:
-        """Those of `jobs` that have ended, and how. A failed squeue ends no job: all are as they were."""
-        try:
-            states = squeue()
-        except CommandError as error:
-            if not self.failing:
-                self.warn(f"Slurm does not say how the jobs are ({error}); waiting until it does.")
-            self.failing = True
-            return {}
-        if self.failing:
-            self.warn("Slurm answers again.")
-        self.failing = False
-        if forgotten := [job for job in jobs if job not in states]:
-            states |= self.look_up(forgotten)
-        return {job: states[job] for job in jobs if self.ended(job, states[job])}
-
-    def look_up(self, forgotten: list[str]) -> dict[str, State]:
-        """States of jobs that squeue no longer lists."""
-        try:
-            recorded = sacct(forgotten)
-        except CommandError:  # a cluster without accounting, or its database is down
-            recorded = {}
-        # A job that runs according to the database but not to the controller is lost.
-        ends = {job: state for job, state in recorded.items() if state.succeeded or state.dead}
-        return {job: ends.get(job, State("UNKNOWN", "neither squeue nor sacct lists it")) for job in forgotten}
-
-    def ended(self, job: str, state: State) -> bool:
-        """Whether this is a job's end. Counts the polls in which it was dead."""
-        if state.dead:
-            self.deaths[job] = self.deaths.get(job, 0) + 1
-            end = self.deaths[job] >= self.dead_polls
-        else:
-            end = state.succeeded
-        if end or not state.dead:
-            self.deaths.pop(job, None)
-        return end
+    if jobs:
+        run("scancel", *jobs)

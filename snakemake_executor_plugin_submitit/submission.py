@@ -2,36 +2,41 @@
 
 import os
 import pickle
-import re
 import time
 import uuid
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from submitit import SlurmExecutor
-from submitit.core.utils import DelayedSubmission, FailedJobError, FailedSubmissionError, JobPaths
+from submitit.core.utils import DelayedSubmission, JobPaths
 
 from . import slurm
+from .claims import Claim
 from .job import SnakemakeJob, read_count, time_limits_file
-from .ledger import Entry, Ledger
-from .retry import Attempt
+from .ledger import Batch, Entry, Ledger
+from .sbatch import NoRoom, SubmissionError, Unanswered, last_line, sbatch
 
 # What a Slurm job's environment says of the cluster; the rest is about that job.
 CLUSTER_VARIABLES = frozenset(("SLURM_CLUSTERS", "SLURM_CONF", "SLURM_CONF_SERVER", "SLURM_JWT"))
-
-
-class SubmissionError(Exception):
-    """A job could not be submitted; the message says why, mostly in sbatch's words."""
+WAITS = (1, 2, 4, 8, 16)  # seconds between two calls of sbatch, before it is left to the next look at the queue
 
 
 @dataclass(frozen=True)
 class Submission:
-    """A submitted job: its Slurm id and the files submitit keeps for it."""
+    """A submitted job: its Slurm id, its batch, the name that Slurm has for it, and the files submitit keeps for it.
+
+    `call` is None for a job that an earlier process has submitted.
+    """
 
     slurm_id: str
+    batch: str
+    name: str
+    claim: Claim
     paths: JobPaths
+    call: SnakemakeJob | None = None
 
     @property
     def log(self) -> Path:
@@ -52,97 +57,146 @@ class Submission:
         """How often the job has reached its time limit."""
         return read_count(time_limits_file(self.paths.folder, self.slurm_id))
 
-
-# What sbatch says when the next call may do better; all else is for the user to correct.
-TRANSIENT = re.compile(
-    "timed out|temporarily|unable to contact|connection refused|zero bytes|socket|communication|try again", re.I
-)
-WAITS = (1, 2, 4, 8, 16, 32, 60)  # seconds between two calls of sbatch
+    def restore(self) -> None:
+        """Write again what the job needs to start, if it was deleted: the folder of its log, its call and claim."""
+        with suppress(OSError):
+            self.paths.folder.mkdir(parents=True, exist_ok=True)
+            self.claim.renew()
+            if self.call is not None and not self.paths.submitted_pickle.exists():
+                DelayedSubmission(self.call).dump(self.paths.submitted_pickle)
 
 
 class Sbatch(SlurmExecutor):
-    """submitit's executor, with an sbatch that neither a Ctrl-C nor a surrounding Slurm job can confuse."""
+    """submitit's executor, for the script and the command that submits it."""
 
-    def _make_submission_command(self, submission_file_path: Path) -> list[str]:
+    def script(self, batch: Batch) -> str:
+        """The script of a batch, which also says what is in it."""
+        return self._make_submission_file_text(self._submitit_command_str, batch.name) + batch.manifest()
+
+    def command(self, script: Path) -> list[str]:
+        """The command that submits a script."""
+        return ["sbatch", "--parsable", str(script)]
+
+    @staticmethod
+    def environment() -> dict[str, str]:
+        """sbatch's environment: without what a surrounding Slurm job has set."""
         inherited = [name for name in os.environ if name.startswith(("SLURM_", "SRUN_"))]
-        unset = [f"--unset={name}" for name in inherited if name not in CLUSTER_VARIABLES]
-        # A session of its own: a Ctrl-C in the terminal would end sbatch with the job submitted, but its id untold.
-        return ["setsid", "--wait", "env", *unset, *super()._make_submission_command(submission_file_path)]
-
-    def send(self) -> str:
-        """Call sbatch; returns the Slurm id of the job or array."""
-        return self._submit_command(self._submitit_command_str).job_id
+        return {name: os.environ[name] for name in os.environ if name not in inherited or name in CLUSTER_VARIABLES}
 
 
 class Submitter:
-    """Submits batches of jobs, and knows from its ledger which ones an earlier process has submitted."""
+    """Submits batches of jobs and notes them in the ledger."""
 
-    def __init__(self, ledger: Ledger, warn: Callable[[str], None], wait: Callable[[float], Any]):
-        """Make a submitter that tells `warn` of sbatch's troubles and waits between two tries by `wait`."""
-        self.ledger, self.warn, self.wait = ledger, warn, wait
+    def __init__(
+        self,
+        ledger: Ledger,
+        folder: Path,
+        project: str,
+        cluster: str | None,
+        warn: Callable[[str], None],
+        wait: Callable[[float], Any],
+    ):
+        """Make a submitter to that cluster, whose files lie in `folder`.
+
+        It tells `warn` of sbatch's troubles and waits between two tries by `wait`.
+        """
+        self.ledger, self.folder, self.project, self.cluster = ledger, folder, project, cluster
+        self.warn, self.wait = warn, wait
 
     def submit(
         self,
-        jobs: Sequence[tuple[str, SnakemakeJob, Attempt]],
+        jobs: Sequence[tuple[Entry, SnakemakeJob]],
         parameters: dict[str, Any],
-        folder: Path,
-        interrupted: Callable[[], bool],
+        given_up: Callable[[], bool],
     ) -> list[Submission]:
-        """Submit jobs (key, call, attempt) with equal parameters, several as an array; submitit's files go to `folder`.
+        """Submit jobs with equal parameters and of one rule, several as an array.
 
         Raises:
-            SubmissionError: sbatch refuses them, or cannot be reached until `interrupted`.
+            SubmissionError: sbatch refuses them.
+            NoRoom: not now, or not so many at once.
         """
-        batch = uuid.uuid4().hex
-        folder.mkdir(parents=True, exist_ok=True)
-        planned = [(key, folder / f"{uuid.uuid4().hex}.pkl", attempt) for key, _, attempt in jobs]
-        for (_, call, _), (_, path, _) in zip(jobs, planned, strict=True):
-            DelayedSubmission(call).dump(path)
-        self.ledger.plan(batch, planned)
+        folder = self.folder / jobs[0][0].name
+        batch = Batch(uuid.uuid4().hex, tuple(entry for entry, _ in jobs))
+        calls = [replace(call, claim=batch.claim(index, self.claims)) for index, (_, call) in enumerate(jobs)]
+        executor = Sbatch(folder)
+        mark = f"snakemake-{self.project}-{batch.name}"
+        executor.update_parameters(**parameters, comment=mark)
+        if len(jobs) > 1:
+            executor.update_parameters(array_parallelism=len(jobs))  # how many run is Slurm's to say
+            executor.parameters["map_count"] = len(jobs)
+        script = folder / f"{mark}.sh"
         try:
-            executor = Sbatch(folder)
-            executor.update_parameters(**parameters, comment=batch)
-            if len(jobs) > 1:
-                executor.update_parameters(array_parallelism=len(jobs))  # how many run is Slurm's to say
-                executor.parameters["map_count"] = len(jobs)
-            slurm_id = self._send(executor, batch, interrupted)
-        except (FailedJobError, FailedSubmissionError, OSError, ValueError) as error:
-            self.ledger.drop(batch)
-            raise SubmissionError(str(error).strip()) from error
-        self.ledger.submitted(batch, slurm_id)
-        ids = [f"{slurm_id}_{i}" for i in range(len(jobs))] if len(jobs) > 1 else [slurm_id]
-        return [adopt(Entry(slurm_id, path), folder) for slurm_id, (_, path, _) in zip(ids, planned, strict=True)]
+            folder.mkdir(parents=True, exist_ok=True)
+            script.write_text(executor.script(batch))
+            for entry, call in zip(batch.entries, calls, strict=True):
+                DelayedSubmission(call).dump(entry.pickle)
+                call.claim.make()
+        except OSError as error:
+            self._forget(batch, script)
+            raise NoRoom(f"cannot write in {folder} ({error.strerror})", fewer=False) from error
+        self.ledger.add(batch)
+        try:
+            slurm_id = self._send(executor, script, batch, given_up)
+        except (NoRoom, SubmissionError):
+            self._forget(batch, script)
+            raise
+        self.ledger.submitted(batch, slurm_id, self.cluster)
+        return [self.adopt(batch, index, call) for index, call in enumerate(calls)]
 
-    def _send(self, executor: Sbatch, batch: str, interrupted: Callable[[], bool]) -> str:
-        """Call sbatch until it answers; before each further call, look whether the one before has gone through."""
+    def adopt(self, batch: Batch, index: int, call: SnakemakeJob | None = None) -> Submission:
+        """A job that is in Slurm's hands; its pickle goes where the job looks for it."""
+        entry, slurm_id = batch.entries[index], batch.slurm_ids[index]
+        paths = JobPaths(self.folder / entry.name, job_id=slurm_id)
+        submission = Submission(slurm_id, batch.name, entry.name, batch.claim(index, self.claims), paths, call)
+        with suppress(OSError):  # none there: the job has its call already, or it is written again
+            paths.move_temporary_file(entry.pickle, "submitted_pickle")
+        submission.restore()
+        return submission
+
+    @property
+    def claims(self) -> Path:
+        """Where the claims lie."""
+        return self.folder / "claims"
+
+    def _send(self, executor: Sbatch, script: Path, batch: Batch, given_up: Callable[[], bool]) -> str:
+        """Call sbatch until it answers. After a call without an answer the queue tells whether it was heard.
+
+        A call that is heard late makes a second copy of the batch: `surplus` finds it.
+        """
         for wait in (*WAITS, None):
             try:
-                return executor.send()
-            except (FailedJobError, FailedSubmissionError) as error:
-                if wait is None or interrupted() or not TRANSIENT.search(str(error)):
-                    raise
-                self.warn(f"sbatch cannot be reached ({_last_line(error)}); trying again in {wait} s.")
-            end = time.monotonic() + wait
-            while time.monotonic() < end and not interrupted():
+                return sbatch(executor.command(script), executor.environment(), len(batch.entries) > 1, given_up)
+            except Unanswered as error:
+                words = last_line(str(error))
+            if wait is not None and not given_up():
+                self.warn(f"sbatch cannot be reached ({words}); trying again in {wait} s.")
+            end = time.monotonic() + (wait or 0)
+            while time.monotonic() < end and not given_up():
                 self.wait(0.2)
-            if slurm_id := self._known(batch):
+            if slurm_id := self._look_for(batch, given_up):
                 return slurm_id
-        raise AssertionError("unreachable")
+            if given_up():
+                break
+        self.ledger.abandon(batch)
+        raise NoRoom(f"sbatch cannot be reached ({words})", fewer=False)
 
-    def _known(self, batch: str) -> str | None:
-        try:
-            return slurm.comments().get(batch)
-        except slurm.CommandError:
-            return None
+    def _look_for(self, batch: Batch, given_up: Callable[[], bool]) -> str | None:
+        """The id under which the queue lists a batch. Asks until the queue answers."""
+        while True:
+            try:
+                return min(
+                    (job.number for job in slurm.squeue().values() if job.batch == batch.name), default=None, key=int
+                )
+            except slurm.CommandError as error:
+                if given_up():
+                    return None
+                self.warn(f"Whether sbatch was heard cannot be told yet ({last_line(str(error))}); asking again.")
+                self.wait(WAITS[-1])
 
-
-def adopt(entry: Entry, folder: Path) -> Submission:
-    """A job that is in Slurm's hands; its pickle goes where it looks for it."""
-    paths = JobPaths(folder, job_id=entry.slurm_id)
-    if entry.pickle.exists():
-        paths.move_temporary_file(entry.pickle, "submitted_pickle")
-    return Submission(entry.slurm_id, paths)
-
-
-def _last_line(error: Exception) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[-1]
+    def _forget(self, batch: Batch, script: Path) -> None:
+        """Forget a batch that was not submitted."""
+        with suppress(OSError):
+            for path in (script, *(entry.pickle for entry in batch.entries)):
+                path.unlink(missing_ok=True)
+        if not batch.abandoned:
+            self.ledger.drop(batch)

@@ -18,6 +18,7 @@ JobAcctGatherType=jobacct_gather/linux
 JobAcctGatherFrequency=task=1
 JobAcctGatherParams=OverMemoryKill,UsePss
 MinJobAge=2
+MaxArraySize=5
 """
 UNACCOUNTED = "JobAcctGatherType=jobacct_gather/none\n"
 

@@ -14,6 +14,7 @@ import pytest
 from cluster import Cluster
 
 PROFILE = Path(__file__).parents[2] / "profiles" / "slurm"
+WORKFLOW = Path(__file__).with_name("workflow.smk")
 POLL = 1.0
 COUNTED = ("sbatch", "squeue", "sacct", "scancel", "scontrol")
 
@@ -27,13 +28,15 @@ class Project:
     seconds: float = 0.0
     output: str = field(default="", repr=False)
     processes: list[subprocess.Popen[str]] = field(default_factory=list, repr=False)
+    snakefile: Path = WORKFLOW
+    snakemake: tuple[str, ...] = (sys.executable, "-m", "snakemake")
 
     def start(self, *arguments: str) -> subprocess.Popen[str]:
         """Start Snakemake; Ctrl-C reaches it even where the tests themselves ignore it."""
-        options = ["--snakefile", str(Path(__file__).with_name("workflow.smk")), "--profile", str(PROFILE)]
+        options = ["--snakefile", str(self.snakefile), "--profile", str(PROFILE)]
         options += ["--submitit-poll-interval", str(POLL), "--latency-wait", "10", "--cores", "2"]
         process = subprocess.Popen(
-            [sys.executable, "-m", "snakemake", *options, *arguments],
+            [*self.snakemake, *options, *arguments],
             cwd=self.folder,
             env=self.environment,
             text=True,
@@ -52,6 +55,10 @@ class Project:
         self.output, _ = process.communicate(timeout=180)
         self.seconds = time.monotonic() - began
         return process.returncode
+
+    def has_told(self, words: str) -> bool:
+        """Whether a Snakemake has said these words by now."""
+        return any(words in log.read_text() for log in (self.folder / ".snakemake/log").glob("*.log"))
 
     def facts(self) -> list[list[str]]:
         """For each GPU job its Slurm id, CUDA_VISIBLE_DEVICES, threads and SLURM_CPUS_PER_TASK."""

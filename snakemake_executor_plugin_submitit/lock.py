@@ -1,0 +1,125 @@
+"""One main process at a time: a lock that dies with its process, and Snakemake's own for those without Slurm."""
+
+import errno
+import json
+import os
+import socket
+from contextlib import suppress
+from pathlib import Path
+
+from filelock import BaseFileLock, FileLock, SoftFileLock, Timeout
+from snakemake_interface_common.exceptions import ApiError
+from snakemake_interface_executor_plugins.workflow import WorkflowExecutorInterface
+
+# What a file system says that has no such locks: Lustre without -o flock, NFS without its lock daemon, some FUSE ones.
+NO_LOCKS = (errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP)
+
+
+class MainLock:
+    """The right of one main process to a folder."""
+
+    def __init__(self, folder: Path):
+        """Take it.
+
+        Raises:
+            ApiError: another main process has it, or nothing can be written there.
+        """
+        self.folder, self.holder = folder, folder / "main"
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            self.lock = self._take()
+            self.holder.write_text(f"process {os.getpid()} on {socket.gethostname()}")
+        except OSError as error:
+            raise ApiError(
+                f"Cannot write in {folder}, which is to tell which jobs are submitted ({error.strerror}): correct it, "
+                "or choose another folder that all nodes see (--submitit-log-folder)."
+            ) from None
+
+    def renew(self) -> None:
+        """Take it again where its files were deleted."""
+        if not self.holder.exists():
+            self.__init__(self.folder)
+
+    def _take(self) -> BaseFileLock:
+        for kind, name in ((FileLock, "lock"), (SoftFileLock, "lock-file")):
+            lock = kind(self.folder / name, fallback_to_soft=False) if kind is FileLock else kind(self.folder / name)
+            try:
+                lock.acquire(timeout=0)
+                return lock
+            except Timeout:
+                raise ApiError(self._refusal(kind)) from None
+            except OSError as error:
+                if kind is SoftFileLock or error.errno not in NO_LOCKS:
+                    raise
+        raise AssertionError("unreachable")
+
+    def _refusal(self, kind: type) -> str:
+        try:
+            holder = self.holder.read_text().strip()
+        except OSError:
+            holder = "unknown"
+        way_out = (
+            f"; if it has ended without a trace, delete {self.folder / 'lock-file'}" if kind is SoftFileLock else ""
+        )
+        return (
+            f"Another Snakemake runs here already ({holder}); wait for its end, or stop it: it goes on where it was "
+            f"left{way_out}."
+        )
+
+
+class WorkflowLock:
+    """Snakemake's own lock of the files that it reads and makes, against a Snakemake without Slurm in the same folder.
+
+    Snakemake would leave it behind when it is killed. This one is noted, and removed by the next process that has the
+    `MainLock`. The profile therefore says nolock: with Snakemake's own there is none of it.
+    """
+
+    def __init__(self, workflow: WorkflowExecutorInterface, note: Path):
+        """Take it.
+
+        Raises:
+            ApiError: another Snakemake has locked some of the files.
+        """
+        self.note = note
+        persistence = workflow.persistence
+        self.persistence = (
+            None if workflow.execution_settings.lock or not hasattr(persistence, "_lockfile") else persistence
+        )
+        if self.persistence is None:
+            return
+        self.release()  # what a killed process of ours has left
+        if persistence.locked:
+            raise ApiError(
+                "A Snakemake without Slurm works on the same files in this folder, or was killed there: wait for its "
+                "end, or, if there is none any more, run snakemake --unlock."
+            )
+        self._take()
+
+    def renew(self) -> None:
+        """Take it again where its files were deleted: Snakemake, when it ends, deletes those of others as well."""
+        if self.persistence is not None and not all(Path(path).exists() for path in self._noted()):
+            self._take()
+
+    def release(self) -> None:
+        """Give it back."""
+        for path, inode in self._noted().items():
+            with suppress(OSError):
+                if Path(path).stat().st_ino == inode:
+                    Path(path).unlink()
+        with suppress(OSError):
+            self.note.unlink()
+
+    def _take(self) -> None:
+        persistence = self.persistence
+        with suppress(OSError):  # a full disk: there is no such lock then, as without this executor
+            Path(persistence._lockdir).mkdir(parents=True, exist_ok=True)
+            persistence._write_locks("input", map(str, persistence.all_inputfiles()))
+            persistence._write_locks("output", map(str, persistence.all_outputfiles()))
+            files = [Path(path).absolute() for path in persistence._lockfile.values()]
+            self.note.write_text(json.dumps({str(path): path.stat().st_ino for path in files}))
+
+    def _noted(self) -> dict[str, int]:
+        try:
+            return dict(json.loads(self.note.read_text()))
+        except (OSError, ValueError, TypeError):
+            return {}

@@ -1,0 +1,300 @@
+"""Troubles of the disk, of sbatch and of the cluster: healthy jobs go on, and what keeps others waiting is told."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import pytest
+from cluster import Cluster
+from project import Project, until
+from test_left_behind import FAULTS, faults, has_begun, leave_behind, runs
+from test_survival import is_at_work
+
+__all__ = ["faults"]
+
+pytestmark = pytest.mark.slow
+
+
+@contextmanager
+def small_disk(folder: Path) -> Iterator[Path]:
+    """A disk of 4 MB."""
+    folder.mkdir()
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", folder], capture_output=True).returncode:
+        pytest.skip("a disk of our own takes root")
+    try:
+        yield folder
+    finally:
+        subprocess.run(["umount", "--lazy", folder], check=True)
+
+
+def fill(disk: Path) -> None:
+    """Take all of a disk, to its last page."""
+    with suppress(OSError), (disk / "ballast").open("wb") as ballast:
+        while True:
+            ballast.write(bytes(4096))
+            ballast.flush()
+
+
+@contextmanager
+def unwritable(folder: Path) -> Iterator[None]:
+    """A folder that is read-only for a while, as a file system after an error."""
+    for options in (["--bind", folder, folder], ["-o", "remount,bind,ro", folder]):
+        if subprocess.run(["mount", *options], capture_output=True).returncode:
+            pytest.skip("a mount of our own takes root")
+    try:
+        yield
+    finally:
+        subprocess.run(["umount", "--lazy", folder], check=True)
+
+
+def test_a_full_disk(faults: Project, tmp_path: Path) -> None:
+    """One job ends meanwhile, and another is ready to be submitted: all is done once there is room again."""
+    with small_disk(tmp_path / "disk") as disk:
+        options = ["--submitit-log-folder", str(disk / "log"), "--config", "seconds=15"]
+        process = faults.start("0.slow", "1.slow", "late.quick", *options)
+        until(lambda: has_begun(faults, "0")() and has_begun(faults, "1")(), seconds=60)
+        fill(disk)
+        until(lambda: (faults.folder / "0.slow").exists(), seconds=60)
+        until(lambda: faults.has_told("annot write in"), seconds=30)
+        (disk / "ballast").unlink()
+        output, _ = process.communicate(timeout=120)
+        assert process.returncode == 0, output
+    assert len(runs(faults, "0")) == len(runs(faults, "1")) == 2 and faults.count("scancel") == 0
+    assert "rror" not in output and "can be written again" in output, output
+
+
+def test_a_ledger_that_is_read_only_for_a_while(faults: Project) -> None:
+    process = faults.start("0.slow", "1.quick", "derived.slow", "--config", "seconds=10")
+    until(has_begun(faults), seconds=60)
+    with unwritable(faults.folder / ".snakemake/submitit/ledger"):
+        until(lambda: (faults.folder / "0.slow").exists(), seconds=60)
+        until(lambda: faults.has_told("Cannot write in"), seconds=30)
+    output, _ = process.communicate(timeout=120)
+    assert process.returncode == 0 and len(runs(faults)) == 2, output
+    assert not list((faults.folder / ".snakemake/submitit/ledger").glob("*.json")) and faults.count("scancel") == 0
+
+
+def test_no_folder_for_the_ledger(faults: Project) -> None:
+    (faults.folder / ".snakemake").mkdir()
+    (faults.folder / ".snakemake/submitit").write_text("a file where a folder should be")
+    assert faults.run("0.quick") != 0
+    assert re.search(r"Cannot write in .*ledger.*--submitit-log-folder", faults.output), faults.output
+    assert "Traceback" not in faults.output
+
+
+@pytest.mark.parametrize("error", ["ENOSYS", "ENOLCK"])
+def test_a_file_system_without_locks(faults: Project, error: str) -> None:
+    """As Lustre without -o flock, and NFS without its lock daemon: another lock is taken, and a stale one broken."""
+    patch = f"import errno, fcntl, os, runpy\ndef flock(*_): raise OSError(errno.{error}, os.strerror(errno.{error}))\n"
+    run = "fcntl.flock = flock\nrunpy.run_module('snakemake', run_name='__main__', alter_sys=True)"
+    faults.snakemake = (sys.executable, "-c", patch + run)
+    leave_behind(faults, "0.slow", "--config", "seconds=15")
+    process = faults.start("0.slow", "--config", "seconds=15")
+    until(lambda: faults.has_told("was submitted before as"), seconds=60)
+    assert faults.run("1.slow") != 0 and "Another Snakemake runs here already (process" in faults.output, faults.output
+    output, _ = process.communicate(timeout=60)
+    assert process.returncode == 0 and len(runs(faults)) == 2, output
+
+
+def test_snakemake_without_slurm_in_the_same_folder(faults: Project) -> None:
+    """Refused while the other runs, whichever came first; and after it was killed, until the same command is run."""
+    local = (sys.executable, "-m", "snakemake", "--snakefile", str(FAULTS), "--cores", "1", "0.slow", "--config")
+
+    def run_local() -> str:
+        ran = subprocess.run(
+            [*local, "seconds=3"], cwd=faults.folder, env=faults.environment, capture_output=True, text=True
+        )
+        assert ran.returncode != 0
+        return ran.stderr
+
+    process = faults.start("0.slow", "--config", "seconds=15")
+    until(has_begun(faults), seconds=60)
+    assert "Directory cannot be locked" in run_local()
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert "Directory cannot be locked" in run_local()
+    assert faults.run("0.slow", "--config", "seconds=15") == 0 and len(runs(faults)) == 2, faults.output
+    assert not list((faults.folder / ".snakemake/locks").glob("*"))
+
+    (faults.folder / "0.slow").unlink()
+    with subprocess.Popen([*local, "seconds=20"], cwd=faults.folder, env=faults.environment) as other:
+        until(has_begun(faults, times=2), seconds=60)
+        assert faults.run("0.slow", "--config", "seconds=3") != 0
+        assert "A Snakemake without Slurm works on the same files" in faults.output and "Traceback" not in faults.output
+        assert other.wait(60) == 0
+    assert len(runs(faults)) == 4
+
+
+def test_a_lost_answer_while_nobody_can_tell(faults: Project, slurm: Cluster) -> None:
+    """sbatch goes through, its answer is lost, and squeue does not answer at first: not submitted a second time."""
+    faults.wrap(
+        "sbatch", '"$real" "$@" >/dev/null; echo "sbatch: error: Socket timed out on send/recv operation" >&2; exit 1'
+    )
+    faults.wrap("squeue", '[ $(wc -l < "$calls") -gt 3 ] || [ $(wc -l < "$calls") -lt 2 ] || exit 1; exec "$real" "$@"')
+    assert faults.run("0.slow", "--config", "seconds=3") == 0, faults.output
+    assert faults.count("sbatch") == 1 and "Whether sbatch was heard cannot be told yet" in faults.output
+    assert len(runs(faults)) == 2
+
+
+def test_an_answer_that_comes_too_late(faults: Project, slurm: Cluster) -> None:
+    """A submission that Slurm comes up with when the job was submitted again: cancelled; the job runs once."""
+    late = '(sleep 4; "$real" "$@" > "$calls.late") </dev/null >/dev/null 2>&1 &'
+    failed = 'echo "sbatch: error: Batch job submission failed: Socket timed out on send/recv operation" >&2; exit 1'
+    faults.wrap("sbatch", f'[ $(wc -l < "$calls") != 1 ] || {{ {late} {failed}; }}; exec "$real" "$@"')
+    assert faults.run("0.slow", "--config", "seconds=12") == 0, faults.output
+    second = Path(f"{faults.calls('sbatch')}.late").read_text().strip()
+    assert slurm.described(second)["JobState"] == "CANCELLED" and len(runs(faults)) == 2
+    assert f"Slurm job {second} was submitted late, and again in the meantime" in faults.output
+
+
+def test_sbatch_that_outlives_its_main_process(faults: Project, slurm: Cluster) -> None:
+    faults.wrap("sbatch", '[ $(wc -l < "$calls") != 1 ] || sleep 12; exec "$real" "$@"')
+    process = faults.start("0.slow", "--config", "seconds=20")
+    until(lambda: faults.count("sbatch") == 1, seconds=60)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert faults.run("0.slow", "--config", "seconds=20") == 0, faults.output
+    assert "was submitted late, and again in the meantime" in faults.output
+    assert len(runs(faults)) == 2 and not slurm.jobs()
+
+
+def test_interrupt_while_sbatch_hangs(faults: Project, slurm: Cluster) -> None:
+    """It is not waited for; what Slurm has accepted all the same is cancelled."""
+    faults.wrap("sbatch", '"$real" "$@" >/dev/null; exec sleep 300')
+    process = faults.start("0.slow")
+    until(lambda: len(slurm.jobs()) == 1, seconds=60)
+    os.killpg(process.pid, signal.SIGINT)
+    process.communicate(timeout=60)
+    assert process.returncode != 0
+    until(lambda: not slurm.jobs(), seconds=15)
+
+
+def test_sbatch_that_says_more_than_the_id(faults: Project, slurm: Cluster) -> None:
+    """As a site's own: the number that it names first is another job's."""
+    foreign = slurm.run("sbatch", "--parsable", "--output=/dev/null", "--wrap=sleep 60").strip()
+    faults.wrap(
+        "sbatch", f'echo "your job {foreign} is fine"; "$real" "$@"; echo "thank you, and look at job {foreign}"'
+    )
+    assert faults.run("0.quick") == 0, faults.output
+    assert slurm.jobs() == [foreign] and (faults.folder / "0.quick").read_text().strip() != foreign
+
+
+def test_what_keeps_jobs_waiting_is_told(faults: Project, slurm: Cluster) -> None:
+    """In Slurm's words, once for all jobs of one reason, after a minute; and not of those that wait their turn."""
+    slurm.run("scontrol", "update", "partition=spot", "maxtime=30")
+    try:
+        resources = [
+            "quick:slurm_partition=spot",
+            "quick:runtime=60",
+            "slow:slurm_extra='--hold'",
+            "failing:slurm_extra='--begin=now+300'",
+        ]
+        process = faults.start("quicks", "0.slow", "0.failing", "--set-resources", *resources)
+        until(lambda: faults.has_told("JobHeldUser") and faults.has_told("PartitionTimeLimit"), seconds=150)
+        os.killpg(process.pid, signal.SIGINT)
+        output, _ = process.communicate(timeout=60)
+    finally:
+        slurm.run("scontrol", "update", "partition=spot", "maxtime=infinite")
+    (told,) = re.findall(r"Slurm job \S+ \(quick\) and 5 more cannot go on; .*PartitionTimeLimit.*", output)
+    assert "give the rule less runtime" in told and output.count("JobHeldUser") == 1 and "BeginTime" not in output
+
+
+def test_a_partition_that_is_closed_for_a_while(faults: Project, slurm: Cluster) -> None:
+    slurm.run("scontrol", "update", "partition=spot", "state=drain")
+    try:
+        process = faults.start("quicks", "--default-resources", "slurm_partition=spot", "mem_mb=100")
+        until(lambda: faults.has_told("Jobs wait here"), seconds=60)
+    finally:
+        slurm.run("scontrol", "update", "partition=spot", "state=up")
+    output, _ = process.communicate(timeout=120)
+    assert process.returncode == 0 and output.count("Required partition not available") == 1, output
+
+
+def test_a_limit_of_jobs_in_the_queue(faults: Project) -> None:
+    """Of four; in sbatch's words, as Slurm does not hold root to such limits. All are submitted, as there is room."""
+    faults.wrap(
+        "sbatch",
+        """
+        for script; do :; done
+        array=$(grep -o 'array=[^%]*' "$script" | grep -o '[0-9]*$'); wanted=$((${array:-0} + 1))
+        if [ $((wanted + $(squeue --me -h -r -n quick -o %i | wc -l))) -gt 4 ]; then
+            echo 'sbatch: error: AssocMaxSubmitJobLimit' >&2
+            echo 'sbatch: error: Batch job submission failed: Job violates accounting/QOS policy (job submit limit)' >&2
+            exit 1
+        fi
+        exec "$real" "$@"
+        """,
+    )
+    assert faults.run("quicks") == 0, faults.output
+    assert len(list(faults.folder.glob("*.quick"))) == 6 and "Jobs wait here" in faults.output
+    assert faults.count("sbatch") < 30
+
+
+def test_arrays_that_are_too_large(accounted_project: Project, accounted: Cluster) -> None:
+    """Slurm's limit is asked for; where it is not told, sbatch's refusal tells it."""
+    accounted_project.snakefile = FAULTS
+    for name in ("told", "not told"):
+        if name == "not told":
+            accounted_project.wrap("scontrol", "exit 1")
+        before = accounted_project.count("sbatch")
+        assert accounted_project.run("quicks", "--forceall", "--config", "jobs=14") == 0, accounted_project.output
+        assert accounted_project.count("sbatch") - before <= 6
+    assert len(list(accounted_project.folder.glob("*.quick"))) == 14
+
+
+@pytest.mark.parametrize("grace", [0, 30], ids=["no grace", "30 s of grace"])
+def test_preempted_for_good(project: Project, slurm: Cluster, grace: int) -> None:
+    """Where Slurm cancels what it preempts, the job is submitted again, or puts itself into the queue."""
+    slurm.run("scontrol", "update", "partition=spot", "preemptmode=cancel", f"gracetime={grace}")
+    try:
+        process = project.start("patient/0.txt", "--config", "steps=60", "--default-resources", "slurm_partition=spot")
+        until(is_at_work(project, 1), seconds=60)
+        slurm.run("sbatch", "--partition=main", "--exclusive", "--output=/dev/null", "--wrap=sleep 3")
+        output, _ = process.communicate(timeout=150)
+    finally:
+        slurm.run("scontrol", "update", "partition=spot", "preemptmode=requeue", "gracetime=0")
+    assert process.returncode == 0 and "rror" not in output, output
+    assert (project.folder / "patient/0.txt").read_text() == "60 steps in 2 lives"
+    assert ("was preempted as Slurm job" in output) == (grace == 0)
+
+
+def test_node_that_fails_for_good(accounted_project: Project, accounted: Cluster) -> None:
+    """Where Slurm does not put its jobs back into the queue, they are submitted again."""
+    process = accounted_project.start("patient/0.txt", "--config", "steps=40")
+    until(is_at_work(accounted_project, 1), seconds=60)
+    (job,) = accounted.jobs()
+    accounted.run("scontrol", "update", f"jobid={job}", "requeue=0")
+    with accounted.without_node(accounted.described(job)["NodeList"]):
+        output, _ = process.communicate(timeout=150)
+    assert process.returncode == 0 and "lost its node as Slurm job" in output, output
+    assert (accounted_project.folder / "patient/0.txt").read_text() == "40 steps in 2 lives"
+
+
+def test_a_large_log(faults: Project) -> None:
+    """The end of it is shown, not 200 MB."""
+    assert faults.run("talkative.txt") != 0
+    assert len(faults.output) < 1_000_000 and "[...] the end of" in faults.output
+
+
+def test_other_jobs_with_names_in_any_encoding(faults: Project, slurm: Cluster) -> None:
+    command = [
+        b"sbatch",
+        b"--comment=caf\xe9 | \n1|2|3",
+        b"--job-name=caf\xe9|x",
+        b"--output=/dev/null",
+        b"--wrap=sleep 60",
+    ]
+    subprocess.run(command, env=slurm.environment, check=True)
+    leave_behind(faults, "0.slow", "--config", "seconds=10")
+    assert faults.run("0.slow", "--config", "seconds=10") == 0 and len(runs(faults)) == 2, faults.output
+
+
+def test_nothing_to_be_done(faults: Project) -> None:
+    assert faults.run("0.quick") == 0, faults.output
+    assert faults.run("0.quick") == 0
+    assert faults.output.rstrip().endswith("Nothing to be done (all requested files are present and up to date).")
