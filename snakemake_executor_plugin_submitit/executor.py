@@ -4,7 +4,7 @@ import atexit
 import sys
 import threading
 import uuid
-from collections.abc import AsyncGenerator, Iterable, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
@@ -24,7 +24,7 @@ from .cluster import Cluster
 from .inner import InnerSnakemake
 from .interrupts import interrupts_deferred
 from .job import SnakemakeJob
-from .keys import key_of, marks_of, members, project_of
+from .keys import key_of, marks_of, members, newest, project_of
 from .ledger import Entry, Ledger
 from .left_behind import LeftBehind, take_stock
 from .lock import MainLock, WorkflowLock
@@ -67,7 +67,7 @@ class Executor(InnerSnakemake):
         if workflow.remote_execution_settings.immediate_submit:
             raise ApiError("The submitit executor waits for its jobs: run without --immediate-submit.")
         self.main_lock = MainLock(self.log_folder / "ledger")
-        self.workflow_lock = WorkflowLock(workflow, self.log_folder / "ledger" / "locked")
+        self.workflow_lock = WorkflowLock(workflow)
         atexit.register(self.workflow_lock.release)
         self.project = project_of(str(self.log_folder.resolve()))
         self.ledger = Ledger(self.log_folder / "ledger", logger.warning)
@@ -201,14 +201,12 @@ class Executor(InnerSnakemake):
     def call(self, one: Try) -> tuple[Entry, SnakemakeJob]:
         """What runs in a job, and what the ledger notes of it."""
         jobs, pickle = members(one.job), self.log_folder / one.job.name / f"{uuid.uuid4().hex}.pkl"
-        claims = tuple(claim_name(job.output) for job in jobs)
+        keys = tuple(key_of(job, self.workflow.config) for job in jobs)
         makes = marks_of(file for job in jobs for file in job.output)
-        entry = Entry(one.job.name, self.keys(jobs), makes, claims, pickle, one.attempt)
+        claims = tuple(claim_name(job.output) for job in jobs)
+        changed = max(newest(job.input, makes) for job in jobs)
+        entry = Entry(one.job.name, keys, makes, claims, pickle, changed, one.attempt)
         return entry, SnakemakeJob(self.format_job_exec(one.job), self.settings.requeues)
-
-    def keys(self, jobs: Iterable[Any]) -> tuple[str, ...]:
-        """The keys of Snakemake jobs."""
-        return tuple(key_of(job, self.workflow.config) for job in jobs)
 
     def watch(self, one: Try, submission: "Submission", was_lost: bool = False) -> None:
         """Enter a job into the table of those that are looked at; a retry takes the place of the one before it.
@@ -284,20 +282,22 @@ class Executor(InnerSnakemake):
     @cached_property
     def left_behind(self) -> LeftBehind:
         """Jobs that an earlier process has submitted and not seen to their end. Those that are stale are cancelled."""
-        found = take_stock(self.ledger, self.cluster, self.queue, self.log_folder, self.project)
-        stale, unwanted = found.sort(self.dag.needrun_jobs(), self.waits, lambda job: self.keys([job])[0])
+        found = take_stock(self.ledger, self.cluster, self.queue, self.log_folder, self.project, self.fits)
+        stale, unwanted = found.sort(self.dag.needrun_jobs())
         found.cancel(stale)
         found.leave(unwanted)
         return found
 
-    def waits(self, job: Any, entry: Entry) -> bool:
-        """Whether a Snakemake job waits for inputs that other jobs than those of the entry are to make."""
+    def fits(self, job: Any, entry: Entry) -> bool:
+        """Whether a Slurm job runs this Snakemake job, with these parameters and these inputs."""
         makers = [one for one in self.dag.dependencies[job] if self.dag.needrun(one) and not self.dag.finished(one)]
-        return any(not set(marks_of(one.output)) & set(entry.makes) for one in makers)
+        if any(not set(marks_of(one.output)) & set(entry.makes) for one in makers):
+            return False  # its inputs are still to be made: nobody can have begun with them
+        return newest(job.input, entry.makes) <= entry.newest and key_of(job, self.workflow.config) in entry.keys
 
     def is_adopted(self, job: JobExecutorInterface) -> bool:
         """Whether an earlier process submitted this job, and it runs, waits or has ended well."""
-        left = self.left_behind.take(self.keys(members(job)), job.output)
+        left = self.left_behind.take(members(job), job.output)
         if left is None:
             return False
         submission = self.submitter.adopt(left.batch, left.index)

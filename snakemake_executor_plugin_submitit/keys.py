@@ -3,6 +3,8 @@
 import hashlib
 import json
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 from snakemake_interface_executor_plugins.jobs import JobExecutorInterface
@@ -39,6 +41,20 @@ def marks_of(outputs: Iterable[str]) -> tuple[str, ...]:
 def project_of(folder: str) -> str:
     """The mark of the jobs whose ledger lies in `folder`."""
     return _digest(folder, 12)
+
+
+def newest(inputs: Iterable[Any], made: Iterable[str]) -> int:
+    """When the inputs were changed last, in nanoseconds, without those that bear the marks of what is `made` within.
+
+    0 where there is none, or where it does not count.
+    """
+    within = set(made)
+    times = [0]
+    for file, mark in zip(inputs, marks_of(inputs), strict=True):
+        if mark not in within and not getattr(file, "is_ancient", False):
+            with suppress(OSError):
+                times.append(Path(file).stat().st_mtime_ns)
+    return max(times)
 
 
 def _digest(value: Any, length: int) -> str:

@@ -25,9 +25,10 @@ KEPT_SECONDS = 7 * 24 * 3600.0  # for which a batch is kept of which nothing is 
 
 @dataclass(frozen=True)
 class Entry:
-    """What is noted of one Slurm job: the keys of its Snakemake jobs, and the marks of their outputs.
+    """What is noted of one Slurm job: the keys of its Snakemake jobs, and the marks of the outputs that it makes.
 
-    Its call is pickled as `pickle` until the job has an id; `claims` are the names of its claims.
+    Its call is pickled as `pickle` until the job has an id; `claims` are the names of its claims; `newest` is when its
+    inputs had been changed last, in nanoseconds.
     """
 
     name: str
@@ -35,6 +36,7 @@ class Entry:
     makes: tuple[str, ...]
     claims: tuple[str, ...]
     pickle: Path
+    newest: int = 0
     attempt: Attempt = field(default_factory=Attempt)
 
     def to_dict(self) -> dict[str, Any]:
@@ -45,7 +47,8 @@ class Entry:
     def from_dict(cls, data: dict[str, Any]) -> "Entry":
         """The inverse of `to_dict`."""
         tuples = {key: tuple(map(str, data[key])) for key in ("keys", "makes", "claims")}
-        return cls(str(data["name"]), **tuples, pickle=Path(data["pickle"]), attempt=Attempt(**data["attempt"]))
+        others = {"pickle": Path(data["pickle"]), "newest": int(data["newest"]), "attempt": Attempt(**data["attempt"])}
+        return cls(str(data["name"]), **tuples, **others)
 
 
 @dataclass

@@ -50,15 +50,18 @@ class LeftBehind:
     Until these are gone, nothing is submitted that makes one of their outputs.
     """
 
-    def __init__(self, ledger: Ledger, cluster: Cluster, jobs: Iterable[Left]):
-        self.ledger, self.cluster = ledger, cluster
+    def __init__(
+        self, ledger: Ledger, cluster: Cluster, jobs: Iterable[Left], fits: Callable[[Any, Entry], bool]
+    ) -> None:
+        """Make it of those jobs. `fits` tells whether a Snakemake job is one of those that an entry stands for."""
+        self.ledger, self.cluster, self.fits = ledger, cluster, fits
         self.jobs = {left.slurm_id: left for left in jobs}
         self.cancelled: dict[str, Left] = {}
 
-    def take(self, keys: Iterable[str], outputs: Iterable[str]) -> Left | None:
-        """The job that runs all Snakemake jobs of these keys; whatever else makes their outputs is cancelled."""
-        left = next((left for left in self.jobs.values() if set(keys) <= set(left.entry.keys)), None)
-        if left is None:
+    def take(self, jobs: Sequence[Any], outputs: Iterable[str]) -> Left | None:
+        """The job that runs all these Snakemake jobs; whatever else makes their outputs is cancelled."""
+        fitting = (left for left in self.jobs.values() if all(self.fits(job, left.entry) for job in jobs))
+        if (left := next(fitting, None)) is None:
             self.cancel(_making(self.jobs, outputs))
         else:
             del self.jobs[left.slurm_id]
@@ -68,13 +71,10 @@ class LeftBehind:
         """Whether a cancelled job may still touch one of these outputs."""
         return bool(self.cancelled) and bool(_making(self.cancelled, outputs))
 
-    def sort(
-        self, wanted: Iterable[Any], waits: Callable[[Any, Entry], bool], key: Callable[[Any], str]
-    ) -> tuple[list[Left], list[Left]]:
-        """Those that are stale, and those that nobody wants; all others are adopted when their turn comes.
+    def sort(self, wanted: Iterable[Any]) -> tuple[list[Left], list[Left]]:
+        """Those that make what Snakemake jobs make that are `wanted`, but do not fit; and those that nobody wants.
 
-        Stale is what makes outputs that are `wanted` by Snakemake jobs of other keys, or by ones that still wait for
-        their inputs: it cannot have begun with them.
+        All others are adopted when their turn comes.
         """
         makers: dict[str, list[Any]] = {}
         for job in wanted:
@@ -85,7 +85,7 @@ class LeftBehind:
             jobs = {id(job): job for mark in left.entry.makes for job in makers.get(mark, ())}.values()
             if not jobs:
                 unwanted.append(left)
-            elif any(waits(job, left.entry) or key(job) not in left.entry.keys for job in jobs):
+            elif not all(self.fits(job, left.entry) for job in jobs):
                 stale.append(left)
         return stale, unwanted
 
@@ -130,7 +130,9 @@ def _listed(jobs: Sequence[Left]) -> str:
     return ", ".join(map(str, jobs[:5])) + (f" and {len(jobs) - 5} more" if len(jobs) > 5 else "")
 
 
-def take_stock(ledger: Ledger, cluster: Cluster, queue: Queue, folder: Path, project: str) -> LeftBehind:
+def take_stock(
+    ledger: Ledger, cluster: Cluster, queue: Queue, folder: Path, project: str, fits: Callable[[Any, Entry], bool]
+) -> LeftBehind:
     """Find out which jobs an earlier process has left behind, from the ledger and from what Slurm lists.
 
     Raises:
@@ -141,7 +143,8 @@ def take_stock(ledger: Ledger, cluster: Cluster, queue: Queue, folder: Path, pro
     jobs = list(ledger.jobs())
     names = {batch.slurm_ids[index]: (batch.name, entry.name) for batch, index, entry in jobs}
     states = queue.states(names, listed)
-    return LeftBehind(ledger, cluster, (Left(batch, index, states[batch.slurm_ids[index]]) for batch, index, _ in jobs))
+    found = [Left(batch, index, states[batch.slurm_ids[index]]) for batch, index, _ in jobs]
+    return LeftBehind(ledger, cluster, found, fits)
 
 
 def _making(jobs: Mapping[str, Left], outputs: Iterable[str]) -> list[Left]:

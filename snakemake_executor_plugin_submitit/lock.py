@@ -74,19 +74,18 @@ class WorkflowLock:
     `MainLock`. The profile therefore says nolock: with Snakemake's own there is none of it.
     """
 
-    def __init__(self, workflow: WorkflowExecutorInterface, note: Path):
+    def __init__(self, workflow: WorkflowExecutorInterface):
         """Take it.
 
         Raises:
             ApiError: another Snakemake has locked some of the files.
         """
-        self.note = note
         persistence = workflow.persistence
-        self.persistence = (
-            None if workflow.execution_settings.lock or not hasattr(persistence, "_lockfile") else persistence
-        )
+        is_ours = not workflow.execution_settings.lock and hasattr(persistence, "_lockdir")
+        self.persistence = persistence if is_ours else None
         if self.persistence is None:
             return
+        self.note = Path(persistence._lockdir, "submitit.json").absolute()  # vanishes with the locks, if they do
         self.release()  # what a killed process of ours has left
         if persistence.locked:
             raise ApiError(
@@ -102,6 +101,8 @@ class WorkflowLock:
 
     def release(self) -> None:
         """Give it back."""
+        if self.persistence is None:
+            return
         for path, inode in self._noted().items():
             with suppress(OSError):
                 if Path(path).stat().st_ino == inode:

@@ -1,13 +1,18 @@
-# Jobs that last, by their parameters; each notes in `<name>.runs` when it begins and ends, and in which Slurm job.
+# Jobs that last until they are let go: until there is a file named after their word. Each notes in `<name>.runs` when it
+# begins and ends, and in which Slurm job.
 localrules:
     quicks,
+
+
+WORD = config.get("word", "one")
+WAIT = "for i in $(seq 3000); do [ ! -e {params.word}.go ] || break; sleep 0.1; done"
 
 
 rule quick:
     output:
         "{name}.quick",
     shell:
-        "echo $SLURM_JOB_ID > {output:q}"
+        "echo ${{SLURM_JOB_ID:-local}} > {output:q}"
 
 
 rule quicks:
@@ -19,10 +24,10 @@ rule slow:
     output:
         "{name}.slow",
     params:
-        seconds=config.get("seconds", 20),
+        word=WORD,
     shell:
-        "echo began $SLURM_JOB_ID >> {wildcards.name}.runs; sleep {params.seconds}; "
-        "echo ended $SLURM_JOB_ID >> {wildcards.name}.runs; echo {params.seconds} > {output:q}"
+        "echo began ${{SLURM_JOB_ID:-local}} >> {wildcards.name}.runs; " + WAIT + "; "
+        "echo ended ${{SLURM_JOB_ID:-local}} >> {wildcards.name}.runs; echo {params.word} > {output:q}"
 
 
 # Its parameters are in no command: the configuration and the params that its code reads.
@@ -30,27 +35,28 @@ rule coded:
     output:
         "{name}.coded",
     params:
-        word=config.get("word", "one"),
+        word=WORD,
     run:
         import os, time
 
         with open(f"{wildcards.name}.runs", "a") as runs:
             print("began", os.environ["SLURM_JOB_ID"], file=runs, flush=True)
-            time.sleep(config.get("seconds", 20))
+            while not os.path.exists(f"{params.word}.go"):
+                time.sleep(0.1)
             print("ended", os.environ["SLURM_JOB_ID"], file=runs)
         with open(output[0], "w") as file:
             print(params.word, file=file)
 
 
-# Makes its output at once and fails in the end: its Snakemake then deletes the output.
+# Makes its output at once and may fail in the end: its Snakemake then deletes the output.
 rule failing:
     output:
         "{name}.failing",
     params:
-        seconds=config.get("seconds", 20),
+        word=WORD,
         code=config.get("code", 0),
     shell:
-        "echo began $SLURM_JOB_ID >> {wildcards.name}.runs; echo {params.seconds} > {output:q}; sleep {params.seconds}; "
+        "echo began ${{SLURM_JOB_ID:-local}} >> {wildcards.name}.runs; echo {params.word} > {output:q}; " + WAIT + "; "
         "exit {params.code}"
 
 
@@ -68,9 +74,9 @@ rule derived:
     output:
         "derived.slow",
     params:
-        seconds=config.get("seconds", 20),
+        word=WORD,
     shell:
-        "echo began $SLURM_JOB_ID >> derived.runs; sleep {params.seconds}; cp {input:q} {output:q}"
+        "echo began ${{SLURM_JOB_ID:-local}} >> derived.runs; " + WAIT + "; cp {input:q} {output:q}"
 
 
 rule talkative:

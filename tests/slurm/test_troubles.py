@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from cluster import Cluster
 from project import Project, until
-from test_left_behind import FAULTS, faults, has_begun, leave_behind, runs
+from test_left_behind import FAULTS, faults, has_begun, leave_behind, let_go, runs
 from test_survival import is_at_work
 
 __all__ = ["faults"]
@@ -55,10 +55,10 @@ def unwritable(folder: Path) -> Iterator[None]:
 def test_a_full_disk(faults: Project, tmp_path: Path) -> None:
     """One job ends meanwhile, and another is ready to be submitted: all is done once there is room again."""
     with small_disk(tmp_path / "disk") as disk:
-        options = ["--submitit-log-folder", str(disk / "log"), "--config", "seconds=15"]
-        process = faults.start("0.slow", "1.slow", "late.quick", *options)
+        process = faults.start("0.slow", "1.slow", "late.quick", "--submitit-log-folder", str(disk / "log"))
         until(lambda: has_begun(faults, "0")() and has_begun(faults, "1")(), seconds=60)
         fill(disk)
+        let_go(faults)
         until(lambda: (faults.folder / "0.slow").exists(), seconds=60)
         until(lambda: faults.has_told("annot write in"), seconds=30)
         (disk / "ballast").unlink()
@@ -69,9 +69,10 @@ def test_a_full_disk(faults: Project, tmp_path: Path) -> None:
 
 
 def test_a_ledger_that_is_read_only_for_a_while(faults: Project) -> None:
-    process = faults.start("0.slow", "1.quick", "derived.slow", "--config", "seconds=10")
+    process = faults.start("0.slow", "1.quick", "derived.slow")
     until(has_begun(faults), seconds=60)
     with unwritable(faults.folder / ".snakemake/submitit/ledger"):
+        let_go(faults)
         until(lambda: (faults.folder / "0.slow").exists(), seconds=60)
         until(lambda: faults.has_told("Cannot write in"), seconds=30)
     output, _ = process.communicate(timeout=120)
@@ -93,10 +94,11 @@ def test_a_file_system_without_locks(faults: Project, error: str) -> None:
     patch = f"import errno, fcntl, os, runpy\ndef flock(*_): raise OSError(errno.{error}, os.strerror(errno.{error}))\n"
     run = "fcntl.flock = flock\nrunpy.run_module('snakemake', run_name='__main__', alter_sys=True)"
     faults.snakemake = (sys.executable, "-c", patch + run)
-    leave_behind(faults, "0.slow", "--config", "seconds=15")
-    process = faults.start("0.slow", "--config", "seconds=15")
+    leave_behind(faults, "0.slow")
+    process = faults.start("0.slow")
     until(lambda: faults.has_told("was submitted before as"), seconds=60)
     assert faults.run("1.slow") != 0 and "Another Snakemake runs here already (process" in faults.output, faults.output
+    let_go(faults)
     output, _ = process.communicate(timeout=60)
     assert process.returncode == 0 and len(runs(faults)) == 2, output
 
@@ -106,26 +108,27 @@ def test_snakemake_without_slurm_in_the_same_folder(faults: Project) -> None:
     local = (sys.executable, "-m", "snakemake", "--snakefile", str(FAULTS), "--cores", "1", "0.slow", "--config")
 
     def run_local() -> str:
-        ran = subprocess.run(
-            [*local, "seconds=3"], cwd=faults.folder, env=faults.environment, capture_output=True, text=True
-        )
+        command = [*local, "word=two"]
+        ran = subprocess.run(command, cwd=faults.folder, env=faults.environment, capture_output=True, text=True)
         assert ran.returncode != 0
         return ran.stderr
 
-    process = faults.start("0.slow", "--config", "seconds=15")
+    process = faults.start("0.slow")
     until(has_begun(faults), seconds=60)
     assert "Directory cannot be locked" in run_local()
     process.send_signal(signal.SIGKILL)
     process.wait()
     assert "Directory cannot be locked" in run_local()
-    assert faults.run("0.slow", "--config", "seconds=15") == 0 and len(runs(faults)) == 2, faults.output
+    let_go(faults)
+    assert faults.run("0.slow") == 0 and len(runs(faults)) == 2, faults.output
     assert not list((faults.folder / ".snakemake/locks").glob("*"))
 
     (faults.folder / "0.slow").unlink()
-    with subprocess.Popen([*local, "seconds=20"], cwd=faults.folder, env=faults.environment) as other:
+    with subprocess.Popen([*local, "word=three"], cwd=faults.folder, env=faults.environment) as other:
         until(has_begun(faults, times=2), seconds=60)
-        assert faults.run("0.slow", "--config", "seconds=3") != 0
+        assert faults.run("0.slow") != 0
         assert "A Snakemake without Slurm works on the same files" in faults.output and "Traceback" not in faults.output
+        let_go(faults, "three")
         assert other.wait(60) == 0
     assert len(runs(faults)) == 4
 
@@ -136,7 +139,8 @@ def test_a_lost_answer_while_nobody_can_tell(faults: Project, slurm: Cluster) ->
         "sbatch", '"$real" "$@" >/dev/null; echo "sbatch: error: Socket timed out on send/recv operation" >&2; exit 1'
     )
     faults.wrap("squeue", '[ $(wc -l < "$calls") -gt 3 ] || [ $(wc -l < "$calls") -lt 2 ] || exit 1; exec "$real" "$@"')
-    assert faults.run("0.slow", "--config", "seconds=3") == 0, faults.output
+    let_go(faults)
+    assert faults.run("0.slow") == 0, faults.output
     assert faults.count("sbatch") == 1 and "Whether sbatch was heard cannot be told yet" in faults.output
     assert len(runs(faults)) == 2
 
@@ -146,21 +150,26 @@ def test_an_answer_that_comes_too_late(faults: Project, slurm: Cluster) -> None:
     late = '(sleep 4; "$real" "$@" > "$calls.late") </dev/null >/dev/null 2>&1 &'
     failed = 'echo "sbatch: error: Batch job submission failed: Socket timed out on send/recv operation" >&2; exit 1'
     faults.wrap("sbatch", f'[ $(wc -l < "$calls") != 1 ] || {{ {late} {failed}; }}; exec "$real" "$@"')
-    assert faults.run("0.slow", "--config", "seconds=12") == 0, faults.output
+    process = faults.start("0.slow")
+    until(lambda: faults.has_told("was submitted late, and again in the meantime"), seconds=60)
+    let_go(faults)
+    output, _ = process.communicate(timeout=60)
     second = Path(f"{faults.calls('sbatch')}.late").read_text().strip()
     assert slurm.described(second)["JobState"] == "CANCELLED" and len(runs(faults)) == 2
-    assert f"Slurm job {second} was submitted late, and again in the meantime" in faults.output
+    assert process.returncode == 0 and output.count(f"Slurm job {second} was submitted late") == 1, output
 
 
 def test_sbatch_that_outlives_its_main_process(faults: Project, slurm: Cluster) -> None:
     faults.wrap("sbatch", '[ $(wc -l < "$calls") != 1 ] || sleep 12; exec "$real" "$@"')
-    process = faults.start("0.slow", "--config", "seconds=20")
+    process = faults.start("0.slow")
     until(lambda: faults.count("sbatch") == 1, seconds=60)
     process.send_signal(signal.SIGKILL)
     process.wait()
-    assert faults.run("0.slow", "--config", "seconds=20") == 0, faults.output
-    assert "was submitted late, and again in the meantime" in faults.output
-    assert len(runs(faults)) == 2 and not slurm.jobs()
+    process = faults.start("0.slow")
+    until(lambda: faults.has_told("was submitted late, and again in the meantime"), seconds=60)
+    let_go(faults)
+    output, _ = process.communicate(timeout=60)
+    assert process.returncode == 0 and len(runs(faults)) == 2 and not slurm.jobs(), output
 
 
 def test_interrupt_while_sbatch_hangs(faults: Project, slurm: Cluster) -> None:
@@ -176,7 +185,7 @@ def test_interrupt_while_sbatch_hangs(faults: Project, slurm: Cluster) -> None:
 
 def test_sbatch_that_says_more_than_the_id(faults: Project, slurm: Cluster) -> None:
     """As a site's own: the number that it names first is another job's."""
-    foreign = slurm.run("sbatch", "--parsable", "--output=/dev/null", "--wrap=sleep 60").strip()
+    foreign = slurm.run("sbatch", "--parsable", "--output=/dev/null", "--mem=10", "--wrap=sleep 300").strip()
     faults.wrap(
         "sbatch", f'echo "your job {foreign} is fine"; "$real" "$@"; echo "thank you, and look at job {foreign}"'
     )
@@ -290,8 +299,9 @@ def test_other_jobs_with_names_in_any_encoding(faults: Project, slurm: Cluster) 
         b"--wrap=sleep 60",
     ]
     subprocess.run(command, env=slurm.environment, check=True)
-    leave_behind(faults, "0.slow", "--config", "seconds=10")
-    assert faults.run("0.slow", "--config", "seconds=10") == 0 and len(runs(faults)) == 2, faults.output
+    leave_behind(faults, "0.slow")
+    let_go(faults)
+    assert faults.run("0.slow") == 0 and len(runs(faults)) == 2, faults.output
 
 
 def test_nothing_to_be_done(faults: Project) -> None:
