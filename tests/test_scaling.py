@@ -129,6 +129,26 @@ def test_a_scaled_regnet_is_quantised_by_the_rule(definition, strategy, s: float
         assert grown.se_width(stage.width) - stage.width / 4 in (-0.5, -0.25, 0, 0.25, 0.5)
 
 
+@given(
+    st.sampled_from([0.1, 0.25, 0.3, 1 / 3, 0.7, 0.75, 0.9, 1, 1.5, 2, 2.2, 2.5, 3]),
+    st.sampled_from([1, 2, 8]),
+    st.lists(st.integers(1, 60).map(lambda eighths: 8 * eighths), min_size=1, max_size=4),
+    strategies,
+    scales,
+)
+@settings(deadline=None)
+def test_a_scaled_resnet_of_any_ratio_can_be_built(ratio: float, groups: int, widths: list[int], strategy, s) -> None:
+    """The width gives way, so that the inner width is whole groups, also where the ratio is no whole number."""
+    shape = {"depths": [1] * len(widths), "widths": widths, "ratio": ratio, "groups": groups, "resolution": 64}
+    try:
+        base = base_network("Mine", {"Mine": {"family": "ResNet", **shape}})
+        grown = scale(base, strategy, s)
+    except UserError as error:
+        assert "cannot be divided into" in str(error) or "use a scale above" in str(error)
+        return
+    assert is_consistent(grown)
+
+
 @given(regnets, strategies.filter(lambda strategy: strategy.name != "g-only"))
 @settings(deadline=None, max_examples=30)
 def test_eight_times_the_scale_is_more_flops_whatever_rounding_does(definition, strategy) -> None:

@@ -5,6 +5,7 @@ import json
 import math
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
+from fractions import Fraction
 from functools import cached_property
 from itertools import pairwise
 from typing import Any, Literal, NamedTuple
@@ -131,14 +132,14 @@ def halved(resolution: int, stride: int) -> int:
 def group_compatible(width: int, ratio: float, group_width: int) -> tuple[int, int]:
     """The nearest (width, group width) in which the inner width is a whole number of groups (section 3.5).
 
-    g = min(g, inner width), then the inner width is rounded to a multiple of g, or of lcm(g, ratio) for a whole
-    ratio above 1, so that the width stays whole.
+    g = min(g, inner width), then the inner width is rounded to a multiple of g; for a ratio above 1 to one of
+    lcm(g, ratio), so that the width is whole (of lcm(g, 3) where the ratio is 3/2).
     """
     inner = max(1, int(width * ratio))
     group_width = min(group_width, inner)
-    multiple = math.lcm(group_width, int(ratio)) if ratio > 1 else group_width
+    multiple = math.lcm(group_width, Fraction(ratio).limit_denominator(100).numerator) if ratio > 1 else group_width
     inner = max(multiple, round(inner / multiple) * multiple)
-    return int(inner / ratio), group_width
+    return round(inner / ratio), group_width
 
 
 def is_consistent(network: Network) -> bool:
