@@ -1,15 +1,18 @@
 """Scaling and counting beside the authors' own code, and what holds for any scaled network."""
 
 import csv
+import json
 import math
 from pathlib import Path
 
 import pytest
 import torch
 import yaml
+from click.testing import CliRunner
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from fastscale.cli import main
 from fastscale.complexity import Complexity, count
 from fastscale.errors import UserError
 from fastscale.model import build
@@ -67,12 +70,16 @@ def test_what_is_built_has_the_parameters_that_the_authors_count() -> None:
         assert sum(parameter.numel() for parameter in model.parameters()) == theirs(row).params, row
 
 
-def test_one_line_gives_the_authors_numbers() -> None:
-    """RegNetY-500MF by dWr 2: 1.047 GF and 9.60 M params, as group widths of 5.28 become 4."""
-    network = scale(base_network("RegNetY-500MF"), NAMED["dWr"], 2)
-    flops, params, _ = count(network)
-    assert network.group_widths == [4, 4, 4, 4]
-    assert (round(flops / 1e9, 3), round(params / 1e6, 2)) == (1.047, 9.6)
+def test_the_command_line_gives_the_authors_numbers() -> None:
+    """A network in 25, and RegNetY-500MF by dWr 2: 1.047 GF and 9.60 M params, as group widths of 5.28 become 4."""
+    scaled = [row for row in ROWS if row["strategy"] and row["base"] in known_bases()]
+    told = next(row for row in scaled if (row["base"], row["strategy"], row["scale"]) == ("RegNetY-500MF", "dWr", "2"))
+    assert theirs(told)[:2] == (1047175162, 9600538)
+    for row in [told, *scaled[::25]]:
+        command = ["scale", row["base"], "--strategy", row["strategy"], "--scale", row["scale"], "--json"]
+        ran = CliRunner().invoke(main, command)
+        shown = json.loads(ran.output)
+        assert Complexity(*(shown[key] for key in Complexity._fields)) == theirs(row), row
 
 
 @pytest.mark.parametrize(
