@@ -35,7 +35,7 @@ def block_layers(network: Network, stage: Stage, width_in: int, stride: int, r: 
     """Each convolution of one block that is fed `width_in` channels at resolution `r`."""
     kind = BLOCKS[network.block]
     inner, r_out = network.inner_width(stage, width_in), halved(r, stride)
-    layers = [conv(width_in, inner, r)] if kind.always_expands or stage.ratio != 1 else []
+    layers = [conv(width_in, inner, r)] if kind.always_expands or inner != width_in else []
     layers.append(conv(inner, inner, r_out, stage.kernel, inner // stage.group_width))
     if squeezed := network.se_width(width_in):
         layers += [conv(inner, squeezed, 1, bias=True), conv(squeezed, inner, 1, bias=True)]

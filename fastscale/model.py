@@ -59,7 +59,7 @@ class BlockModule(nn.Module):
         kind, act = BLOCKS[network.block], network.activation
         inner, same_shape = network.inner_width(stage, width_in), stride == 1 and width_in == stage.width
         layers: list[nn.Module] = []
-        if kind.always_expands or stage.ratio != 1:
+        if kind.always_expands or inner != width_in:
             layers.append(ConvNorm(width_in, inner, activation=act))
         layers.append(ConvNorm(inner, inner, stage.kernel, stride, inner // stage.group_width, act))
         if squeezed := network.se_width(width_in):

@@ -1,4 +1,8 @@
-"""How a network grows: strategies (Tables 1, 2 and 4 of the paper) and the quantisation of what they give."""
+"""How a network grows: strategies (Tables 1, 2 and 4 of the paper) and the quantisation of what they give.
+
+The quantisation is that of the authors' code (pycls, models/scaler.py), and tests/authors.csv holds what theirs gives.
+Ours alone: scale 1 is the base as it is, even where its sizes are no multiples; `orig`; and what is refused.
+"""
 
 import math
 from collections.abc import Callable
@@ -9,7 +13,7 @@ from fastscale.complexity import count
 from fastscale.errors import UserError
 from fastscale.networks import Network, Stage, group_compatible
 
-LARGEST_SCALE = 1e6  # where the search for flops gives up
+LARGEST_SCALE = 1e6  # beyond it, and below its inverse, a scale is a mistake; a search for flops gives up there
 
 THIRD, HALF = Fraction(1, 3), Fraction(1, 2)
 
@@ -95,37 +99,47 @@ def parse_strategy(text: str) -> Strategy:
 
 
 def round_to(value: float, multiple: int) -> int:
-    """The nearest multiple; halves go to the even neighbour, as everywhere here."""
-    return round(value / multiple) * multiple
+    """Round to the nearest multiple, at least one of it; halves go to the even neighbour, as everywhere here."""
+    return max(1, round(value / multiple)) * multiple
 
 
 def round_group_width(g: float) -> int:
-    """Group widths up to 2 are kept, up to 5 become 4, larger ones a multiple of 8."""
-    return max(1, round(g)) if g <= 2 else 4 if g <= 5 else round_to(g, 8)
+    """Round to a whole number, at least 1; then widths up to 2 are kept, up to 5 become 4, others a multiple of 8."""
+    g = round_to(g, 1)
+    return g if g <= 2 else 4 if g <= 5 else round_to(g, 8)
 
 
 def scale(base: Network, strategy: Strategy, s: float) -> Network:
-    """`base` with about `s` times its flops, spent by `strategy`, quantised to what can be built.
+    """Scale `base` to about `s` times its flops, spent by `strategy`, quantised to what can be built.
 
-    Depths become whole, widths multiples of 8 and of the group width, resolutions multiples of 4. Group widths grow
-    with the width; depthwise stays depthwise (section 3.5). A RegNet's stem and head keep their width, an
-    EfficientNet's are scaled. At s = 1 every strategy is the base itself.
+    Depths become whole and at least 1, widths multiples of 8 and then of the group width, resolutions multiples of 4.
+    Group widths grow with the width; a depthwise network stays depthwise (section 3.5). A RegNet's or ResNet's stem and
+    head keep their width, an EfficientNet's are scaled. At s = 1 every strategy is the base itself.
 
     Raises:
-        UserError: s is not a positive finite number, or so small that a dimension would round to nothing.
+        UserError: s is not from 1e-6 to 1e6, or so small that the resolution, or all depths and widths, would vanish.
     """
-    if not (math.isfinite(s) and s > 0):
-        raise UserError(f"scale {s} of a {base.family}: a scale must be a positive finite number (1 is the base)")
+    if not 1 / LARGEST_SCALE <= s <= LARGEST_SCALE:
+        raise UserError(
+            f"scale {s!s:.20} of this {base.family}: a scale must be a positive finite number, from "
+            f"{1 / LARGEST_SCALE:g} to {LARGEST_SCALE:g} (1 is the base)"
+        )
     if s == 1:
         return base
+    smallest, dimension, value = _smallest(base, strategy)
+    if s < smallest:
+        raise UserError(
+            f"scale {s:g} by {strategy.name} is below the smallest that quantises: even {dimension} {value} of this "
+            f"{base.family} would round to 0; use a scale above {smallest:.4g}"
+        )
     d, w, r, g = strategy.multipliers(s)
-    _refuse_vanishing(base, strategy, s)
+    is_depthwise = set(base.group_widths) == {1}
     # The nine digits undo what s ** x leaves behind a whole number, so that up means up from 2.0000001, not 2 + 1e-16.
     to_depth: Callable[[float], int] = (lambda x: math.ceil(round(x, 9))) if strategy.name == "orig" else round
 
     def widen(stage: Stage) -> Stage:
-        width, depth = round_to(stage.width * w, 8), to_depth(stage.depth * d)
-        if stage.group_width == 1:
+        width, depth = round_to(stage.width * w, 8), max(1, to_depth(stage.depth * d))
+        if is_depthwise:
             return replace(stage, depth=depth, width=width)
         width, group_width = group_compatible(width, stage.ratio, round_group_width(stage.group_width * g))
         return replace(stage, depth=depth, width=width, group_width=group_width)
@@ -134,7 +148,7 @@ def scale(base: Network, strategy: Strategy, s: float) -> Network:
     if base.family != "EfficientNet":
         return grown
     stem = replace(base.stem, width=round_to(base.stem.width * w, 8))
-    return replace(grown, stem=stem, head_width=round_to(base.head_width * w, 8))
+    return replace(grown, stem=stem, head_width=base.head_width and round_to(base.head_width * w, 8))
 
 
 def scale_to_flops(base: Network, strategy: Strategy, target: float) -> float:
@@ -152,11 +166,12 @@ def scale_to_flops(base: Network, strategy: Strategy, target: float) -> float:
     def flops(s: float) -> int:
         return count(scale(base, strategy, s)).flops
 
-    low = high = target / count(base).flops
+    smallest, *_ = _smallest(base, strategy)
+    low = high = min(max(smallest, target / count(base).flops), LARGEST_SCALE)
     while flops(high) < target and high < LARGEST_SCALE:
-        high *= 2
-    while flops(low) > target and low > 1 / LARGEST_SCALE:
-        low /= 2
+        high = min(2 * high, LARGEST_SCALE)
+    while flops(low) > target and low > smallest:
+        low = max(low / 2, smallest)
     if not flops(low) <= target <= flops(high):
         raise UserError(
             f"flops {target:g}: {strategy.name} gives this {base.family} from {flops(low):.4g} to {flops(high):.4g}"
@@ -165,30 +180,24 @@ def scale_to_flops(base: Network, strategy: Strategy, target: float) -> float:
         middle = math.sqrt(low * high)
         low, high = (middle, high) if flops(middle) < target else (low, middle)
     # Rounding a group width may take flops away where s grows: look around the crossing, not at its two sides alone.
-    near = [low * 1.1 ** (step / 100) for step in range(-100, 101)]
-    off = {s: abs(flops(s) - target) for s in near}
-    best = min(off, key=lambda s: (off[s], abs(math.log(s / low))))
-    return next(s for digits in range(1, 18) if flops(s := float(f"{best:.{digits}g}")) == flops(best))
+    around = (low * 1.1 ** (step / 100) for step in range(-100, 101))
+    near = {s: flops(s) for s in around if smallest <= s <= LARGEST_SCALE}
+    best = min(near, key=lambda s: (abs(near[s] - target), abs(math.log(s / low))))
+    rounded = (float(f"{best:.{digits}g}") for digits in range(1, 18))
+    return next(s for s in rounded if smallest <= s <= LARGEST_SCALE and flops(s) == near[best])
 
 
-def _refuse_vanishing(base: Network, strategy: Strategy, s: float) -> None:
-    """Raise where rounding would leave no depth, width or resolution, naming the smallest scale that keeps them."""
-    width = min([*base.widths, *([base.stem.width, base.head_width] if base.family == "EfficientNet" else [])])
-    rounds_to_zero = {  # dimension: (its smallest value, the largest value that rounds to 0, exponent of s)
-        "depth": (min(base.depths), 0.0 if strategy.name == "orig" else 0.5, float(strategy.e_d)),
-        "width": (width, 4, float(strategy.e_w / 2)),
-        "resolution": (base.resolution, 2, float(strategy.e_r / 2)),
-    }
-    limits = {
-        dimension: (vanishing / value) ** (1 / exponent)
-        for dimension, (value, vanishing, exponent) in rounds_to_zero.items()
-        if exponent > 0
-    }
-    if not limits:
-        return
-    dimension, smallest = max(limits.items(), key=lambda item: item[1])
-    if s <= smallest:
-        raise UserError(
-            f"scale {s:g} by {strategy.name} is below the smallest that quantises: the smallest {dimension} of this "
-            f"{base.family} ({rounds_to_zero[dimension][0]}) would round to 0; use a scale above {smallest:.4g}"
-        )
+def _smallest(base: Network, strategy: Strategy) -> tuple[float, str, int]:
+    """The smallest scale that leaves something of `base`; the dimension that would vanish below it, its largest value.
+
+    A depth or width that rounds to 0 is held at its least, 1 and 8, while the strategy makes anything else smaller.
+    """
+    widths = [*base.widths, *([base.stem.width, base.head_width] if base.family == "EfficientNet" else [])]
+    if strategy.e_r:
+        vanishing = [("resolution", base.resolution, 2, strategy.e_r / 2)]
+    else:
+        vanishing = [("width", max(widths), 4, strategy.e_w / 2), ("depth", max(base.depths), 0.5, strategy.e_d)]
+    # Of each dimension that shrinks: its largest value, the largest that rounds to 0, and its exponent of s.
+    limits = [(min(1, zero / value) ** float(1 / e), dimension, value) for dimension, value, zero, e in vanishing if e]
+    limit, dimension, value = min(limits, default=(0.0, "", 0))
+    return max(limit * (1 + 1e-9), 1 / LARGEST_SCALE), dimension, value

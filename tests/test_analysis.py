@@ -17,9 +17,10 @@ from made_up import error_of, minutes_of, write_records
 
 from fastscale.analysis import aggregate
 from fastscale.analysis.fits import fit_line
+from fastscale.analysis.reading import MANY
 from fastscale.complexity import Complexity
 from fastscale.errors import UserError
-from fastscale.records import write_record
+from fastscale.records import read_record, write_record
 from fastscale.sweep import Sweep
 
 CONFIG = yaml.safe_load((Path(__file__).parent.parent / "config.yaml").read_text())
@@ -260,6 +261,18 @@ def test_old_code_is_told(sweep: Sweep) -> None:
     change_timing(sweep, a_network(sweep), provenance={"code": "old"})
     aggregate(sweep, "networks")
     assert "1 records are older than the code" in sweep.artefacts["networks"][1].read_text()
+
+
+@pytest.mark.parametrize("kind", ["networks", "profiles"])
+def test_a_network_that_was_built_otherwise_is_told(sweep: Sweep, kind: str) -> None:
+    """The same description and hash, but other counts: its squeeze-excitation was cut, say, where it is rounded now."""
+    path = sweep.network_record("fixed") if kind == "networks" else sweep.profile_record("fixed")
+    record = read_record(path, kind)
+    one = next(one for one in record[MANY[kind]] if a_network(sweep) in one.values())
+    (one if kind == "networks" else one["costs"])["params"] -= 2
+    write_record(path, record)
+    with pytest.raises(UserError, match=f"{re.escape(str(path))} was made by an older fastscale"):
+        aggregate(sweep, "fig6")
 
 
 @pytest.mark.parametrize(

@@ -184,9 +184,10 @@ def test_original_scaling_leads_from_b0_to_b1() -> None:
         ("EN-B0", "dW", 2, "unknown strategy 'dW': allowed are d, w, r"),
         ("EN-B0", "alpha=1.2", 2, "must lie in [0, 1]"),
         ("EN-B0", "alpha=x", 2, "a number or a fraction"),
-        ("EN-B0", "d", 0.4, "below the smallest that quantises"),
-        ("EN-B0", "w", 0, "positive finite"),
-        ("EN-B0", "w", float("inf"), "positive finite"),
+        ("EN-B0", "d", 0.1, "even depth 4 of this EfficientNet would round to 0; use a scale above 0.125"),
+        ("EN-B0", "w", 5e-6, "even width 1280 of this EfficientNet would round to 0"),
+        ("EN-B0", "r", 1e-5, "even resolution 224 of this EfficientNet would round to 0"),
+        *(("EN-B0", "w", s, "positive finite") for s in (0, -1, float("inf"), float("nan"), 1e300, 10**400, 1e-9)),
     ],
 )
 def test_mistakes_are_sentences(base: str, strategy: str, s: float, told: str) -> None:
@@ -195,15 +196,29 @@ def test_mistakes_are_sentences(base: str, strategy: str, s: float, told: str) -
     assert told in str(error.value) and "\n" not in str(error.value)
 
 
-@pytest.mark.parametrize("strategy", [name for name in STRATEGIES if name != "g-only"])  # groups do not vanish
-def test_the_smallest_scale_that_is_named_is_the_smallest(strategy: str) -> None:
-    base, parsed = base_network("EN-B0"), parse_strategy(strategy)
-    with pytest.raises(UserError) as error:
-        scale(base, parsed, 1e-12)
-    smallest = float(str(error.value).rsplit(" ", 1)[1])
-    assert count(scale(base, parsed, smallest * 1.01)).flops > 0
-    with pytest.raises(UserError):
-        scale(base, parsed, smallest * 0.99)
+@pytest.mark.parametrize("strategy", STRATEGIES)
+@pytest.mark.parametrize("base", ["EN-B0", "RegNetZ-tiny"])
+def test_the_smallest_scale_that_is_named_is_the_smallest(base: str, strategy: str) -> None:
+    network, parsed = base_network(base), parse_strategy(strategy)
+    try:
+        assert is_consistent(scale(network, parsed, 1e-6))
+    except UserError as error:
+        smallest = float(str(error).rsplit(" ", 1)[1])
+        assert is_consistent(scale(network, parsed, smallest * 1.01))
+        with pytest.raises(UserError):
+            scale(network, parsed, smallest * 0.99)
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES)
+def test_few_flops_lead_to_a_small_scale_or_to_what_there_is(strategy: str) -> None:
+    """Down to the smallest network that a strategy gives, a target is met or the sentence says what is in reach."""
+    network, parsed = base_network("EN-tiny"), parse_strategy(strategy)
+    for target in (9e4, 7e4, 5e4, 3e4, 1e4, 1e3):
+        try:
+            s = scale_to_flops(network, parsed, target)
+            assert count(scale(network, parsed, s)).flops < 2 * target
+        except UserError as error:
+            assert f"flops {target:g}: {strategy} gives this EfficientNet from" in str(error)
 
 
 def test_a_base_of_ones_own() -> None:

@@ -9,6 +9,7 @@ from made_up import minutes_of, write_records
 
 from fastscale.analysis import aggregate
 from fastscale.cli import main
+from fastscale.complexity import Complexity, count
 from fastscale.errors import UserError
 from fastscale.networks import base_network
 from fastscale.records import read_record, write_record
@@ -87,3 +88,18 @@ def test_the_papers_sweep_is_at_its_size() -> None:
 def test_what_is_no_verdict_is_refused(tmp_path: Path, config: object, told: str) -> None:
     ran = verdict(tmp_path, config)
     assert ran.exit_code == 1 and told in ran.output and not (tmp_path / "out").exists(), ran.output
+
+
+def test_the_page_of_the_cpu_names_the_networks_that_are_scaled_otherwise_now() -> None:
+    """Those that were timed, and no longer come of their base, strategy and scale; without any, it has no such note."""
+    folder = Path(__file__).parent.parent / "results/verdict-cpu"
+    known = read_record(folder / "networks/fixed.json", "networks")["networks"]
+    timed = {one["network_hash"]: {key: one[key] for key in Complexity._fields} for one in known}
+    points = Sweep.load(folder / "sweep.json").points
+    now = {f"{point.base} {point.strategy} {point.scale:g}": point.network for point in points}
+    changed = [name for name, network in now.items() if timed.get(network.hash) != count(network)._asdict()]
+    for page in (folder / "tables/verdict.md", folder / "tables/verdict.html", folder / "README.md"):
+        text = page.read_text()
+        assert ("are scaled otherwise now" in text) == bool(changed), page
+        assert all(name in text for name in changed), page
+    assert {"RegNetZ-500MF dwr 4", "RegNetY-500MF dwr 4"} >= set(changed)

@@ -73,7 +73,24 @@ class Reader:
         """flops, params and acts of a network."""
         if self.scope != "all":
             return count(network)._asdict()
-        return self.find(self.sweep.network_record(self.sweep.sources[network.id]), "networks", network)
+        path = self.sweep.network_record(self.sweep.sources[network.id])
+        found = self.find(path, "networks", network)
+        self.require_counts(found, network, path)
+        return found
+
+    def require_counts(self, found: Mapping[str, Any], network: Network, path: Path) -> None:
+        """Raise where a record holds other flops, params or acts: an older fastscale built another network of the name.
+
+        Raises:
+            UserError: with the record that holds them.
+        """
+        now = count(network)._asdict()
+        if {key: found[key] for key in now} != now:
+            told = ", ".join(f"{found[key]:,} {key} (now {now[key]:,})" for key in now)
+            raise UserError(
+                f"{path} was made by an older fastscale, which built {network.id} otherwise: {told}; delete it and run "
+                "snakemake again"
+            )
 
     def find(self, path: Path, kind: str, network: Network) -> dict[str, Any]:
         """What a record of many networks says of this one; nothing where it is missing and gaps are allowed."""
@@ -92,6 +109,7 @@ class Reader:
         if not record:
             self.missing += 1
             return None, ["not timed"]
+        self.require_counts(record["costs"], network, path)
         self.remember(record, "profile")
         name = device_name(record)
         self.require_same("device", name, path)

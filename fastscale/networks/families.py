@@ -84,10 +84,10 @@ def resnet(
 ) -> Network:
     """A ResNet (groups 1, ratio 1/4) or ResNeXt (groups 32, ratio 1/2) of bottleneck blocks."""
     _same_length("ResNet", depths=depths, widths=widths)
-    if odd := [width for width in widths if int(width * ratio) % groups or width * ratio < 1]:
+    if odd := [width for width in widths if round(width * ratio) % groups or width * ratio < 1]:
         raise UserError(f"ResNet: {ratio} of the width {odd[0]} cannot be divided into {groups} groups")
     stages = tuple(
-        Stage(depth, width, stride=1 if i == 0 else 2, ratio=ratio, group_width=int(width * ratio) // groups)
+        Stage(depth, width, stride=1 if i == 0 else 2, ratio=ratio, group_width=round(width * ratio) // groups)
         for i, (depth, width) in enumerate(zip(depths, widths, strict=True))
     )
     stem_conv = Stem(stem, kernel=7, pool=True)

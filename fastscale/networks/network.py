@@ -2,7 +2,10 @@
 
 import hashlib
 import json
+import math
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
+from fractions import Fraction
 from functools import cached_property
 from itertools import pairwise
 from typing import Any, Literal, NamedTuple
@@ -15,12 +18,13 @@ class Block(NamedTuple):
     projects: bool  # where input and output differ in shape: a 1x1 conv as shortcut (else no shortcut at all)
     final_activation: bool  # an activation after the sum
     always_expands: bool  # the first 1x1 conv exists even at ratio 1
+    whole: Callable[[float], int]  # what makes a width times a ratio whole: round, halves to even, or int, which cuts
 
 
-BLOCKS = {
-    "bottleneck": Block("output", projects=True, final_activation=True, always_expands=True),  # ResNet, RegNetY
-    "inverted": Block("output", projects=False, final_activation=False, always_expands=True),  # RegNetZ
-    "mbconv": Block("input", projects=False, final_activation=False, always_expands=False),  # EfficientNet
+BLOCKS = {  # of ResNets and RegNetY, of RegNetZ, of EfficientNets
+    "bottleneck": Block("output", projects=True, final_activation=True, always_expands=True, whole=round),
+    "inverted": Block("output", projects=False, final_activation=False, always_expands=True, whole=round),
+    "mbconv": Block("input", projects=False, final_activation=False, always_expands=False, whole=int),
 }
 
 
@@ -94,12 +98,12 @@ class Network:
 
     def inner_width(self, stage: Stage, width_in: int) -> int:
         """Channels of the k x k convolution of a block of `stage` that is fed `width_in` channels."""
-        follows = width_in if BLOCKS[self.block].inner_follows == "input" else stage.width
-        return round(follows * stage.ratio)
+        kind = BLOCKS[self.block]
+        return kind.whole((width_in if kind.inner_follows == "input" else stage.width) * stage.ratio)
 
     def se_width(self, width_in: int) -> int:
         """Channels inside the squeeze-excitation of a block that is fed `width_in` channels; 0 without one."""
-        return max(1, int(width_in * self.se_ratio)) if self.se_ratio else 0
+        return max(1, BLOCKS[self.block].whole(width_in * self.se_ratio)) if self.se_ratio else 0
 
     def stage_inputs(self) -> list[int]:
         """Channels that enter each stage."""
@@ -128,17 +132,14 @@ def halved(resolution: int, stride: int) -> int:
 def group_compatible(width: int, ratio: float, group_width: int) -> tuple[int, int]:
     """The nearest (width, group width) in which the inner width is a whole number of groups (section 3.5).
 
-    g = min(g, inner width), then the inner width is rounded to a multiple of g, or of lcm(g, ratio) for a whole
-    ratio above 1, so that the width stays whole.
+    g = min(g, inner width), then the inner width is rounded to a multiple of g; for a ratio above 1 to one of
+    lcm(g, ratio), so that the width is whole (of lcm(g, 3) where the ratio is 3/2).
     """
     inner = max(1, int(width * ratio))
     group_width = min(group_width, inner)
-    multiple = group_width
-    if ratio > 1:
-        whole = int(ratio)
-        multiple = next(m for m in range(group_width, group_width * whole + 1, group_width) if m % whole == 0)
+    multiple = math.lcm(group_width, Fraction(ratio).limit_denominator(100).numerator) if ratio > 1 else group_width
     inner = max(multiple, round(inner / multiple) * multiple)
-    return int(inner / ratio), group_width
+    return round(inner / ratio), group_width
 
 
 def is_consistent(network: Network) -> bool:
