@@ -133,7 +133,7 @@ class Submitter:
                 call.claim.make()
         except OSError as error:
             self._forget(batch, script)
-            raise NoRoom(f"cannot write in {folder} ({error.strerror})", fewer=False) from error
+            raise NoRoom(f"Cannot write in {folder} ({error.strerror})", fewer=False) from error
         self.ledger.add(batch)
         try:
             slurm_id = self._send(executor, script, batch, given_up)

@@ -1,5 +1,5 @@
-# Jobs that last until they are let go: until there is a file named after their word. Each notes in `<name>.runs` when it
-# begins and ends, and in which Slurm job.
+# Jobs that last until they are let go: until there is a file named after their word, or after themselves. Each notes in
+# `<name>.runs` when it begins and ends, and in which Slurm job.
 localrules:
     quicks,
 
@@ -26,8 +26,18 @@ rule slow:
     params:
         word=WORD,
     shell:
-        "echo began ${{SLURM_JOB_ID:-local}} >> {wildcards.name}.runs; " + WAIT + "; "
+        "echo began ${{SLURM_JOB_ID:-local}} >> {wildcards.name}.runs; "
+        "for i in $(seq 3000); do [ ! -e {params.word}.go -a ! -e {wildcards.name}.go ] || break; sleep 0.1; done; "
         "echo ended ${{SLURM_JOB_ID:-local}} >> {wildcards.name}.runs; echo {params.word} > {output:q}"
+
+
+rule after:
+    input:
+        "{name}.slow",
+    output:
+        "{name}.after",
+    shell:
+        "cp {input:q} {output:q}"
 
 
 # Its parameters are in no command: the configuration and the params that its code reads.

@@ -55,13 +55,13 @@ def unwritable(folder: Path) -> Iterator[None]:
 def test_a_full_disk(faults: Project, tmp_path: Path) -> None:
     """One job ends meanwhile, and another is ready to be submitted: all is done once there is room again."""
     with small_disk(tmp_path / "disk") as disk:
-        process = faults.start("0.slow", "1.slow", "late.quick", "--submitit-log-folder", str(disk / "log"))
+        process = faults.start("0.after", "1.slow", "--submitit-log-folder", str(disk / "log"))
         until(lambda: has_begun(faults, "0")() and has_begun(faults, "1")(), seconds=60)
         fill(disk)
-        let_go(faults)
-        until(lambda: (faults.folder / "0.slow").exists(), seconds=60)
-        until(lambda: faults.has_told("annot write in"), seconds=30)
+        let_go(faults, "0")
+        until(lambda: faults.has_told("Cannot write in") and faults.has_told("Jobs wait here"), seconds=60)
         (disk / "ballast").unlink()
+        let_go(faults)
         output, _ = process.communicate(timeout=120)
         assert process.returncode == 0, output
     assert len(runs(faults, "0")) == len(runs(faults, "1")) == 2 and faults.count("scancel") == 0
@@ -252,7 +252,7 @@ def test_arrays_that_are_too_large(accounted_project: Project, accounted: Cluste
             accounted_project.wrap("scontrol", "exit 1")
         before = accounted_project.count("sbatch")
         assert accounted_project.run("quicks", "--forceall", "--config", "jobs=14") == 0, accounted_project.output
-        assert accounted_project.count("sbatch") - before <= 6
+        assert accounted_project.count("sbatch") - before <= (3 if name == "told" else 8)
     assert len(list(accounted_project.folder.glob("*.quick"))) == 14
 
 
@@ -286,7 +286,7 @@ def test_node_that_fails_for_good(accounted_project: Project, accounted: Cluster
 
 def test_a_large_log(faults: Project) -> None:
     """The end of it is shown, not 200 MB."""
-    assert faults.run("talkative.txt") != 0
+    assert faults.run("talkative.txt", "--show-failed-logs") != 0
     assert len(faults.output) < 1_000_000 and "[...] the end of" in faults.output
 
 
@@ -296,7 +296,8 @@ def test_other_jobs_with_names_in_any_encoding(faults: Project, slurm: Cluster) 
         b"--comment=caf\xe9 | \n1|2|3",
         b"--job-name=caf\xe9|x",
         b"--output=/dev/null",
-        b"--wrap=sleep 60",
+        b"--mem=10",
+        b"--wrap=sleep 300",
     ]
     subprocess.run(command, env=slurm.environment, check=True)
     leave_behind(faults, "0.slow")
