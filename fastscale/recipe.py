@@ -11,7 +11,8 @@ from fastscale.records import digest
 
 REFERENCE_BATCH = 1024  # the batch at which the paper's learning rate is given
 WARMUP_START = 0.1  # share of the learning rate at which the warm-up starts (the authors' pycls)
-POLICIES = ("imagenet", "cifar10", "svhn")  # of AutoAugment, by the data for which they were found
+# Of AutoAugment: that of the official EfficientNet code, and the article's, by the data for which they were found.
+POLICIES = ("v0", "imagenet", "cifar10", "svhn")
 WEIGHT_DECAY = {"EfficientNet": 1e-5}  # every other family: 2e-5
 
 

@@ -22,6 +22,7 @@ from fastscale.data.augment import group_size
 from fastscale.data.feeding import augmented, on_device
 from fastscale.data.loaders import Share, steps_per_epoch, training_batches, validation_batches
 from fastscale.data.normalise import Normalise
+from fastscale.data.streams import stream
 from fastscale.devices import precision
 from fastscale.execution import MEMORY_FORMATS, forward_of, place, repeatable
 from fastscale.model import build
@@ -134,7 +135,7 @@ class Training:
         )
         size = group_size(images_each, resolution, self.device) if recipe.augment else 0
         batches = augmented(batches_from, self.step, size, self.device)
-        host = np.random.default_rng([self.seed, epoch])
+        host = stream("mixup", self.seed, epoch)
         shares = host.beta(recipe.mixup, recipe.mixup, self.steps) if recipe.mixup else np.ones(self.steps)
         mixing = torch.from_numpy(1 - shares).to(self.device, torch.float32)
         period, decay = recipe.ema_schedule(recipe.epochs * self.steps)

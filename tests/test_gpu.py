@@ -86,9 +86,10 @@ def test_a_long_training_tries_all_it_can() -> None:
     assert {one["mode"] for one in tried} == set(MODES) and not [one["gap"] for one in tried if "gap" in one]
 
 
-def test_images_are_augmented_as_on_a_cpu() -> None:
+@pytest.mark.parametrize("policy", ["imagenet", "v0"])
+def test_images_are_augmented_as_on_a_cpu(policy: str) -> None:
     images = torch.randint(0, 256, (256, 3, 64, 64), dtype=torch.uint8).contiguous(memory_format=torch.channels_last)
-    drawn = draw_augmentations("imagenet", 256, seed=1, epoch=0)
+    drawn = draw_augmentations(policy, 256, seed=1, epoch=0)
     difference = (augment(images.to(GPU), drawn).cpu().int() - augment(images, drawn).int()).abs()
     assert (difference > 1).float().mean() < 0.01  # nearest pixels may fall on either side of a tie
 
