@@ -41,25 +41,25 @@ def _moved(images: Tensor, matrix: Tensor) -> Tensor:
     is_inside = (across >= 0) & (across < width) & (down >= 0) & (down < height)
     columns, to_right = _neighbours(across, width)
     rows, to_below = _neighbours(down, height)
-    pixels = images.permute(0, 2, 3, 1).flatten(1, 2)
+    pixels = images.permute(0, 2, 3, 1).reshape(-1, 3)
+    first = torch.arange(0, len(pixels), height * width, device=images.device).view(-1, 1, 1)  # of each image
 
     def along(row: Tensor) -> Tensor:
-        left, right = (
-            pixels.gather(1, (row * width + column).view(len(pixels), -1, 1).expand_as(pixels)) for column in columns
-        )
-        return left + (right.double() - left).mul_(to_right)
+        start = first + row * width
+        left, right = (pixels.index_select(0, (start + column).flatten()).double() for column in columns)
+        return right.sub_(left).mul_(to_right).add_(left)
 
     above, below = map(along, rows)
-    mixed = (below - above).mul_(to_below).add_(above).to(torch.uint8)
-    mixed = mixed.masked_fill_(~is_inside.view(len(pixels), -1, 1), GREY)
+    mixed = below.sub_(above).mul_(to_below).add_(above).to(torch.uint8)
+    mixed.masked_fill_(~is_inside.view(-1, 1), GREY)
     return mixed.view(-1, height, width, 3).permute(0, 3, 1, 2)
 
 
 def _neighbours(places: Tensor, size: int) -> tuple[tuple[Tensor, Tensor], Tensor]:
-    """The two pixels between whose centres each place lies, and how near it is to the second one, (n, h * w, 1)."""
+    """The two pixels between whose centres each place lies, and how near it is to the second one, (n * h * w, 1)."""
     places = places - 0.5
     first = places.floor()
-    share = (places - first).view(len(places), -1, 1)
+    share = (places - first).view(-1, 1)
     first = first.long()
     return (first.clamp(0, size - 1), (first + 1).clamp_(0, size - 1)), share
 
