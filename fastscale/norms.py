@@ -24,20 +24,19 @@ class RunningStatistics:
         if self.parts == 1:
             yield lambda: None
             return
-        before = self.copies()
+        before = [tensor.clone() for tensor in self.tensors]
         means = [torch.zeros_like(tensor) for tensor in self.tensors]
         yield lambda: torch._foreach_add_(means, self.tensors, alpha=1 / self.parts)
         torch._foreach_lerp_(before, means, MOMENTUM)
         torch._foreach_copy_(self.tensors, before)
 
-    def copies(self) -> list[Tensor]:
-        """What they are now."""
-        return [tensor.clone() for tensor in self.tensors]
+    def copied(self) -> Tensor:
+        """All of them as they are now, one after the other."""
+        return torch.cat(self.tensors)
 
-    def restore(self, before: Sequence[Tensor], where: Tensor) -> None:
-        """Make them what they were `before` if `where`, a number on their device, is above 0; nothing waits for it."""
-        now, then = (torch.cat(list(tensors)) for tensors in (self.tensors, before))
-        chosen = torch.where(where > 0, then, now)  # either may be NaN, which no arithmetic would get rid of
+    def restore(self, before: Tensor, where: Tensor) -> None:
+        """Make them what was `copied` before if `where`, a number on their device, is above 0; nothing waits for it."""
+        chosen = torch.where(where > 0, before, self.copied())  # these may be NaN, of which no arithmetic gets rid
         torch._foreach_copy_(self.tensors, chosen.split([len(tensor) for tensor in self.tensors]))
 
 

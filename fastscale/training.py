@@ -188,7 +188,7 @@ class Training:
         """
         self.optimizer.zero_grad(set_to_none=not self.way.is_graph)
         losses = torch.zeros((), device=self.device)
-        before = self.statistics.copies() if self.scaler.is_enabled() else None
+        before = self.statistics.copied() if self.scaler.is_enabled() else None
         with self.statistics.step() as take_in:
             for part, batch in enumerate(self._parts(images, labels, lights), start=1):
                 with self.parallel.no_sync() if self.parallel and part < self.parts else nullcontext():
