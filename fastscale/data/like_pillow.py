@@ -1,8 +1,8 @@
 """Operations of the official EfficientNet code's AutoAugment on batches, each as Pillow has it.
 
 They take and return what those of fastscale/data/like_torchvision.py do. The authors' pycls has them from Pillow, and
-differs from the official code in two of them, as is done here: it keeps a bit at least, and translates by a share of
-the image's side.
+differs from the official code, as is done here: it interpolates where that takes the nearest pixel, translates by a
+share of the image's side and not by pixels, and keeps a bit at least.
 """
 
 import numpy as np
