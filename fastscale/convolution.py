@@ -39,7 +39,8 @@ class Conv2d(nn.Conv2d):
             return self._packed(images)
         if self.kind == "shifted" and self.groups == self.in_channels == self.out_channels:
             return self._shifted(images)
-        if images.is_cpu and images.is_contiguous(memory_format=torch.channels_last):
+        is_full = images.is_cpu and not torch.is_autocast_enabled("cpu")  # nothing is measured of half the precision
+        if is_full and images.is_contiguous(memory_format=torch.channels_last):
             return self._on_cpu(images)
         return super().forward(images)
 

@@ -1,10 +1,10 @@
-"""Batch norm's running statistics where a batch is computed in parts."""
+"""Batch norm's running statistics: where a batch is computed in parts, where a step is skipped, and taken anew."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 MOMENTUM = 0.1  # torch's own
 
@@ -13,10 +13,9 @@ class RunningStatistics:
     """The running means and variances of a model, `tensors`: a step moves them towards the mean of all its parts'."""
 
     def __init__(self, model: nn.Module, parts: int):
-        norms = [module for module in model.modules() if isinstance(module, nn.BatchNorm2d)]
-        self.tensors = [tensor for norm in norms for tensor in (norm.running_mean, norm.running_var)]
+        self.tensors = statistics_of(model)
         self.parts = parts
-        for norm in norms:  # one number for all parts: a compiled model holds it
+        for norm in _norms(model):  # one number for all parts: a compiled model holds it
             norm.momentum = MOMENTUM if parts == 1 else 1.0
 
     @contextmanager
@@ -30,3 +29,49 @@ class RunningStatistics:
         yield lambda: torch._foreach_add_(means, self.tensors, alpha=1 / self.parts)
         torch._foreach_lerp_(before, means, MOMENTUM)
         torch._foreach_copy_(self.tensors, before)
+
+    def copied(self) -> Tensor:
+        """All of them as they are now, one after the other."""
+        return torch.cat(self.tensors)
+
+    def restore(self, before: Tensor, where: Tensor) -> None:
+        """Make them what was `copied` before if `where`, a number on their device, is above 0; nothing waits for it."""
+        chosen = torch.where(where > 0, before, self.copied())  # these may be NaN, of which no arithmetic gets rid
+        torch._foreach_copy_(self.tensors, chosen.split([len(tensor) for tensor in self.tensors]))
+
+
+def statistics_of(model: nn.Module) -> list[Tensor]:
+    """The running means and variances of a model's batch norms, each of a number a channel."""
+    return [tensor for norm in _norms(model) for tensor in (norm.running_mean, norm.running_var)]
+
+
+@torch.no_grad()
+def renew_statistics(module: nn.Module, models: Sequence[nn.Module], batches: Iterable[Tensor]) -> None:
+    """Take the running statistics of `models` anew: the means of those of each of the `batches` (precise batch norm).
+
+    Batches are images as a model is fed with them, (N, 3, r, r). `module` is a model of the same layers, perhaps one of
+    them, by whose way of execution all are computed; it ends in evaluation.
+    """
+    states = [dict(model.named_parameters()) | dict(model.named_buffers()) for model in models]
+    tensors = [tensor for model in models for tensor in statistics_of(model)]
+    sums, count, momenta = (
+        [torch.zeros_like(tensor) for tensor in tensors],
+        0,
+        [norm.momentum for norm in _norms(module)],
+    )
+    module.train()
+    for norm in _norms(module):
+        norm.momentum = 1.0  # what a batch leaves behind is its own alone
+    for batch in batches:
+        for state in states:
+            torch.func.functional_call(module, state, batch)
+        torch._foreach_add_(sums, tensors)
+        count += 1
+    torch._foreach_copy_(tensors, torch._foreach_div(sums, count))
+    for norm, momentum in zip(_norms(module), momenta, strict=True):
+        norm.momentum = momentum
+    module.eval()
+
+
+def _norms(model: nn.Module) -> list[nn.BatchNorm2d]:
+    return [module for module in model.modules() if isinstance(module, nn.BatchNorm2d)]

@@ -4,7 +4,7 @@ import inspect
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.optim import SGD, Optimizer
 
 # torch's optimizers import its compiler, as long as all of torch takes, just to keep it from tracing them. Nothing is
@@ -15,14 +15,25 @@ for _method in vars(Optimizer).values():
 
 
 class EagerSGD(SGD):
-    """torch's SGD, outside of its compiler."""
+    """torch's SGD, outside of its compiler.
 
-    step = torch.no_grad()(inspect.unwrap(SGD.step))
+    `skipped` is above 0 where torch's GradScaler found a gradient of the last step that was not finite, and the step
+    changed nothing: a number on the device; None without a scaler.
+    """
+
+    skipped: Tensor | None = None
+
+    @torch.no_grad()
+    def step(self) -> None:
+        """Update the parameters."""
+        self.skipped = getattr(self, "found_inf", None)  # a scaler's, who takes it away again
+        inspect.unwrap(SGD.step)(self)
 
 
-def sgd(model: nn.Module, *, momentum: float, weight_decay: float) -> SGD:
+def sgd(model: nn.Module, *, momentum: float, weight_decay: float, nesterov: bool = False) -> EagerSGD:
     """SGD over `parameter_groups`; its learning rate is set at each step."""
-    optimizer = EagerSGD(parameter_groups(model, weight_decay), lr=0.0, momentum=momentum, fused=True)
+    groups = parameter_groups(model, weight_decay)
+    optimizer = EagerSGD(groups, lr=0.0, momentum=momentum, nesterov=nesterov, fused=True)
     if momentum:  # torch's fused step leaves it undefined where the first step is skipped, as fp16 may want it
         for parameter in model.parameters():
             optimizer.state[parameter]["momentum_buffer"] = torch.zeros_like(parameter)

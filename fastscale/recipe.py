@@ -1,4 +1,7 @@
-"""The training recipe of section 6.1 of the paper, and the learning rate that follows from it. No torch."""
+"""The training recipe of section 6.1 of the paper, and the learning rate that follows from it. No torch.
+
+What differs from the defaults of the authors' code, and by how much, is told by docs/recipe.md.
+"""
 
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, fields, replace
@@ -11,13 +14,16 @@ from fastscale.records import digest
 
 REFERENCE_BATCH = 1024  # the batch at which the paper's learning rate is given
 WARMUP_START = 0.1  # share of the learning rate at which the warm-up starts (the authors' pycls)
-POLICIES = ("imagenet", "cifar10", "svhn")  # of AutoAugment, by the data for which they were found
+# Of AutoAugment: that of the official EfficientNet code, and the article's, by the data for which they were found.
+POLICIES = ("v0", "imagenet", "cifar10", "svhn")
 WEIGHT_DECAY = {"EfficientNet": 1e-5}  # every other family: 2e-5
+# What came later, and what a recipe of before means by not telling of it.
+LATER = {"nesterov": False, "precise_bn": 0, "lighting": 0.0}
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """How a network is trained; the defaults are the paper's.
+    """How a network is trained; the defaults are what the paper says, and the authors' AutoAugment.
 
     `lr` is the learning rate at batch 1024 and scales linearly with the batch, `lr_decay` the paper's beta.
     `warmup_epochs` None means 5, or 5 % of a schedule of less than 100 epochs; `weight_decay` None means that of the
@@ -42,6 +48,7 @@ class Recipe:
     lr_decay: float = 0.02
     warmup_epochs: float | None = None
     momentum: float = 0.9
+    nesterov: bool = False
     weight_decay: float | None = None
     label_smoothing: float = 0.1
     mixup: float = 0.2
@@ -49,10 +56,12 @@ class Recipe:
         0.078  # pycls: alpha 1e-5 every 32 steps at batch 1024 over 100 epochs is a horizon of 7.8 % of the steps
     )
     ema_period: int = 32
-    augment: str | None = "imagenet"
+    precise_bn: int = 0
+    augment: str | None = "v0"
     crop_scale: tuple[float, float] = (0.08, 1.0)
     eval_crop: float = 224 / 256
     flip: bool = True
+    lighting: float = 0.0
     precision: str = "auto"
 
     def __post_init__(self) -> None:
@@ -61,6 +70,8 @@ class Recipe:
             value = getattr(self, key)
             if not test(value):
                 raise UserError(f"recipe: {key} is {value!r}; allowed is {allowed}")
+        if self.nesterov and not self.momentum:
+            raise UserError("recipe: nesterov is true, but momentum is 0; give a momentum, or let nesterov be false")
         self.parts()
 
     @classmethod
@@ -89,8 +100,9 @@ class Recipe:
 
     @property
     def hash(self) -> str:
-        """SHA-256 of all settings."""
-        return digest(self.to_dict())
+        """SHA-256 of all settings, those of `LATER` only where they are used: an older recipe keeps the hash it had."""
+        settings = self.to_dict()
+        return digest({key: value for key, value in settings.items() if key not in LATER or value != LATER[key]})
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data, for JSON; the inverse of `from_dict`."""
@@ -117,6 +129,10 @@ class Recipe:
     def validation_batch(self, ranks: int = 1) -> int:
         """Images that are validated at once: four of the parts of a batch, as they need no gradients."""
         return 4 * self.batch // self.parts(ranks)
+
+    def precise_batches(self, steps: int) -> int:
+        """Batches over which the statistics of batch norm are taken anew, of an epoch of `steps`; 0: they are not."""
+        return min(steps, max(1, self.precise_bn // self.batch)) if self.precise_bn else 0
 
     def halved(self, ranks: int = 1) -> "Recipe":
         """The same recipe with half the batch, in as many parts; the learning rate follows (section 6.1)."""
@@ -166,6 +182,7 @@ def _is_crop_scale(value: Any) -> bool:
     return isinstance(value, tuple) and len(value) == 2 and all(map(in_range, value)) and value[0] <= value[1]
 
 
+_truth = (lambda value: isinstance(value, bool), "true or false")
 ALLOWED: dict[str, tuple[Callable[[Any], bool], str]] = {
     "epochs": _whole(1),
     "batch": _whole(2),
@@ -174,14 +191,17 @@ ALLOWED: dict[str, tuple[Callable[[Any], bool], str]] = {
     "lr_decay": _number(1e-9, 1),
     "warmup_epochs": _optional(_number(0)),
     "momentum": _number(0, 1),
+    "nesterov": _truth,
     "weight_decay": _optional(_number(0)),
     "label_smoothing": _number(0, 1),
     "mixup": _number(0),
     "ema": _number(0, 1),
     "ema_period": _whole(1),
+    "precise_bn": _whole(0),
     "augment": (lambda value: value in (None, *POLICIES), f"{', '.join(POLICIES)}, or null"),
     "crop_scale": (_is_crop_scale, "[smallest, largest] with numbers from 0.01 to 1"),
     "eval_crop": _number(0.01, 1),
-    "flip": (lambda value: isinstance(value, bool), "true or false"),
+    "flip": _truth,
+    "lighting": _number(0),
     "precision": (lambda value: value in ("auto", "fp32", "bf16", "fp16"), "auto, fp32, bf16 or fp16"),
 }

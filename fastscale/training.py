@@ -3,12 +3,12 @@
 import copy
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from functools import partial
+from itertools import islice
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -19,14 +19,15 @@ from tqdm import tqdm
 from fastscale import ranks
 from fastscale.data import Dataset
 from fastscale.data.augment import group_size
+from fastscale.data.epochs import Ahead, draw_epoch
 from fastscale.data.feeding import augmented, on_device
-from fastscale.data.loaders import Share, steps_per_epoch, training_batches, validation_batches
+from fastscale.data.loaders import Share, steps_per_epoch, validation_batches
 from fastscale.data.normalise import Normalise
 from fastscale.devices import precision
 from fastscale.execution import MEMORY_FORMATS, forward_of, place, repeatable
 from fastscale.model import build
 from fastscale.networks import Network
-from fastscale.norms import RunningStatistics
+from fastscale.norms import RunningStatistics, renew_statistics, statistics_of
 from fastscale.optimizer import sgd
 from fastscale.recipe import Recipe
 from fastscale.records import code_hash
@@ -37,7 +38,7 @@ LOST_STEPS, LOOK_STEPS = 5, 100
 # Steps between two times that several ranks ask each other whether to stop, for the same reason.
 ASK_STEPS = 8
 
-PROGRESS = ("epoch", "step", "spent", "loss_sum", "lost", "log")
+PROGRESS = ("epoch", "step", "spent", "loss_sum", "left_out", "lost", "log")
 
 
 class Training:
@@ -68,7 +69,9 @@ class Training:
         self.ask_steps = ASK_STEPS if self.share.ranks > 1 else 1
         self.steps = steps_per_epoch(dataset, recipe.batch)
         self.epoch, self.step, self.spent = 0, 0, 0.0  # epochs that are over; steps and seconds of the present one
-        self.loss_sum, self.lost = torch.zeros((), device=device), torch.zeros((), dtype=torch.int64, device=device)
+        self.loss_sum = torch.zeros((), device=device)
+        # Steps whose losses are not in this sum, as they were skipped and had none; those without, one after the other.
+        self.left_out, self.lost = (torch.zeros((), dtype=torch.int64, device=device) for _ in range(2))
         self.log, self.resumed, self.earlier_codes = [], [], []
         torch.backends.cudnn.benchmark = True
         torch.manual_seed(seed)
@@ -79,12 +82,15 @@ class Training:
         self.forward = forward_of(self.parallel or self.model, self.way)
         self.weights = _floats(self.model)
         self.averages = _floats(self.average)
-        self.optimizer = sgd(self.model, momentum=recipe.momentum, weight_decay=recipe.weight_decay)
+        momentum = {"momentum": recipe.momentum, "nesterov": recipe.nesterov}
+        self.optimizer = sgd(self.model, **momentum, weight_decay=recipe.weight_decay)
         self.precision = _precision(recipe.precision, device)
         self.scaler = torch.amp.GradScaler(device.type, enabled=self.precision == "fp16")
         self.normalise = Normalise(
             dataset.mean, dataset.std, network.resolution, device, MEMORY_FORMATS[self.way.memory_format]
         )
+        self.grouped = group_size(recipe.batch // self.share.ranks, network.resolution, device) if recipe.augment else 0
+        self.draw = Ahead(partial(draw_epoch, dataset, network.resolution, recipe, threads, seed, self.share))
         self.accumulate = repeatable(self._accumulate, self.way, self._examples(), self.model.buffers())
 
     @property
@@ -107,8 +113,11 @@ class Training:
             self.spent += time.perf_counter() - start
             return False
         trained = time.perf_counter() - start
-        loss = self.loss_sum.item() / self.steps
-        errors = self.validate() if math.isfinite(loss) else (None, None)
+        loss, errors = self._loss(), (None, None)
+        if math.isfinite(loss):
+            if self.recipe.precise_bn:
+                self._renew_statistics()
+            errors = self.validate()
         row = {
             "epoch": self.epoch + 1,
             "lr": self.recipe.learning_rate(self.epoch + 1),
@@ -120,33 +129,36 @@ class Training:
         }
         self.log.append(row)
         self.epoch, self.step, self.spent = self.epoch + 1, 0, 0.0
-        self.loss_sum.zero_()
+        self.loss_sum.zero_(), self.left_out.zero_()
         return True
+
+    def _loss(self) -> float:
+        """The mean loss of the epoch's steps; not finite where it is lost."""
+        counted = self.steps - self.left_out.item()
+        return self.loss_sum.item() / counted if counted and self.lost < LOST_STEPS else math.nan
 
     def _train_epoch(self, bar: tqdm, stop: Callable[[], bool]) -> bool:
         """The steps of the epoch that are still to be done; False if stopped before the last one."""
         recipe, epoch = self.recipe, self.epoch
-        resolution, images_each = self.network.resolution, recipe.batch // self.share.ranks
-        batches_from = partial(
-            training_batches,
-            *(self.dataset, resolution, recipe, self.threads, self.seed, epoch),
-            share=self.share,
-        )
-        size = group_size(images_each, resolution, self.device) if recipe.augment else 0
-        batches = augmented(batches_from, self.step, size, self.device)
-        host = np.random.default_rng([self.seed, epoch])
-        shares = host.beta(recipe.mixup, recipe.mixup, self.steps) if recipe.mixup else np.ones(self.steps)
-        mixing = torch.from_numpy(1 - shares).to(self.device, torch.float32)
+        batches = self._batches(epoch, self.step)
+        if recipe.precise_bn:
+            self.draw.begin(epoch, 0)
+        if epoch + 1 < recipe.epochs:
+            self.draw.begin(epoch + 1, 0)
         period, decay = recipe.ema_schedule(recipe.epochs * self.steps)
         copy_weights, average_weights = get_ema_multi_avg_fn(0.0), get_ema_multi_avg_fn(decay)
         self.model.train()
-        for images, labels in batches:
+        for batch in batches:
             now = epoch + self.step / self.steps
             for group in self.optimizer.param_groups:
                 group["lr"] = recipe.learning_rate(now)
-            loss = self._update(images, labels, mixing[self.step])
-            self.loss_sum += loss
+            loss = self._update(*batch)
             self.lost = torch.where(loss.isfinite(), 0, self.lost + 1)
+            if self.optimizer.skipped is not None:
+                is_out = (self.optimizer.skipped > 0) & ~loss.isfinite()
+                self.left_out += is_out
+                loss = torch.where(is_out, 0, loss)
+            self.loss_sum += loss
             self.step += 1
             if (epoch * self.steps + self.step) % period == 0:
                 update = copy_weights if now < recipe.warmup else average_weights
@@ -158,29 +170,54 @@ class Training:
                 return False
         return True
 
-    def _update(self, images: Tensor, labels: Tensor, mixing: Tensor) -> Tensor:
-        """One step; returns the loss of the whole batch. `mixing` is the part that another image has in mixup."""
+    def _batches(self, epoch: int, first: int) -> Iterator[tuple[Tensor, Tensor, Tensor, Tensor | None]]:
+        """What `_update` takes, for each step of an epoch from `first` on: drawn at once, but read when it is taken."""
+        done = first % self.grouped if self.grouped else 0  # of a group of batches that are augmented together
+        drawn = self.draw(epoch, first - done)
+        mixing = torch.from_numpy(drawn.mixing).to(self.device, torch.float32)
+        lights = [None] * self.steps
+        if drawn.lighting is not None:
+            lights = torch.from_numpy(drawn.lighting / self.dataset.std).to(self.device, torch.float32)
+        batches = augmented(drawn.batches, done, self.grouped, self.device)
+        return ((*batch, mixing[step], lights[step]) for step, batch in enumerate(batches, start=first))
+
+    def _update(self, images: Tensor, labels: Tensor, mixing: Tensor, lights: Tensor | None = None) -> Tensor:
+        """One step; returns the loss of the whole batch.
+
+        `mixing` is the part that another image has in mixup, `lights`, (N, 3), what is added to colours.
+        """
         self.optimizer.zero_grad(set_to_none=not self.way.is_graph)
         losses = torch.zeros((), device=self.device)
+        before = self.statistics.copied() if self.scaler.is_enabled() else None
         with self.statistics.step() as take_in:
-            for part, batch in enumerate(zip(images.chunk(self.parts), labels.chunk(self.parts), strict=True), start=1):
+            for part, batch in enumerate(self._parts(images, labels, lights), start=1):
                 with self.parallel.no_sync() if self.parallel and part < self.parts else nullcontext():
-                    losses += self.accumulate(*batch, mixing)
+                    losses += self.accumulate(mixing, *batch)
                 take_in()
         self.scaler.step(self.optimizer)
         self.scaler.update()
         ranks.average([*self.statistics.tensors, losses])
+        if before is not None:
+            self.statistics.restore(before, where=self.optimizer.skipped)
         return losses
 
-    def _accumulate(self, images: Tensor, labels: Tensor, mixing: Tensor) -> Tensor:
+    def _parts(self, *tensors: Tensor | None) -> Iterator[tuple[Tensor, ...]]:
+        """Those of the tensors that there are, of a batch, for each of its parts."""
+        return zip(*(tensor.chunk(self.parts) for tensor in tensors if tensor is not None), strict=True)
+
+    def _accumulate(self, mixing: Tensor, images: Tensor, labels: Tensor, lights: Tensor | None = None) -> Tensor:
         """Add the gradients of a part of a batch; returns its part of the loss."""
-        loss = self._mixed_loss(images, labels, mixing) / self.parts
+        loss = self._mixed_loss(self._inputs(images, lights), labels, mixing) / self.parts
         self.scaler.scale(loss).backward()
         return loss.detach()
 
-    def _mixed_loss(self, images: Tensor, labels: Tensor, mixing: Tensor) -> Tensor:
-        """The loss with each image mixed with its counterpart in the reversed order (mixup)."""
+    def _inputs(self, images: Tensor, lights: Tensor | None = None) -> Tensor:
+        """What the model is fed with: pixels as floats, and what is added to the colours of each image."""
         inputs = self.normalise(images)
+        return inputs if lights is None else inputs.add_(lights[:, :, None, None])
+
+    def _mixed_loss(self, inputs: Tensor, labels: Tensor, mixing: Tensor) -> Tensor:
+        """The loss with each image mixed with its counterpart in the reversed order (mixup)."""
         wanted = F.one_hot(labels, self.network.classes).float()
         if self.recipe.mixup:
             inputs = inputs.lerp_(inputs.flip(0), mixing)
@@ -188,12 +225,24 @@ class Training:
         with self._autocast():
             return F.cross_entropy(self.forward(inputs), wanted, label_smoothing=self.recipe.label_smoothing)
 
-    def _examples(self) -> tuple[Tensor, Tensor, Tensor]:
-        """A part of a batch of black images, as `_accumulate` takes it."""
+    def _examples(self) -> tuple[Tensor, ...]:
+        """What `_accumulate` takes: a part of a batch, of black images."""
         images, side = self.recipe.batch // self.share.ranks // self.parts, self.network.resolution
         black = torch.zeros(images, 3, side, side, dtype=torch.uint8, device=self.device)
         labels = torch.zeros(images, dtype=torch.int64, device=self.device)
-        return black.contiguous(memory_format=torch.channels_last), labels, torch.zeros((), device=self.device)
+        black = black.contiguous(memory_format=torch.channels_last)
+        lights = [torch.zeros(images, 3, device=self.device)] if self.recipe.lighting else []
+        return torch.zeros((), device=self.device), black, labels, *lights
+
+    def _renew_statistics(self) -> None:
+        """Take batch norm's statistics anew, of the model and its average, over the first images of the epoch.
+
+        In full precision, as the authors do it: none of these batches may overflow.
+        """
+        batches = islice(self._batches(self.epoch, 0), self.recipe.precise_batches(self.steps))
+        parts = (self._inputs(*part) for images, _, _, lights in batches for part in self._parts(images, lights))
+        renew_statistics(self.average, [self.model, self.average], parts)
+        ranks.average([*self.statistics.tensors, *statistics_of(self.average)])
 
     @torch.inference_mode()
     def validate(self) -> tuple[float, float]:
@@ -223,7 +272,7 @@ class Training:
         for part in ("model", "average", "optimizer", "scaler"):
             getattr(self, part).load_state_dict(state[part])
         for part in PROGRESS:
-            value = state[part]
+            value = state.get(part, getattr(self, part))  # of before there was this part, that of the beginning
             setattr(self, part, value.to(self.device) if isinstance(value, Tensor) else value)
         self.resumed = [*state["resumed"], round(self.epoch + self.step / self.steps, 4)]
         self.earlier_codes = [code for code in state["codes"] if code != code_hash("train")]

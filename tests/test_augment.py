@@ -1,25 +1,92 @@
-"""AutoAugment on batches against torchvision's, which takes one image at a time."""
+"""AutoAugment on batches against others', which take one image at a time: torchvision's, and Pillow's for v0."""
 
+import random
 from collections.abc import Iterator
 
 import numpy as np
 import pytest
 import torch
+from PIL import Image, ImageEnhance, ImageOps
 from torchvision.transforms import v2
 from torchvision.transforms.autoaugment import AutoAugmentPolicy
 
 from fastscale.data import augment as ours
+from fastscale.data import like_pillow
 from fastscale.recipe import POLICIES
 
 THEIRS = v2.AutoAugment()
 GEOMETRIC = ("ShearX", "ShearY", "TranslateX", "TranslateY", "Rotate")
+ARTICLES = tuple(policy for policy in POLICIES if policy != "v0")
+# The authors' policy as their pycls has it, the level as a share of the full one.
+V0 = """
+equalize 0.8 0.1, shear_y 0.8 0.4               color 0.4 0.9, equalize 0.6 0.3
+color 0.4 0.1, rotate 0.6 0.8                   solarize 0.8 0.3, equalize 0.4 0.7
+solarize 0.4 0.2, solarize 0.6 0.2              color 0.2 0.0, equalize 0.8 0.8
+equalize 0.4 0.8, solarize_add 0.8 0.3          shear_x 0.2 0.9, rotate 0.6 0.8
+color 0.6 0.1, equalize 1.0 0.2                 invert 0.4 0.9, rotate 0.6 0.0
+equalize 1.0 0.9, shear_y 0.6 0.3               color 0.4 0.7, equalize 0.6 0.0
+posterize 0.4 0.6, auto_contrast 0.4 0.7        solarize 0.6 0.8, color 0.6 0.9
+solarize 0.2 0.4, rotate 0.8 0.9                rotate 1.0 0.7, trans_y 0.8 0.9
+shear_x 0.0 0.0, solarize 0.8 0.4               shear_y 0.8 0.0, color 0.6 0.4
+color 1.0 0.0, rotate 0.6 0.2                   equalize 0.8 0.4, equalize 0.0 0.8
+equalize 1.0 0.4, auto_contrast 0.6 0.2         shear_y 0.4 0.7, solarize_add 0.6 0.7
+posterize 0.8 0.2, solarize 0.6 1.0             solarize 0.6 0.8, equalize 0.6 0.1
+color 0.8 0.6, rotate 0.4 0.5
+"""
+WORDS = V0.replace(",", " ").split()
+STEPS = [(WORDS[i], float(WORDS[i + 1]), float(WORDS[i + 2])) for i in range(0, len(WORDS), 3)]
+PAIRS = list(zip(STEPS[::2], STEPS[1::2], strict=True))
+NAMES = {"ShearX": "shear_x", "ShearY": "shear_y", "TranslateY": "trans_y", "Rotate": "rotate", "Color": "color"}
+NAMES |= {"Posterize": "posterize", "Solarize": "solarize", "SolarizeAdd": "solarize_add", "Invert": "invert"}
+NAMES |= {"AutoContrast": "auto_contrast", "Equalize": "equalize"}
+
+
+def by_pillow(image: Image.Image, name: str, share: float, sign: int) -> Image.Image:
+    """An operation of v0 at a share of its full level."""
+
+    def moved(*matrix: float) -> Image.Image:
+        return image.transform(image.size, Image.AFFINE, matrix, Image.BILINEAR, fillcolor=(128, 128, 128))
+
+    height = image.size[1]
+    return {
+        "shear_x": lambda: moved(1, sign * 0.3 * share, 0, 0, 1, 0),
+        "shear_y": lambda: moved(1, 0, 0, sign * 0.3 * share, 1, 0),
+        "trans_y": lambda: moved(1, 0, 0, 0, 1, sign * 0.45 * share * height),
+        "rotate": lambda: image.rotate(sign * 30 * share, Image.BILINEAR, fillcolor=(128, 128, 128)),
+        "color": lambda: ImageEnhance.Color(image).enhance(0.1 + 1.8 * share),
+        "posterize": lambda: ImageOps.posterize(image, max(1, int(4 * share))),
+        "solarize": lambda: ImageOps.solarize(image, int(256 * share)),
+        "solarize_add": lambda: image.point([v + round(110 * share) if v < 128 else v for v in range(256)] * 3),
+        "invert": lambda: ImageOps.invert(image),
+        "auto_contrast": lambda: ImageOps.autocontrast(image),
+        "equalize": lambda: ImageOps.equalize(image),
+    }[name]()
+
+
+def pillows(image: torch.Tensor) -> Image.Image:
+    return Image.fromarray(image.permute(1, 2, 0).contiguous().numpy())
+
+
+def tensor_of(image: Image.Image) -> torch.Tensor:
+    return torch.from_numpy(np.array(image)).permute(2, 0, 1)
+
+
+def drawn_for(images: torch.Tensor, operation: ours.Operation) -> tuple[np.ndarray, list[int]]:
+    """That operation as the second one of each image, at all its levels in turn, negative ones too; and these."""
+    index = next(i for i, one in enumerate(ours.OPERATIONS) if one is operation)
+    most = len(operation.magnitudes) - 1
+    lowest = -most if operation.signed else 0
+    levels = [lowest + i % (most + 1 - lowest) for i in range(len(images))]
+    drawn = np.full((len(images), 2), ours.NOTHING, dtype=ours.DRAWN)
+    drawn["operation"][:, 1], drawn["level"][:, 1] = index, levels
+    return drawn, levels
 
 
 @pytest.fixture(scope="module", params=[(28, 28), (40, 24)], ids=str)
 def images(request: pytest.FixtureRequest) -> torch.Tensor:
-    """Twenty smooth pictures; one of them of a single colour, one of noise."""
+    """Smooth pictures, one for each level; one of them of a single colour, one of noise."""
     generator = torch.Generator().manual_seed(0)
-    coarse = torch.rand(20, 3, 7, 7, generator=generator) * 255
+    coarse = torch.rand(24, 3, 7, 7, generator=generator) * 255
     pictures = torch.nn.functional.interpolate(coarse, size=request.param, mode="bilinear").to(torch.uint8)
     pictures[0] = 77
     pictures[1] = torch.randint(0, 256, pictures[1].shape, generator=generator)
@@ -27,64 +94,98 @@ def images(request: pytest.FixtureRequest) -> torch.Tensor:
 
 
 def applied_by_torchvision(image: torch.Tensor, name: str, level: int) -> torch.Tensor:
-    magnitudes = THEIRS._AUGMENTATION_SPACE[name][0](ours.LEVELS + 1, *image.shape[-2:])
+    magnitudes = THEIRS._AUGMENTATION_SPACE[name][0](10, *image.shape[-2:])
     magnitude = 0.0 if magnitudes is None else float(magnitudes[abs(level)]) * (1 if level >= 0 else -1)
     return THEIRS._apply_image_or_video_transform(
         image, name, magnitude, interpolation=THEIRS.interpolation, fill=THEIRS._fill
     )
 
 
-@pytest.mark.parametrize("name", ours.NAMES)
-def test_an_operation_is_torchvisions(images: torch.Tensor, name: str) -> None:
+@pytest.mark.parametrize("operation", ours.ARTICLE, ids=lambda operation: operation.name)
+def test_an_operation_is_torchvisions(images: torch.Tensor, operation: ours.Operation) -> None:
     """At every level, all in one batch. Nearest pixels may fall on either side of a tie, grey levels of a rounding."""
-    lowest = -ours.LEVELS if name in ours.SIGNED else 0
-    levels = [lowest + i % (ours.LEVELS + 1 - lowest) for i in range(len(images))]
-    drawn = np.full((len(images), 2), ours.NOTHING, dtype=ours.DRAWN)
-    drawn["operation"][:, 1] = ours.NAMES.index(name)
-    drawn["level"][:, 1] = levels
+    drawn, levels = drawn_for(images, operation)
     changed = ours.augment(images, drawn)
     expected = torch.stack(
-        [applied_by_torchvision(image, name, level) for image, level in zip(images, levels, strict=True)]
+        [applied_by_torchvision(image, operation.name, level) for image, level in zip(images, levels, strict=True)]
     )
     difference = (changed.int() - expected.int()).abs()
-    if name in GEOMETRIC:
+    if operation.name in GEOMETRIC:
         assert (difference > 0).float().mean() < 0.01
     else:
         assert difference.max() <= 1 and (difference > 0).float().mean() < 0.01
 
 
-@pytest.mark.parametrize("policy", POLICIES)
+@pytest.mark.parametrize("operation", ours.V0, ids=lambda operation: operation.name)
+def test_an_operation_of_v0_is_pillows(
+    images: torch.Tensor, operation: ours.Operation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """To the bit, at every level, in pieces of three images."""
+    monkeypatch.setattr(like_pillow, "AT_ONCE", 3 * images[0].numel() + 1)
+    drawn, levels = drawn_for(images, operation)
+    changed = ours.augment(images, drawn)
+    for image, level, found in zip(images, levels, changed, strict=True):
+        sign = 1 if level >= 0 else -1
+        expected = tensor_of(by_pillow(pillows(image), NAMES[operation.name], abs(level) / 10, sign))
+        difference = (found.int() - expected.int()).abs()
+        if operation.name == "Rotate":  # of whose angles the sines may differ in their last digit
+            assert difference.max() <= 1 and (difference > 0).float().mean() < 0.001, level
+        else:
+            assert difference.max() == 0, level
+
+
+@pytest.mark.parametrize("policy", ARTICLES)
 def test_policies_are_torchvisions(policy: str) -> None:
     theirs = v2.AutoAugment(AutoAugmentPolicy(policy))._policies
     assert [tuple(map(tuple, pair)) for pair in ours.policies()[policy]] == theirs
+
+
+def test_v0_is_the_authors() -> None:
+    found = [tuple((NAMES[name], share, level / 10) for name, share, level in pair) for pair in ours.policies()["v0"]]
+    assert found == PAIRS and len(found) == 25
 
 
 @pytest.mark.parametrize("policy", POLICIES)
 def test_draws_have_the_policys_frequencies(policy: str) -> None:
     drawn = ours.draw_augmentations(policy, 200_000, seed=1, epoch=0)
     pairs = ours.policies()[policy]
+    known = ours.V0 if policy == "v0" else ours.ARTICLE
+    seen = 0
     for step in range(2):
-        for name in ours.NAMES:
-            for level in range(ours.LEVELS + 1):
-                for sign in (1, -1):
-                    share = sum(pair[step][1] for pair in pairs if (pair[step][0], pair[step][2] or 0) == (name, level))
-                    share /= len(pairs)
-                    if name in ours.SIGNED and level:
-                        share /= 2
-                    elif sign == -1:
-                        continue
-                    is_it = (drawn["operation"] == ours.NAMES.index(name)) & (drawn["level"] == sign * level)
-                    assert abs(is_it[:, step].mean() - share) < 5 * np.sqrt(share / len(drawn)) + 1e-9, (name, level)
+        for operation in known:
+            index = next(i for i, one in enumerate(ours.OPERATIONS) if one is operation)
+            for level in range(len(operation.magnitudes)):
+                what = (operation.name, level)
+                share = sum(pair[step][1] for pair in pairs if (pair[step][0], pair[step][2] or 0) == what)
+                share /= len(pairs)
+                is_signed = operation.signed and level > 0
+                for sign in (1, -1) if is_signed else (1,):
+                    is_it = (drawn["operation"][:, step] == index) & (drawn["level"][:, step] == sign * level)
+                    wanted = share / 2 if is_signed else share
+                    assert abs(is_it.mean() - wanted) < 5 * np.sqrt(wanted / len(drawn)) + 1e-9, what
+                    seen += is_it.sum()
+    assert seen + (drawn["operation"] == ours.NOTHING).sum() == drawn.size, "nothing else is drawn"
 
 
-def test_outcomes_are_distributed_as_torchvisions(images: torch.Tensor) -> None:
+def authors(image: Image.Image) -> Image.Image:
+    """An outcome of v0, drawn as the authors do."""
+    for name, probability, share in random.choice(PAIRS):
+        if random.random() < probability:
+            image = by_pillow(image, name, share, random.choice([1, -1]))
+    return image
+
+
+@pytest.mark.parametrize("policy", ["imagenet", "v0"])
+def test_outcomes_are_distributed_as_theirs(images: torch.Tensor, policy: str) -> None:
     """The mean picture of thousands of outcomes, pixel by pixel, within what chance allows."""
     torch.manual_seed(0)
+    random.seed(0)
     count = 3000
     picture = images[5]
     many = picture.expand(count, -1, -1, -1)
-    found = ours.augment(many, ours.draw_augmentations("imagenet", count, seed=1, epoch=0)).double()
-    expected = torch.stack([THEIRS(picture) for _ in range(count)]).double()
+    found = ours.augment(many, ours.draw_augmentations(policy, count, seed=1, epoch=0)).double()
+    theirs = (lambda image: tensor_of(authors(pillows(image)))) if policy == "v0" else THEIRS
+    expected = torch.stack([theirs(picture) for _ in range(count)]).double()
     chance = torch.sqrt((found.var(0) + expected.var(0)) / count) + 0.1
     off = (found.mean(0) - expected.mean(0)).abs() / chance
     assert off.max() < 5 and off.mean() < 1.5

@@ -86,9 +86,10 @@ def test_a_long_training_tries_all_it_can() -> None:
     assert {one["mode"] for one in tried} == set(MODES) and not [one["gap"] for one in tried if "gap" in one]
 
 
-def test_images_are_augmented_as_on_a_cpu() -> None:
+@pytest.mark.parametrize("policy", ["imagenet", "v0"])
+def test_images_are_augmented_as_on_a_cpu(policy: str) -> None:
     images = torch.randint(0, 256, (256, 3, 64, 64), dtype=torch.uint8).contiguous(memory_format=torch.channels_last)
-    drawn = draw_augmentations("imagenet", 256, seed=1, epoch=0)
+    drawn = draw_augmentations(policy, 256, seed=1, epoch=0)
     difference = (augment(images.to(GPU), drawn).cpu().int() - augment(images, drawn).int()).abs()
     assert (difference > 1).float().mean() < 0.01  # nearest pixels may fall on either side of a tie
 
@@ -126,7 +127,8 @@ def test_a_training_by_graphs_is_one_without(
     from fastscale.recipe import Recipe
     from fastscale.train import train
 
-    recipe = Recipe(epochs=1, batch=64, norm_batch=32, lr=0.5, precision="fp32", augment=None)
+    options = {"nesterov": True, "precise_bn": 256, "lighting": 0.1}
+    recipe = Recipe(epochs=1, batch=64, norm_batch=32, lr=0.5, precision="fp32", augment=None, **options)
     losses = []
     for way in (Way(), Way(mode=mode)):
         tried = [{**way._asdict(), "step_seconds": {"median": 1}}]
@@ -138,21 +140,23 @@ def test_a_training_by_graphs_is_one_without(
 
 
 @pytest.mark.parametrize("mode", ["eager", "graph"])
-def test_a_step_waits_for_nothing(fashion: Path, mode: str) -> None:
+@pytest.mark.parametrize("precision", ["auto", "fp16"])
+def test_a_step_waits_for_nothing(fashion: Path, mode: str, precision: str) -> None:
+    """Nor does one of fp16 that may be skipped."""
     from fastscale.data import Dataset
     from fastscale.recipe import Recipe
     from fastscale.training import Training
 
     tried = [{**Way(mode=mode)._asdict(), "step_seconds": {"median": 1}}]
-    recipe = Recipe(epochs=1, batch=64, norm_batch=32).for_family("RegNetY")
+    recipe = Recipe(epochs=1, batch=64, norm_batch=32, lighting=0.1, precision=precision).for_family("RegNetY")
     network = network_of("RegNetY-tiny")
     training = Training(network, Dataset.open(fashion), recipe, 1, 1, GPU, tried)
     images = torch.zeros(64, 3, network.resolution, network.resolution, dtype=torch.uint8, device=GPU)
     batch = images.contiguous(memory_format=torch.channels_last), torch.arange(64, device=GPU) % 10
-    mixing = torch.full((), 0.3, device=GPU)
-    training._update(*batch, mixing)
+    batch += torch.full((), 0.3, device=GPU), torch.zeros(64, 3, device=GPU)
+    training._update(*batch)
     torch.cuda.set_sync_debug_mode("error")
     try:
-        training._update(*batch, mixing)
+        training._update(*batch)
     finally:
         torch.cuda.set_sync_debug_mode("default")

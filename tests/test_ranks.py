@@ -17,6 +17,7 @@ pytestmark = pytest.mark.slow
 
 DATA = {"kind": "fashion-mnist", "classes": 10, "train_images": 1280, "val_images": 250, "write_mode": "raw"}
 RECIPE = {"epochs": 3, "batch": 64, "norm_batch": 16, "lr": 0.5, "eval_crop": 1.0}
+RECIPE |= {"nesterov": True, "precise_bn": 256, "lighting": 0.1}
 STEPS = 20  # of an epoch
 STOPPING = str(Path(__file__).with_name("stopping"))
 

@@ -18,6 +18,7 @@ pytestmark = pytest.mark.slow
 
 DATA = {"kind": "fashion-mnist", "classes": 10, "train_images": 2000, "val_images": 500, "write_mode": "raw"}
 RECIPE = {"epochs": 4, "batch": 64, "lr": 4.0, "crop_scale": [0.25, 1.0], "eval_crop": 1.0}
+RECIPE |= {"nesterov": True, "precise_bn": 512, "lighting": 0.1}
 STEPS = 31  # of an epoch
 STOPPING = str(Path(__file__).with_name("stopping"))
 

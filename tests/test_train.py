@@ -1,6 +1,7 @@
 """Training: the recipe's numbers, and real trainings of a tiny network on real images that end, resume and repeat."""
 
 import csv
+import io
 import json
 import os
 import signal
@@ -8,6 +9,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from zipfile import ZipFile
 
 import pytest
 
@@ -114,6 +116,11 @@ def test_average_has_the_same_horizon_in_short_schedules():
         ({"crop_scale": 0.5}, "crop_scale is 0.5"),
         ({"flip": 1}, "flip is 1; allowed is true or false"),
         ({"precision": "fp8"}, "auto, fp32, bf16 or fp16"),
+        ({"augment": "v1"}, "augment is 'v1'; allowed is v0, imagenet, cifar10, svhn, or null"),
+        ({"nesterov": 1}, "nesterov is 1; allowed is true or false"),
+        ({"nesterov": True, "momentum": 0}, "nesterov is true, but momentum is 0"),
+        ({"precise_bn": True}, "precise_bn is True; allowed is a whole number from 0"),
+        ({"lighting": -0.1}, "lighting is -0.1; allowed is a number from 0"),
     ],
 )
 def test_wrong_recipe_is_one_sentence(wrong, sentence):
@@ -134,7 +141,8 @@ def test_no_batch_norm_is_decayed_and_all_else_is(base):
     assert kept == norms and decayed == {id(p) for p in model.parameters()} - norms and not decayed & kept
 
 
-def test_optimizer_is_torchs_sgd():
+@pytest.mark.parametrize("nesterov", [False, True])
+def test_optimizer_is_torchs_sgd(nesterov):
     import torch
 
     from fastscale.optimizer import sgd
@@ -151,13 +159,16 @@ def test_optimizer_is_torchs_sgd():
             optimizer.step()
         return torch.cat([p.detach().flatten() for p in model.parameters()])
 
-    ours = trained(lambda model: sgd(model, momentum=0.9, weight_decay=0.01))
+    ours = trained(lambda model: sgd(model, momentum=0.9, weight_decay=0.01, nesterov=nesterov))
     groups = lambda model: [{"params": model[0].parameters(), "weight_decay": 0.01}, {"params": model[1].parameters()}]  # noqa: E731
-    theirs = trained(lambda model: torch.optim.SGD(groups(model), lr=0.1, momentum=0.9, foreach=False))
+    theirs = trained(
+        lambda model: torch.optim.SGD(groups(model), lr=0.1, momentum=0.9, nesterov=nesterov, foreach=False)
+    )
     assert torch.allclose(ours, theirs, rtol=1e-5)
 
 
-def test_a_first_step_that_overflows_leaves_nothing_behind():
+@pytest.mark.parametrize("nesterov", [False, True])
+def test_a_first_step_that_overflows_leaves_nothing_behind(nesterov):
     """As it is with fp16, whose scale begins too high."""
     import torch
 
@@ -166,7 +177,8 @@ def test_a_first_step_that_overflows_leaves_nothing_behind():
     def trained(scales):
         torch.manual_seed(0)
         model = torch.nn.Conv2d(3, 4, 3)
-        optimizer, scaler = sgd(model, momentum=0.9, weight_decay=0.01), torch.amp.GradScaler("cpu")
+        optimizer = sgd(model, momentum=0.9, weight_decay=0.01, nesterov=nesterov)
+        scaler = torch.amp.GradScaler("cpu")
         optimizer.param_groups[0]["lr"] = 0.1
         for scale in scales:
             optimizer.zero_grad()
@@ -270,12 +282,20 @@ def test_killed_training_resumes_at_its_last_epoch(run, fashion, tmp_path, caplo
     assert epochs == list(range(1, stop_at + 1)), "each epoch once, in order"
 
 
+def with_flipped_bit(whole):
+    """In the midst of the largest file of the archive: between two of them it would do no harm."""
+    with ZipFile(io.BytesIO(whole)) as archive:
+        values = archive.read(max(archive.infolist(), key=lambda entry: entry.file_size))
+    place = whole.index(values) + len(values) // 2
+    return whole[:place] + bytes([whole[place] ^ 4]) + whole[place + 1 :]
+
+
 @pytest.mark.parametrize(
     "damage",
     [
         lambda whole: b"",
         lambda whole: whole[: len(whole) // 2],
-        lambda whole: whole[: len(whole) // 2] + bytes([whole[len(whole) // 2] ^ 4]) + whole[len(whole) // 2 + 1 :],
+        lambda whole: with_flipped_bit(whole),
     ],
     ids=["empty", "half", "flipped bit"],
 )
@@ -379,7 +399,8 @@ def test_a_training_is_the_same_however_it_is_executed(run, monkeypatch, memory_
     monkeypatch.setattr("fastscale.execution.capture", by_calls)
     shape = {"depth": 1, "w0": 8, "wa": 0.0, "wm": 2.0, "group_width": 8, "resolution": 8, "stem_width": 8}
     small = base_network("small", {"small": {"family": "RegNetZ", **shape}}).with_classes(10)
-    changes = {"network": small, "epochs": 1, "norm_batch": 32, "lr": 0.5}
+    options = {"nesterov": True, "precise_bn": 256, "lighting": 0.1}
+    changes = {"network": small, "epochs": 1, "norm_batch": 32, "lr": 0.5, **options}
     usual = run(**changes)
     assert (usual["memory_format"], usual["mode"], usual["tried"]) == ("channels_last", "eager", [])
     way = {"memory_format": memory_format, "mode": mode, "convolutions": convolutions}
@@ -388,3 +409,4 @@ def test_a_training_is_the_same_however_it_is_executed(run, monkeypatch, memory_
     other = run(trial=1, record="other.json", mixup=0.1, ema=1e-5, **changes)
     assert {key: other[key] for key in way} == way and other["tried"] == [tried]
     assert other["train_loss"] == pytest.approx(usual["train_loss"], rel=1e-3)
+    assert other["top1_error"] == pytest.approx(usual["top1_error"], abs=0.5)

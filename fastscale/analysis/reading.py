@@ -9,7 +9,7 @@ from typing import Any, Literal
 from fastscale.complexity import count
 from fastscale.errors import UserError
 from fastscale.networks import Network
-from fastscale.recipe import Recipe
+from fastscale.recipe import LATER, Recipe
 from fastscale.records import code_hash, read_record
 from fastscale.sweep import Sweep
 
@@ -130,9 +130,10 @@ class Reader:
                 continue
             record = read_record(path, "train", network.hash)
             self.remember(record, "train")
-            if record["recipe"] != recipe:
+            found = {**LATER, **record["recipe"]}
+            if found != recipe:
                 raise UserError(
-                    f"{path} was trained by another recipe than the sweep's ({_difference(record['recipe'], recipe)}); "
+                    f"{path} was trained by another recipe than the sweep's ({_difference(found, recipe)}); "
                     "delete it and run snakemake again"
                 )
             self.require_same("data", record["data_hash"], path)

@@ -1,4 +1,7 @@
-"""AutoAugment (Cubuk et al. 2019) of whole batches on the training device, equal in distribution to torchvision's.
+"""AutoAugment (Cubuk et al. 2019) of whole batches on the training device.
+
+The article's policies are equal in distribution to torchvision's. The policy v0 is that of the official EfficientNet
+code, which has other sub-policies and operations, and is equal in distribution to the paper's authors' (their pycls).
 
 What an image undergoes is drawn on the host, for all images of an epoch at once, and belongs to the sample, as crops
 do. The operations then run where the batch lies: each takes all images that drew it, with a magnitude of their own.
@@ -8,32 +11,74 @@ from collections.abc import Callable, Iterable, Iterator
 from functools import cache
 from importlib.resources import files
 from itertools import islice
+from typing import NamedTuple
 
 import numpy as np
 import torch
 import yaml
 from torch import Tensor
-from torch.nn import functional as F
 
-LEVELS = 9  # a level of 9 is the full magnitude
-# The full magnitude of each operation (table 6 of the AutoAugment paper), in the unit that the operation takes.
-SIGNED = {
-    "ShearX": 0.3,  # pixels a pixel
-    "ShearY": 0.3,
-    "TranslateX": 150 / 331,  # of the image's side
-    "TranslateY": 150 / 331,
-    "Rotate": 30.0,  # degrees
-    "Brightness": 0.9,  # added to 1, the share of the image against that of what it is blended with
-    "Color": 0.9,
-    "Contrast": 0.9,
-    "Sharpness": 0.9,
-}
-UNSIGNED = ("Posterize", "Solarize", "AutoContrast", "Equalize", "Invert")
-NAMES = (*SIGNED, *UNSIGNED)
-NOTHING = len(NAMES)
+from fastscale.data import like_pillow, like_torchvision
+from fastscale.data.streams import stream
+
+Change = Callable[[Tensor, np.ndarray, np.ndarray], Tensor]
+
+
+class Operation(NamedTuple):
+    """An operation of a policy: what changes images, and its magnitude at each level, in the unit that this takes.
+
+    A `signed` one is drawn with either sign.
+    """
+
+    name: str
+    change: Change
+    magnitudes: np.ndarray
+    signed: bool
+
+
+def _article(name: str, change: Change, full: float = 1.0, signed: bool = False) -> Operation:
+    return Operation(name, change, torch.linspace(0, full, 10).double().numpy(), signed)
+
+
+def _v0(name: str, change: Change, least: float = 0.0, full: float = 1.0, signed: bool = False) -> Operation:
+    return Operation(name, change, np.arange(11) / 10 * (full - least) + least, signed)
+
+
+# Table 6 of the article, in pixels a pixel (shear), shares of the side (translate), degrees (rotate); what the others
+# have is added to 1, the share of the image against that of what it is blended with.
+ARTICLE = [
+    *[_article(name, like_torchvision.warp, 0.3, signed=True) for name in ("ShearX", "ShearY")],
+    *[_article(name, like_torchvision.warp, 150 / 331, signed=True) for name in ("TranslateX", "TranslateY")],
+    _article("Rotate", like_torchvision.warp, 30.0, signed=True),
+    *[_article(name, like_torchvision.blend, 0.9, signed=True) for name in ("Brightness", "Color", "Contrast")],
+    _article("Sharpness", like_torchvision.sharpen, 0.9, signed=True),
+    _article("Posterize", like_torchvision.posterize),
+    *[_article(name, like_torchvision.solarize) for name in ("Solarize", "Invert")],
+    _article("AutoContrast", like_torchvision.auto_contrast),
+    _article("Equalize", like_torchvision.equalize),
+]
+# In the same units, but colour's is not added to 1; what follows has bits, thresholds and what is added.
+V0 = [
+    *[_v0(name, like_pillow.warp, full=0.3, signed=True) for name in ("ShearX", "ShearY")],
+    _v0("TranslateY", like_pillow.warp, full=0.45, signed=True),
+    _v0("Rotate", like_pillow.warp, full=30.0, signed=True),
+    _v0("Color", like_pillow.colour, 0.1, 1.9),
+    _v0("Posterize", like_pillow.posterize, full=4.0),
+    _v0("Solarize", like_pillow.solarize, full=256.0),
+    _v0("SolarizeAdd", like_pillow.solarize_add, full=110.0),
+    _v0("Invert", like_pillow.solarize),
+    _v0("AutoContrast", like_pillow.auto_contrast),
+    _v0("Equalize", like_torchvision.equalize),
+]
+OPERATIONS = [*ARTICLE, *V0]
+NOTHING = len(OPERATIONS)
+NAMES = np.array([operation.name for operation in OPERATIONS])
+CHANGES = list(dict.fromkeys(operation.change for operation in OPERATIONS))
+# Which of these each operation is computed by; NOTHING by none.
+KINDS = np.array([*[CHANGES.index(operation.change) for operation in OPERATIONS], len(CHANGES)])
 GROUPED_VALUES = {"cpu": 1 << 21, "cuda": 1 << 26}  # of images that are augmented together
 BATCHES_READY = 4  # that the loader has at most: a GPU would wait for more
-DRAWN = [("operation", "u1"), ("level", "i1")]  # an index into NAMES, or NOTHING; from -LEVELS to LEVELS
+DRAWN = [("operation", "u1"), ("level", "i1")]  # an index into OPERATIONS, or NOTHING; below 0 for a negative magnitude
 
 
 @cache
@@ -44,15 +89,19 @@ def policies() -> dict[str, list]:
 
 def draw_augmentations(policy: str, images: int, seed: int, epoch: int) -> np.ndarray:
     """What each image undergoes: (images, 2) of dtype DRAWN. Row i depends on seed, epoch and i alone."""
-    pairs = policies()[policy]
-    operation = np.array([[NAMES.index(name) for name, _, _ in pair] for pair in pairs], "u1")
+    pairs, first, known = policies()[policy], 0, ARTICLE
+    if policy == "v0":
+        first, known = len(ARTICLE), V0
+    names = [operation.name for operation in known]
+    operation = np.array([[first + names.index(name) for name, _, _ in pair] for pair in pairs], "u1")
     probability = np.array([[share for _, share, _ in pair] for pair in pairs])
     level = np.array([[level or 0 for _, _, level in pair] for pair in pairs], "i1")
+    signed = np.array([operation.signed for operation in OPERATIONS])[operation]
 
-    uniform = np.random.default_rng([seed, epoch, 1]).random((images, 5))  # 1: not the stream of the crops
+    uniform = stream("augmentations", seed, epoch).random((images, 5))
     chosen = (uniform[:, 0] * len(pairs)).astype(int)
     is_done = uniform[:, 1:3] < probability[chosen]
-    is_negative = (uniform[:, 3:] < 0.5) & (operation[chosen] < len(SIGNED))
+    is_negative = (uniform[:, 3:] < 0.5) & signed[chosen]
     drawn = np.empty((images, 2), DRAWN)
     drawn["operation"] = np.where(is_done, operation[chosen], NOTHING)
     drawn["level"] = np.where(is_negative, -level[chosen], level[chosen])
@@ -91,12 +140,12 @@ def augment(images: Tensor, drawn: np.ndarray) -> Tensor:
         # Sorted by what they undergo, the images of a kind lie together: none has to be picked out and put back.
         order = np.argsort(kinds, kind="stable")
         rows, now_at = _reordered(rows, now_at, order), order
-        bounds = np.searchsorted(kinds[order], np.arange(len(OPERATIONS) + 1))
-        for change, first, end in zip(OPERATIONS.values(), bounds[:-1], bounds[1:], strict=True):
+        bounds = np.searchsorted(kinds[order], np.arange(len(CHANGES) + 1))
+        for change, first, end in zip(CHANGES, bounds[:-1], bounds[1:], strict=True):
             if first < end:
                 these = order[first:end]
                 some = rows[first:end].permute(0, 3, 1, 2)
-                some.copy_(change(some, operation[these], _magnitudes()[operation[these], level[these]]))
+                some.copy_(change(some, NAMES[operation[these]], _magnitudes()[operation[these], level[these]]))
     return _reordered(rows, now_at, np.arange(len(drawn))).permute(0, 3, 1, 2)
 
 
@@ -109,97 +158,9 @@ def _reordered(rows: Tensor, now_at: np.ndarray, order: np.ndarray) -> Tensor:
 
 @cache
 def _magnitudes() -> np.ndarray:
-    """The magnitude of each operation, NOTHING last, at each level; negative levels stand at the end."""
-    full = [*SIGNED.values(), *[1.0] * (len(UNSIGNED) + 1)]
-    positive = np.stack([torch.linspace(0, value, LEVELS + 1).double().numpy() for value in full])
+    """The magnitude of each operation at each level; negative levels stand at the end."""
+    most = max(len(operation.magnitudes) for operation in OPERATIONS)
+    positive = np.full((len(OPERATIONS), most), np.nan)
+    for row, operation in zip(positive, OPERATIONS, strict=True):
+        row[: len(operation.magnitudes)] = operation.magnitudes
     return np.concatenate([positive, -positive[:, :0:-1]], axis=1)
-
-
-def _on(images: Tensor, values: np.ndarray, dtype: torch.dtype = torch.float32) -> Tensor:
-    """A value for each image, to be broadcast over its pixels."""
-    return torch.from_numpy(values).to(images.device, dtype, non_blocking=True).view(-1, 1, 1, 1)
-
-
-def _warp(images: Tensor, operation: np.ndarray, magnitude: np.ndarray) -> Tensor:
-    """Shear (from the upper left corner), translate (whole pixels), rotate (anticlockwise): nearest pixels, black."""
-    height, width = images.shape[2:]
-    name = np.array(NAMES)[operation]
-    # From the place of a pixel to where it comes from, in halves of the sides.
-    matrix = np.zeros((len(magnitude), 2, 3))
-    angle = np.radians(np.where(name == "Rotate", magnitude, 0))
-    matrix[:, 0, 0] = matrix[:, 1, 1] = np.cos(angle)
-    x, y = (np.where(name == axis, magnitude, 0) for axis in ("ShearX", "ShearY"))
-    matrix[:, 0, 1] = (x - np.sin(angle)) * height / width
-    matrix[:, 1, 0] = (y + np.sin(angle)) * width / height
-    matrix[:, 0, 2] = x * height / width - np.trunc(np.where(name == "TranslateX", magnitude * width, 0)) * 2 / width
-    matrix[:, 1, 2] = y * width / height - np.trunc(np.where(name == "TranslateY", magnitude * height, 0)) * 2 / height
-    theta = torch.from_numpy(matrix).to(images.device, torch.float32, non_blocking=True)
-    grid = F.affine_grid(theta, list(images.shape), align_corners=False)
-    return F.grid_sample(images.float(), grid, mode="nearest", align_corners=False).to(torch.uint8)
-
-
-def _blend(images: Tensor, operation: np.ndarray, magnitude: np.ndarray) -> Tensor:
-    """Away from or towards black (brightness), each pixel's grey (colour), or the mean grey (contrast)."""
-    factor = _on(images, 1 + magnitude)
-    red, green, blue = images.split(1, dim=1)
-    grey = (0.2989 * red).add_(green, alpha=0.587).add_(blue, alpha=0.114).floor_()
-    is_colour, is_contrast = (_on(images, operation == NAMES.index(name)) for name in ("Color", "Contrast"))
-    other = grey * is_colour + grey.mean(dim=(2, 3), keepdim=True) * is_contrast
-    return (images * factor).add_(other.mul_(1 - factor)).clamp_(0, 255).to(torch.uint8)
-
-
-def _sharpen(images: Tensor, operation: np.ndarray, magnitude: np.ndarray) -> Tensor:
-    """Away from or towards the mean of the pixel (5 parts) and its 8 neighbours; the border stays."""
-    if min(images.shape[2:]) < 3:
-        return images
-    mixed = images.float()
-    inner = mixed[:, :, 1:-1, 1:-1]
-    smooth = (9 * F.avg_pool2d(mixed, 3, stride=1) + 4 * inner).mul_(1 / 13).round_()
-    inner.lerp_(smooth, -_on(images, magnitude))
-    return mixed.clamp_(0, 255).to(torch.uint8)
-
-
-def _posterize(images: Tensor, operation: np.ndarray, magnitude: np.ndarray) -> Tensor:
-    """Keep the upper bits: 8 at level 0, 4 at the last."""
-    dropped = np.rint(4 * magnitude).astype("u1")
-    return images & _on(images, 255 << dropped & 255, torch.uint8)
-
-
-def _solarize(images: Tensor, operation: np.ndarray, magnitude: np.ndarray) -> Tensor:
-    """Invert what is as bright as a threshold, 255 at level 0; to invert is to do so from 0 on."""
-    threshold = np.where(operation == NAMES.index("Invert"), 0, 255 * (1 - magnitude))
-    return torch.where(images >= _on(images, threshold), ~images, images)
-
-
-def _auto_contrast(images: Tensor, operation: np.ndarray, magnitude: np.ndarray) -> Tensor:
-    """Stretch each channel from its darkest and brightest value to 0 and 255."""
-    low, high = (edge(images, dim=(2, 3), keepdim=True).float() for edge in (torch.amin, torch.amax))
-    is_flat = low == high
-    low, scale = low.masked_fill_(is_flat, 0), ((high - low) * (1 / 255)).masked_fill_(is_flat, 1)
-    return (images - low).div_(scale).clamp_(0, 255).to(torch.uint8)
-
-
-def _equalize(images: Tensor, operation: np.ndarray, magnitude: np.ndarray) -> Tensor:
-    """Each channel's values to their rank, as PIL does it."""
-    pixels = images.flatten(2).long()
-    histogram = torch.zeros(*pixels.shape[:2], 256, device=images.device)  # floats are exact up to 16 million pixels
-    histogram.scatter_add_(2, pixels, torch.ones((), device=images.device).expand_as(pixels))
-    before = histogram.cumsum(2) - histogram
-    of_brightest = histogram.gather(2, pixels.amax(2, keepdim=True))
-    step = ((pixels.shape[2] - of_brightest) / 255).floor_()
-    table = before.add_((step / 2).floor_()).div_(step).floor_().clamp_(max=255)
-    table = torch.where(step > 0, table, torch.arange(256.0, device=images.device))
-    return table.to(torch.uint8).gather(2, pixels).view_as(images)
-
-
-OPERATIONS: dict[tuple[str, ...], Callable[[Tensor, np.ndarray, np.ndarray], Tensor]] = {
-    ("ShearX", "ShearY", "TranslateX", "TranslateY", "Rotate"): _warp,
-    ("Brightness", "Color", "Contrast"): _blend,
-    ("Sharpness",): _sharpen,
-    ("Posterize",): _posterize,
-    ("Solarize", "Invert"): _solarize,
-    ("AutoContrast",): _auto_contrast,
-    ("Equalize",): _equalize,
-}
-# Which of these an operation is computed by; NOTHING by none.
-KINDS = np.array([next(k for k, names in enumerate(OPERATIONS) if name in names) for name in NAMES] + [len(OPERATIONS)])

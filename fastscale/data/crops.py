@@ -5,6 +5,8 @@ However the images are batched, threaded or spread over ranks, and wherever a tr
 
 import numpy as np
 
+from fastscale.data.streams import stream
+
 RATIO = (3 / 4, 4 / 3)  # of width to height
 TRIES = 10
 CROP = [("top", "<u2"), ("left", "<u2"), ("crop_height", "<u2"), ("crop_width", "<u2"), ("flip", "u1")]
@@ -18,7 +20,7 @@ def draw_crops(
     Takes the (n,) heights and widths of all images in pixels; returns (n,) of dtype CROP. Row i depends on seed, epoch
     and i alone.
     """
-    uniform = np.random.default_rng([seed, epoch])
+    uniform = stream("crops", seed, epoch)
     crops = np.zeros(len(heights), CROP)
     open_ = np.ones(len(heights), bool)  # those that no try has fitted yet
     for _ in range(TRIES):

@@ -1,6 +1,6 @@
 """Batches on the training device: copied while it computes, and augmented there."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from functools import cache
 from itertools import islice
 from typing import Any
@@ -13,14 +13,14 @@ from fastscale.data.augment import augment_in_groups
 Batches = Iterable[tuple[Tensor, Tensor, *tuple[Any, ...]]]
 
 
-def augmented(
-    batches_from: Callable[[int], Batches], first: int, size: int, device: torch.device
-) -> Iterator[tuple[Tensor, Tensor]]:
-    """Images and labels on the device from batch `first` on, `size` batches augmented together; 0: none is."""
-    if not size:
-        return ((images, labels) for images, labels, *_ in on_device(batches_from(first), device))
-    done = first % size  # of a group: whoever resumes within one makes the same groups, and the same bits
-    return islice(augment_in_groups(on_device(batches_from(first - done), device), size), done, None)
+def augmented(batches: Batches, done: int, size: int, device: torch.device) -> Iterator[tuple[Tensor, Tensor]]:
+    """Images and labels on the device, `size` batches augmented together (0: none is), without the first `done`.
+
+    Who goes on within a group of batches gives all of it: the same groups are made, and the same bits.
+    """
+    batches = on_device(batches, device)
+    changed = augment_in_groups(batches, size) if size else ((images, labels) for images, labels, *_ in batches)
+    return islice(changed, done, None)
 
 
 def on_device(batches: Batches, device: torch.device) -> Iterator[tuple[Any, ...]]:

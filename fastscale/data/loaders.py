@@ -43,9 +43,10 @@ def training_batches(
 ) -> Iterator[tuple[Tensor, Tensor, np.ndarray | None]]:
     """One epoch of random resized crops, from its batch `first` on; a last, smaller batch is dropped.
 
-    Order, crops, flips and augmentations depend on seed and epoch alone. Yields (batch, 3, resolution, resolution)
-    uint8 in channels_last and (batch,) int64 labels, on the host and valid until the next batch is drawn, and what
-    AutoAugment is to do with them; of each batch, only this rank's share.
+    Order, crops, flips and augmentations depend on seed and epoch alone; they are drawn at once; images are read, and
+    the loader changed, as batches are drawn. Yields (batch, 3, resolution, resolution) uint8 in channels_last and
+    (batch,) int64 labels, on the host and valid until the next batch is drawn, and what AutoAugment is to do with them;
+    of each batch, only this rank's share.
     """
     images_each = recipe.batch // share.ranks
     loader, decoder = _loader(*_file(dataset, "train"), images_each, threads, is_training=True)
