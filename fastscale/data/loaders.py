@@ -1,5 +1,6 @@
 """FFCV loaders. One serves every resolution, epoch and trial of a process."""
 
+import mmap
 import os
 from collections.abc import Iterator
 from functools import cache
@@ -133,7 +134,16 @@ def _loader(path: Path, written: int, batch: int, threads: int) -> tuple[Loader,
         pipelines={"image": [decoder, ToTensor(), ToTorchImage()], "label": [LabelDecoder(), ToTensor()]},
     )
     loader.reader.metadata = _widened(loader)
+    loader.memory_manager.context.mmap = _mapped(path)
     return loader, decoder
+
+
+def _mapped(path: Path) -> np.ndarray:
+    """The bytes of a file; the system is told to read what is asked for, and no more around it."""
+    with path.open("rb") as file:
+        mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+    mapped.madvise(mmap.MADV_RANDOM)
+    return np.frombuffer(mapped, np.uint8)
 
 
 def _widened(loader: Loader) -> np.ndarray:
