@@ -20,7 +20,6 @@ from fastscale.errors import UserError
 from fastscale.recipe import Recipe
 
 PLACE = [("size", "<u8")]  # of an image in the file, in bytes
-BATCHES_AHEAD = 8  # that the disk is asked for in a validation
 
 
 def training_batches(
@@ -48,10 +47,10 @@ def training_batches(
     order = order[first * recipe.batch : steps_per_epoch(dataset, recipe.batch) * recipe.batch]
     ours = share.of(order, recipe.batch)
     pairs = _pairs(loader, decoder, resolution, ours, metadata)
-    # The disk is asked for each window in the order of the file, by each rank for its part of all that is needed.
-    asked = np.concatenate([np.sort(order[begin : begin + mixed]) for begin in range(0, len(order), mixed)])
-    asked = metadata["f0"][share.of(asked, recipe.batch)]
-    pairs = read_ahead(pairs, path, asked["data_ptr"], asked["size"], images_each, mixed // share.ranks)
+    # Each window is read in the order of the file, by each rank a part of all that is needed.
+    read = np.concatenate([np.sort(order[begin : begin + mixed]) for begin in range(0, len(order), mixed)])
+    read = metadata["f0"][share.of(read, recipe.batch)]
+    pairs = read_ahead(pairs, path, read["data_ptr"], read["size"], images_each, mixed // share.ranks)
     if recipe.augment is None:
         return ((*pair, None) for pair in pairs)
     drawn = draw_augmentations(recipe.augment, len(metadata), seed, epoch)[ours].reshape(-1, images_each, 2)
@@ -69,9 +68,9 @@ def validation_batches(
     metadata = loader.reader.metadata.copy()
     _set_crops(metadata, center_crops(*_sizes(metadata), crop))
     ours = loader.indices[loader.indices // batch % share.ranks == share.index]
-    asked = metadata["f0"][ours]
+    read = metadata["f0"][ours]
     pairs = _pairs(loader, decoder, resolution, ours, metadata)
-    return read_ahead(pairs, path, asked["data_ptr"], asked["size"], batch, BATCHES_AHEAD * batch)
+    return read_ahead(pairs, path, read["data_ptr"], read["size"], batch, 0)
 
 
 def compile_loaders(dataset: Dataset, recipe: Recipe, threads: int) -> None:
