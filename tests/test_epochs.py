@@ -25,13 +25,13 @@ RECIPE = {
 }
 
 
-@pytest.fixture(scope="module", params=["random", "quasi-random"])
+@pytest.fixture(scope="module", params=["one window", "several windows"])
 def fashion(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Dataset:
     data = {"kind": "fashion-mnist", "classes": 10, "train_images": 640, "val_images": 200, "write_mode": "raw"}
     dataset = write_betons(data, tmp_path_factory.mktemp("fashion"))
     with pytest.MonkeyPatch.context() as patch:
-        if request.param == "quasi-random":
-            patch.setattr(loaders, "_fits_in_memory", lambda path: False)
+        if request.param == "several windows":
+            patch.setattr(loaders, "window", lambda batch: 2 * batch)
         yield dataset
 
 
@@ -45,7 +45,7 @@ def trained(fashion: Dataset) -> dict[str, torch.Tensor]:
 
 
 def test_results_are_those_without(fashion: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
-    """To the bit, though orders of pages are shuffled in place, and loaders hold the crops of the epoch they read."""
+    """To the bit, though loaders hold the crops of the epoch they read."""
     ahead = trained(fashion)
     monkeypatch.setattr(Ahead, "begin", lambda self, *arguments: None)
     monkeypatch.setattr(Ahead, "__call__", lambda self, *arguments: self.function(*arguments))

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-DRAWN = ("crops", "augmentations", "mixup", "lighting")
+DRAWN = ("crops", "augmentations", "mixup", "lighting", "order")
 
 
 def stream(drawn: str, seed: int, epoch: int) -> np.random.Generator:
