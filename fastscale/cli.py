@@ -296,7 +296,7 @@ def aggregate(artefacts: tuple[str, ...], description: Path, scope: Any) -> None
     sweep = Sweep.load(description)
     for artefact in artefacts:
         if artefact not in sweep.artefacts:
-            raise UserError(f"unknown artefact {artefact!r}: the sweep {sweep.name!r} has {', '.join(sweep.artefacts)}")
+            raise UserError(sweep.why_absent(artefact))
     for artefact in artefacts:
         for path in make(sweep, artefact, scope):
             click.echo(path)

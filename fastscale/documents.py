@@ -1,7 +1,9 @@
 """YAML and JSON as users write them, held to what both can say; a key that stands twice is refused, not forgotten."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +27,7 @@ def read_yaml(path: Path) -> Any:
     """
     try:
         text = path.read_text(encoding="utf-8-sig")
-        refuse_repeats(text, str(path))
+        _refuse_repeats(text, str(path))
         value = yaml.load(text, LOADER)
     except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
         raise UserError(f"{path} cannot be read as YAML ({one_line(error)})") from None
@@ -54,7 +56,31 @@ def read_json(text: str, place: str) -> Any:
     return plain(value, place)
 
 
-def refuse_repeats(text: str, place: str) -> None:
+def refuse_repeats(paths: Iterable[str | Path], arguments: Sequence[str] = ()) -> None:
+    """Raise where configuration files, or what follows `--config` among a command's arguments, give a key twice.
+
+    For what another program has read already, and forgotten all but the last: Snakemake, which has told of all else.
+
+    Raises:
+        UserError: the file, the key and both lines.
+    """
+    for path in map(Path, paths):
+        text = path.read_text(encoding="utf-8-sig")
+        try:
+            _refuse_repeats(text, str(path))
+        except yaml.YAMLError:  # JSON with tabs
+            read_json(text, str(path))
+    given: dict[str, str] = {}
+    starts = [number for number, argument in enumerate(arguments) if argument in ("--config", "-C")]
+    for argument in takewhile(lambda one: not one.startswith("-"), arguments[starts[-1] + 1 :] if starts else ()):
+        name, _, text = argument.partition("=")
+        if given.setdefault(name, argument) != argument:
+            raise UserError(f"--config: {given[name]!r} and {argument!r} are both given; give one of them")
+        with suppress(yaml.YAMLError):
+            _refuse_repeats(text, f"--config {name}")
+
+
+def _refuse_repeats(text: str, place: str) -> None:
     """Raise where a mapping of a YAML text gives a key twice; what it takes over by `<<:` may be given anew.
 
     Raises:

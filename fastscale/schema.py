@@ -89,9 +89,7 @@ def _refuse_alike(place: str, names: Collection[str]) -> None:
     known: dict[str, str] = {}
     for name in names:
         if (other := known.setdefault(name.lower(), name)) != name:
-            raise UserError(
-                f"{place}: {other!r} and {name!r} are one file's name on some disks; let them differ in more"
-            )
+            raise UserError(f"{place}: {other!r} and {name!r} differ in case alone, which some disks do not see")
 
 
 def _schedules(config: Mapping[str, Any]) -> Iterator[tuple[str, str]]:

@@ -6,6 +6,7 @@ Pure Python, no torch: the DAG is expanded from here.
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from difflib import get_close_matches
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -196,6 +197,22 @@ class Sweep:
             if name != "searches" or self.searches
             if self.reads(name) or not artefact.reads
         }
+
+    def why_absent(self, artefact: str) -> str:
+        """Say why this sweep has no artefact of that name, and how it would."""
+        if artefact not in ARTEFACTS:
+            close = get_close_matches(artefact, self.artefacts, n=1)
+            hint = f"did you mean {close[0]}? " if close else ""
+            return f"unknown artefact {artefact!r}: {hint}the sweep {self.name!r} has {', '.join(self.artefacts)}"
+        if not self.config["train"] and not self.reads(artefact):
+            return f"{artefact} shows errors, but the sweep {self.name!r} trains nothing (train: false)"
+        if artefact == "searches":
+            return f"searches shows random searches, but the sweep {self.name!r} has none (search)"
+        part = f"{ARTEFACTS[artefact].kind}s"
+        return (
+            f"the sweep {self.name!r} does not say what {artefact} shows; add it under {part}, such as "
+            f"{part}: {{{artefact}: {{bases: [EN-B0], strategies: [w]}}}}"
+        )
 
     def in_scope(self, path: Path, scope: str) -> Path:
         """Where an artefact lies that shows less than all records: in a folder of its own."""

@@ -20,10 +20,10 @@ from fastscale.networks.network import Network
 Definitions = Mapping[str, Mapping[str, Any]]
 
 LONGEST_LINE = 20  # of bases of which each is derived from the next
-NAME = {
+NAME = {  # what file names, Snakemake's wildcards, and the tables' and figures' markup would take for something else
     "type": "string",
-    "pattern": r"^(?![-\s])[^{}/\\\x00-\x1f\x7f-\x9f\u2028\u2029]{1,100}(?<!\s)\Z",
-    "form": "text of 1 to 100 characters without braces, slashes and line breaks, that begins with no dash",
+    "pattern": r"^(?![-\s])[^{}/\\$|<`\x00-\x1f\x7f-\x9f\u2028\u2029]{1,100}(?<!\s)\Z",
+    "form": "text of 1 to 100 characters but { } / \\ $ | < ` and line breaks, that begins with no dash",
 }
 
 

@@ -2,6 +2,8 @@
 
 
 rule data:
+    input:
+        within_reach,
     output:
         train=SWEEP.data_folder / "train.beton",
         val=SWEEP.data_folder / "val.beton",
@@ -15,7 +17,7 @@ rule data:
         mem_mb=8000,
     params:
         folder=SWEEP.data_folder,
-        config=plain(SWEEP.config["data"]),
+        config=lambda wildcards: plain(SWEEP.config["data"]),  # a function: no braces in a path are wildcards
     shell:
         "fastscale data {params.folder:q} --config {params.config:q} --threads {threads} > {log:q} 2>&1"
 
