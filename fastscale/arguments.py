@@ -1,18 +1,35 @@
-"""Arguments that verbs of the command line share. Heavy imports wait for their use."""
+"""What verbs of the command line share: arguments, and how a mistake is told. Heavy imports wait for their use."""
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from fastscale.documents import read_json
-from fastscale.errors import UserError
+from fastscale.errors import Stopped, UserError
 from fastscale.quantities import EXAMPLES, parse
 
 if TYPE_CHECKING:
     from fastscale.networks import Network
 
 STRATEGIES = "d, w, r, dw, dr, wr, dwr, dWr, orig, w-only, g-only or alpha=X."
+
+TRY_AGAIN = 75  # the system's EX_TEMPFAIL: stopped by a signal, nothing lost
+
+
+class Sentences(click.Group):
+    """A group whose commands tell a user's mistake in one sentence, without a traceback."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command that is asked for."""
+        try:
+            return super().invoke(ctx)
+        except UserError as error:
+            raise click.ClickException(str(error)) from None
+        except Stopped as stopped:
+            click.echo(f"{stopped}; run it again, and it goes on from there", err=True)
+            sys.exit(TRY_AGAIN)
 
 
 class _Json(click.ParamType):
@@ -28,7 +45,7 @@ class _Json(click.ParamType):
 class Quantity(click.ParamType):
     """A number from `low` to `high`, with or without a unit: 20GB, 2h, 1e9. `whole` ones become int."""
 
-    def __init__(self, quantity: str = "number", low: float = 0, high: float = 1e18, whole: bool = False):
+    def __init__(self, quantity: str = "number", low: float = 0, high: float = 1e99, whole: bool = False):
         self.quantity, self.low, self.high, self.whole = quantity, low, high, whole
         self.name = "whole number" if whole else quantity
 
@@ -38,7 +55,8 @@ class Quantity(click.ParamType):
         if found is None or not self.low <= found <= self.high or (self.whole and found != int(found)):
             what = "a whole number" if self.whole else "a number"
             examples = "such as 4 or 1e3" if self.whole else EXAMPLES[self.quantity]
-            self.fail(f"{value!r} is not {what} from {self.low:g} to {self.high:g}, {examples}")
+            within = f" from {self.low:g} to {self.high:g}" if self.low > -1e99 else ""
+            self.fail(f"{value!r} is not {what}{within}, {examples}")
         return int(found) if self.whole else found
 
 
@@ -48,7 +66,8 @@ def count(low: int = 1, high: float = 1e9) -> Quantity:
 
 
 JSON, PATH = _Json(), click.Path(path_type=Path)
-FLOPS, SECONDS, BYTES = (Quantity(quantity) for quantity in ("flops", "seconds", "bytes"))
+# Which ones are out of reach depends on the base, and is told with it.
+FLOPS, SECONDS, BYTES = (Quantity(quantity, low=-1e99, high=1e99) for quantity in ("flops", "seconds", "bytes"))
 threads_option = click.option("--threads", type=count(high=4096), default=1, show_default=True, help="CPU threads.")
 sweep_option = click.option(
     "--sweep", "description", required=True, type=PATH, help="The sweep's description (sweep.json)."

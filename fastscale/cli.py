@@ -14,6 +14,7 @@ import click
 from fastscale.arguments import (
     JSON,
     PATH,
+    Sentences,
     base_options,
     count,
     device_option,
@@ -25,23 +26,8 @@ from fastscale.arguments import (
     sweep_option,
     threads_option,
 )
-from fastscale.errors import Stopped, UserError
+from fastscale.errors import UserError
 from fastscale.ways import CONVOLUTIONS, FORMATS, MODES
-
-TRY_AGAIN = 75  # the system's EX_TEMPFAIL: stopped by a signal, nothing lost
-
-
-class _Sentences(click.Group):
-    """A group whose commands tell a user's mistake in one sentence, without a traceback."""
-
-    def invoke(self, ctx: click.Context) -> Any:
-        try:
-            return super().invoke(ctx)
-        except UserError as error:
-            raise click.ClickException(str(error)) from None
-        except Stopped as stopped:
-            click.echo(f"{stopped}; run it again, and it goes on from there", err=True)
-            sys.exit(TRY_AGAIN)
 
 
 @contextmanager
@@ -55,7 +41,7 @@ def fewer_collections() -> Iterator[None]:
         gc.enable()
 
 
-@click.group(cls=_Sentences, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=Sentences, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="fastscale")
 def main() -> None:
     """Which way of making a network bigger keeps it fast?"""

@@ -11,8 +11,7 @@ import yaml
 
 from fastscale.errors import UserError
 
-LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-MERGE, TEXT = "tag:yaml.org,2002:merge", "tag:yaml.org,2002:str"
+MERGE = "tag:yaml.org,2002:merge"
 
 DEEPEST = 20  # lists and mappings within one another; an anchor within itself has no end
 MOST = 100_000  # values in one document; anchors multiply
@@ -27,8 +26,8 @@ def read_yaml(path: Path) -> Any:
     """
     try:
         text = path.read_text(encoding="utf-8-sig")
-        _refuse_repeats(text, str(path))
-        value = yaml.load(text, LOADER)
+        loader, root = _composed(text, str(path))
+        value = None if root is None else loader.construct_document(root)
     except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
         raise UserError(f"{path} cannot be read as YAML ({one_line(error)})") from None
     return plain(value, str(path))
@@ -67,7 +66,7 @@ def refuse_repeats(paths: Iterable[str | Path], arguments: Sequence[str] = ()) -
     for path in map(Path, paths):
         text = path.read_text(encoding="utf-8-sig")
         try:
-            _refuse_repeats(text, str(path))
+            _composed(text, str(path))
         except yaml.YAMLError:  # JSON with tabs
             read_json(text, str(path))
     given: dict[str, str] = {}
@@ -77,17 +76,24 @@ def refuse_repeats(paths: Iterable[str | Path], arguments: Sequence[str] = ()) -
         if given.setdefault(name, argument) != argument:
             raise UserError(f"--config: {given[name]!r} and {argument!r} are both given; give one of them")
         with suppress(yaml.YAMLError):
-            _refuse_repeats(text, f"--config {name}")
+            _composed(text, f"--config {name}")
 
 
-def _refuse_repeats(text: str, place: str) -> None:
-    """Raise where a mapping of a YAML text gives a key twice; what it takes over by `<<:` may be given anew.
+def _composed(text: str, place: str) -> tuple[yaml.SafeLoader, yaml.Node | None]:
+    """A YAML text as nodes, and what makes values of them. No mapping gives a key twice, but what `<<:` takes over.
+
+    The parser in C is not for what users write: a text that is nested deeply enough ends the process.
 
     Raises:
         UserError: with the key and both lines.
         yaml.YAMLError: it is no YAML.
     """
-    known, left = set(), [yaml.compose(text, LOADER)]
+    loader = yaml.SafeLoader(text)
+    try:
+        root = loader.get_single_node()
+    except RecursionError:
+        raise yaml.YAMLError("too many lists within one another") from None
+    known, left = set(), [root]
     while left:
         node = left.pop()
         if node is None or id(node) in known:
@@ -106,6 +112,7 @@ def _refuse_repeats(text: str, place: str) -> None:
                         f"{line}; leave one of them"
                     )
                 lines[own] = line
+    return loader, root
 
 
 def plain(value: Any, place: str = "") -> Any:

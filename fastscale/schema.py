@@ -8,7 +8,6 @@ from typing import Any
 import yaml
 
 from fastscale.checks import checked
-from fastscale.documents import LOADER
 from fastscale.errors import UserError
 from fastscale.networks import checked_definitions, known_bases
 from fastscale.recipe import Recipe, differences
@@ -18,7 +17,8 @@ from fastscale.search import Search
 @cache
 def schema() -> Mapping[str, Any]:
     """Read what a sweep's configuration may say (sweep.schema.yaml)."""
-    return yaml.load(files("fastscale").joinpath("sweep.schema.yaml").read_text(), LOADER)
+    text = files("fastscale").joinpath("sweep.schema.yaml").read_text()
+    return yaml.load(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
 
 
 def checked_sweep(config: Any) -> dict[str, Any]:

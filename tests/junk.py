@@ -1,6 +1,7 @@
 """What a user, or a program in a user's name, may write where something else is meant. Strategies of hypothesis."""
 
 import datetime
+import json
 
 from hypothesis import strategies as st
 
@@ -27,6 +28,11 @@ VALUES = st.recursive(
     lambda inside: st.one_of(st.lists(inside, max_size=3), st.dictionaries(KEYS, inside, max_size=3)),
     max_leaves=6,
 )
+
+
+def as_json(value):
+    """A value as JSON, as far as JSON goes."""
+    return json.dumps(value, default=str, skipkeys=True)
 
 
 def places(value, above=()):
