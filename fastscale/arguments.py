@@ -76,7 +76,7 @@ device_option = click.option("--device", default=None, help="cpu or cuda; by def
 
 
 CLASSES = click.option("--classes", type=count(high=1e6), default=1000, show_default=True, help="Of the classifier.")
-OWN = click.option("--define", "own", type=JSON, default="{}", help="Bases of one's own.")
+OWN = click.option("--define", "own", type=JSON, default="{}", help="Bases of one's own, as under define in a sweep.")
 
 
 def _with(command: Any, *options: Any) -> Any:

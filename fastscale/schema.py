@@ -59,6 +59,8 @@ def checked_data(data: Any) -> dict[str, Any]:
     filled.setdefault("name", filled["kind"])
     if filled["kind"] == "imagefolder" and "path" not in filled:
         raise UserError("data.path is missing; an imagefolder needs the folder that holds train/ and val/")
+    if filled["kind"] != "imagefolder" and "path" in filled:
+        raise UserError(f"data.path is given, but {filled['kind']} has none; leave it out, or set kind: imagefolder")
     return filled
 
 

@@ -244,6 +244,7 @@ def test_where_an_unknown_name_stands_and_which_are_close() -> None:
         (("recipe", "lr"), 10**400, "recipe.lr is 1000"),
         (("recipe",), [], "recipe is []"),
         (("data",), None, "data is null; allowed is a mapping"),
+        (("data", "kind"), "fashion-mnist", "data.path is given, but fashion-mnist has none"),
         (("data", "path"), "a\0", "characters that no file can hold"),
     ],
 )

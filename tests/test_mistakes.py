@@ -13,6 +13,8 @@ import yaml
 from checkout import SMALL, Checkout
 from PIL import Image
 
+from fastscale.sweep import Sweep
+
 pytestmark = pytest.mark.slow
 
 SCRIPT = str(Path(sys.executable).with_name("snakemake"))
@@ -48,7 +50,7 @@ def folder_of(path: Path | str, **changes: object) -> dict[str, object]:
 
 
 def planned(output: str) -> set[str]:
-    return set(re.findall(r"^(?:local)?rule (\w+):", output, re.M))
+    return set(re.findall(r"^(?:local)?(?:rule|checkpoint) (\w+):", output, re.M))
 
 
 @pytest.mark.parametrize("targets", [["-n", "all"], ["all"], ["plan"]], ids=" ".join)
@@ -56,14 +58,15 @@ def planned(output: str) -> set[str]:
     ("changes", "words"),
     [
         ({"classes": 3}, "classes is 3, but"),
-        ({"kind": "fashion-mnist", "classes": 9}, "classes is 9, but fashion-mnist holds 10"),
+        ({"kind": "fashion-mnist", "path": None, "classes": 9}, "classes is 9, but fashion-mnist holds 10"),
     ],
     ids=["folder", "fashion-mnist"],
 )
 def test_wrong_classes_are_told_at_once(
     checkout: Checkout, images: Path, changes: dict, words: str, targets: list[str]
 ) -> None:
-    checkout.configure(data=folder_of(images, **changes), sweep="classes")
+    data = {key: value for key, value in folder_of(images, **changes).items() if value is not None}
+    checkout.configure(data=data, sweep="classes")
     ran = checkout.snakemake(*targets)
     assert ran.returncode and words in ran.stdout and "Traceback" not in ran.stdout, ran.stdout
     assert planned(ran.stdout) <= {"describe", "plan"}, "nothing else was begun"
@@ -84,11 +87,11 @@ def test_a_folder_of_images_may_have_any_name_and_is_counted(checkout: Checkout,
     checkout.configure(data=folder_of(images, name="mine"), sweep="hostile")
     ran = checkout.snakemake("plan")
     assert not ran.returncode and "An epoch trains on 6 images and validates on 6" in ran.stdout, ran.stdout
-    target = json.loads((checkout.folder / "results/hostile/sweep.json").read_text())["data"]
-    assert target["path"] == str(images)
-    ran = checkout.snakemake("--until", "data", "all")
+    sweep = Sweep.load(checkout.folder / "results/hostile/sweep.json")
+    assert sweep.config["data"]["path"] == str(images)
+    ran = checkout.snakemake(str(sweep.data_folder / "data.json"))
     assert not ran.returncode and planned(ran.stdout) == {"data"}, ran.stdout
-    (record,) = checkout.folder.glob("data/mine-*/data.json")
+    record = checkout.folder / sweep.data_folder / "data.json"
     assert json.loads(record.read_text())["images"] == {"train": 6, "val": 6}
 
 

@@ -38,7 +38,7 @@ def command(folder, tmp_path):
 
 
 def run(command, folder):
-    return subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=120)
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=600)
 
 
 def rows(path):
@@ -133,16 +133,25 @@ SCRIPT = str(Path(sys.executable).with_name("fastscale"))
 
 
 @pytest.mark.slow
-def test_nothing_is_imported_from_the_current_folder(command, folder, tmp_path):
-    """Neither by the training nor by the process that it is forked from: a clone may lie there, or anything."""
+@pytest.mark.parametrize("start", [["--warm"], ["--cold"], ["--cold", "--ranks", "2"]], ids=" ".join)
+def test_nothing_is_imported_from_the_current_folder(command, folder, tmp_path, start):
+    """Neither by a training, nor by the process that it is forked from, nor by ranks: anything may lie there."""
     stop_servers()
     hostile = tmp_path / "hostile"
     (hostile / "fastscale").mkdir(parents=True)
-    for name in ("fastscale/__init__", "json", "random", "signal", "socket", "torch", "yaml", "multiprocessing"):
+    for name in ("fastscale/__init__", *(name for name in sys.stdlib_module_names if name[0] != "_"), "torch", "yaml"):
         (hostile / f"{name}.py").write_text(f"raise SystemExit('imported {name} from the current folder')")
-    done = run(command(data=str(folder / "data"), program=[SCRIPT]), hostile)
+    done = run([*command(data=str(folder / "data"), program=[SCRIPT]), *start], hostile)
     assert done.returncode == 0 and "starts by itself" not in done.stderr, done.stderr
     assert json.loads((tmp_path / "record.json").read_text())["status"] == "finished"
+
+
+@pytest.mark.slow
+def test_data_are_written_where_files_are_named_like_modules(tmp_path):
+    for name in sys.stdlib_module_names:
+        (tmp_path / f"{name}.py").write_text(f"raise SystemExit('imported {name} from the current folder')")
+    done = run([SCRIPT, "data", "written", "--config", json.dumps(DATA), "--threads", "2"], tmp_path)
+    assert done.returncode == 0 and "from the current folder" not in done.stderr, done.stderr
 
 
 # What Python imports at its start: in a server, it breaks the import of one module.
@@ -179,14 +188,14 @@ def test_no_training_outlives_the_process_that_it_was_forked_from(command, folde
     """Killed, as by a lack of memory: the training goes on from its last epoch, and only once."""
     log = tmp_path / "log"
     with log.open("w") as output:
-        process = subprocess.Popen(command(epochs=60), cwd=folder, stdout=output, stderr=output)
+        process = subprocess.Popen(command(epochs=30), cwd=folder, stdout=output, stderr=output)
     wait(lambda: len(rows(tmp_path / "record.csv")) >= 2 or process.poll() is not None)
     (fork,) = forks_of(log) - {process.pid}
     stop_servers()
     assert not is_running(fork)
-    assert process.wait(timeout=120) == 0, log.read_text()
+    assert process.wait(timeout=600) == 0, log.read_text()
     assert log.read_text().count("it starts by itself") == 1 and "resumed after epoch" in log.read_text()
-    assert json.loads((tmp_path / "record.json").read_text())["epochs"] == 60
+    assert json.loads((tmp_path / "record.json").read_text())["epochs"] == 30
 
 
 def test_no_warm_start_on_a_gpu_nor_within_slurm(monkeypatch):

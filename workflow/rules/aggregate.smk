@@ -63,7 +63,7 @@ rule complexity:
 
 
 # Those that this sweep lacks say so, where somebody asks for one.
-for name in ARTEFACTS.keys() - SWEEP.artefacts.keys():
+for name in [name for name in ARTEFACTS if name not in SWEEP.artefacts]:
 
     rule:
         name:

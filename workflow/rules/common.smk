@@ -51,7 +51,7 @@ def current():
 def within_reach(wildcards):
     """No input, but a look at the images that are to be packed: what is wrong with them is told before anything runs.
 
-    On a cluster the nodes may see a folder that this machine does not.
+    On a cluster the nodes may see a folder that this machine does not, or has nothing in.
     """
     data = SWEEP.config["data"]
     if workflow.is_main_process and not (SWEEP.data_folder / "data.json").exists():
@@ -59,7 +59,7 @@ def within_reach(wildcards):
             check_classes(data)
         except UserError as error:
             has_nodes = not workflow.local_exec or (workflow.dryrun and workflow.resource_settings.nodes)
-            if not has_nodes or "path" not in data or Path(data["path"]).exists():
+            if not has_nodes or "path" not in data or Path(data["path"], "train").exists():
                 sys.exit(f"Error: {error}")
             sys.stderr.write(f"Warning: {error}, unless the nodes see what this machine does not\n")
     return []
