@@ -5,14 +5,15 @@ import hashlib
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from io import BytesIO
 from itertools import chain, repeat
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from PIL import Image
 
 from fastscale.data.folders import SPLITS, find_classes, folder_state, list_images
+from fastscale.data.pictures import read_picture
 from fastscale.errors import UserError
 
 DEBIAN_FASHION_MNIST = Path("/usr/share/datasets/fashion-mnist")  # of Debian's package dataset-fashion-mnist
@@ -40,20 +41,21 @@ class Split:
         """Number of images."""
         return len(self.labels)
 
-    def read(self, index: int) -> tuple[bytes, np.ndarray]:
-        """Read the stored bytes and the pixels (H, W, 3; uint8) of an image.
+    def read(self, index: int) -> Image.Image:
+        """Read an image as RGB.
 
         Raises:
-            Exception: whatever PIL raises for a file that it cannot read.
+            Exception: see `fastscale.data.pictures.read_picture`.
         """
         image = self.images[index]
         if isinstance(image, np.ndarray):
-            return image.tobytes(), np.repeat(image[..., None], 3, axis=-1)
-        from PIL import Image
+            return Image.fromarray(image).convert("RGB")
+        return read_picture(Path(image).read_bytes())
 
-        stored = Path(image).read_bytes()
-        with Image.open(BytesIO(stored)) as opened:
-            return stored, np.array(opened.convert("RGB"))
+    def name(self, index: int) -> str:
+        """Tell where an image lies."""
+        image = self.images[index]
+        return f"image {index}" if isinstance(image, np.ndarray) else str(image)
 
     def first(self, count: int) -> "Split":
         """Take the first images of each class, in turn, `count` in all; in their old order."""
@@ -117,17 +119,17 @@ def count_images(config: Mapping[str, Any]) -> dict[str, int]:
     return {split: _asked(config, split, count) for split, count in there.items()}
 
 
-def source_state(config: Mapping[str, Any], written: Mapping[str, Any] | None = None) -> str:
+def source_state(config: Mapping[str, Any]) -> str | None:
     """Digest the names, sizes and times of the files that hold the images, to know of a change without reading them.
 
-    Where they are gone, or out of reach of this machine, they are as they were when they were `written` (a data.json).
-    What is wrong with them is a state too: it is told when they are read.
+    None where they are gone, or out of this machine's reach. What is wrong with them is a state too: it is told when
+    they are read.
     """
     is_folder = config["kind"] == "imagefolder"
     root = Path(config["path"]) if is_folder else DEBIAN_FASHION_MNIST
     try:
         if not root.exists():
-            return written["source"] if written else "missing"
+            return None
         if is_folder:
             return folder_state(root)
         found = [(path.name, path.stat().st_size, path.stat().st_mtime_ns) for path in sorted(root.iterdir())]

@@ -53,15 +53,17 @@ def within_reach(wildcards):
 
     On a cluster the nodes may see a folder that this machine does not, or has nothing in.
     """
-    data = SWEEP.config["data"]
-    if workflow.is_main_process and not (SWEEP.data_folder / "data.json").exists():
+    data, packed = SWEEP.config["data"], (SWEEP.data_folder / "data.json").exists()
+    if workflow.is_main_process:
         try:
             check_classes(data)
         except UserError as error:
+            seen = "path" not in data or Path(data["path"], "train").exists()
             has_nodes = not workflow.local_exec or (workflow.dryrun and workflow.resource_settings.nodes)
-            if not has_nodes or "path" not in data or Path(data["path"], "train").exists():
+            if seen or not (packed or has_nodes):
                 sys.exit(f"Error: {error}")
-            sys.stderr.write(f"Warning: {error}, unless the nodes see what this machine does not\n")
+            if not packed:
+                sys.stderr.write(f"Warning: {error}, unless the nodes see what this machine does not\n")
     return []
 
 
