@@ -40,7 +40,7 @@ def _filled(value: Any, schema: Schema) -> Any:
         value = [value]
     if isinstance(value, dict):
         known = schema.get("properties", {})
-        for key in value.keys() | known.keys():
+        for key in [*known, *(key for key in value if key not in known)]:  # one order, as params are compared
             subschema = known.get(key, schema.get("additionalProperties"))
             if key not in value and "default" in subschema:
                 value[key] = deepcopy(subschema["default"])
@@ -132,6 +132,6 @@ def _hint(found: Any, schema: Schema) -> str:
         return "; leave the key out if there is nothing to say"
     if "string" in types and isinstance(found, bool | int | float):
         return "; text that YAML takes for something else stands in quotes"
-    if "array" in types and not isinstance(found, list | dict | None):
+    if "array" in types and isinstance(found, str):
         return f"; write [{found}]"
     return ""

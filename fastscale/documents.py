@@ -5,11 +5,12 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from itertools import takewhile
 from pathlib import Path
-from typing import Any
-
-import yaml
+from typing import TYPE_CHECKING, Any
 
 from fastscale.errors import UserError
+
+if TYPE_CHECKING:
+    import yaml
 
 MERGE = "tag:yaml.org,2002:merge"
 
@@ -24,6 +25,8 @@ def read_yaml(path: Path) -> Any:
     Raises:
         UserError: it cannot be read, is neither, or holds a key twice or what JSON cannot say.
     """
+    import yaml  # where it is needed: most verbs read none
+
     try:
         text = path.read_text(encoding="utf-8-sig")
         loader, root = _composed(text, str(path))
@@ -63,6 +66,8 @@ def refuse_repeats(paths: Iterable[str | Path], arguments: Sequence[str] = ()) -
     Raises:
         UserError: the file, the key and both lines.
     """
+    import yaml
+
     for path in map(Path, paths):
         text = path.read_text(encoding="utf-8-sig")
         try:
@@ -79,7 +84,7 @@ def refuse_repeats(paths: Iterable[str | Path], arguments: Sequence[str] = ()) -
             _composed(text, f"--config {name}")
 
 
-def _composed(text: str, place: str) -> tuple[yaml.SafeLoader, yaml.Node | None]:
+def _composed(text: str, place: str) -> "tuple[yaml.SafeLoader, yaml.Node | None]":
     """A YAML text as nodes, and what makes values of them. No mapping gives a key twice, but what `<<:` takes over.
 
     The parser in C is not for what users write: a text that is nested deeply enough ends the process.
@@ -88,6 +93,8 @@ def _composed(text: str, place: str) -> tuple[yaml.SafeLoader, yaml.Node | None]
         UserError: with the key and both lines.
         yaml.YAMLError: it is no YAML.
     """
+    import yaml
+
     loader = yaml.SafeLoader(text)
     try:
         root = loader.get_single_node()

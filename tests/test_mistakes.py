@@ -38,15 +38,9 @@ def configure(checkout: Checkout, text: str) -> None:
     (checkout.folder / "config.yaml").write_text(text)
 
 
-def folder_of(path: Path | str, **changes: object) -> dict[str, object]:
-    return {
-        "kind": "imagefolder",
-        "classes": 2,
-        "path": str(path),
-        "max_resolution": 28,
-        "write_mode": "raw",
-        **changes,
-    }
+def folder_of(where: Path | str, **changes: object) -> dict[str, object]:
+    data = {"kind": "imagefolder", "classes": 2, "path": str(where), "max_resolution": 28, "write_mode": "raw"}
+    return {key: value for key, value in (data | changes).items() if value is not None}
 
 
 def planned(output: str) -> set[str]:
@@ -65,8 +59,7 @@ def planned(output: str) -> set[str]:
 def test_wrong_classes_are_told_at_once(
     checkout: Checkout, images: Path, changes: dict, words: str, targets: list[str]
 ) -> None:
-    data = {key: value for key, value in folder_of(images, **changes).items() if value is not None}
-    checkout.configure(data=data, sweep="classes")
+    checkout.configure(data=folder_of(images, **changes), sweep="classes")
     ran = checkout.snakemake(*targets)
     assert ran.returncode and words in ran.stdout and "Traceback" not in ran.stdout, ran.stdout
     assert planned(ran.stdout) <= {"describe", "plan"}, "nothing else was begun"

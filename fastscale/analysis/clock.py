@@ -121,7 +121,8 @@ def images(sweep: Sweep) -> Images:
     packed, data = sweep.data_folder / "data.json", sweep.config["data"]
     if packed.exists():
         return Images(**read_record(packed, "data")["images"])
-    if "path" not in data or Path(data["path"]).exists():
+    seen = "path" not in data or Path(data["path"]).exists()
+    if seen and sweep.config["train"]:
         return Images(**count_images(data))
     asked = {split: data[f"{split}_images"] or number for split, number in PAPER_SPLITS.items()}
-    return Images(**asked, unseen=data["path"])
+    return Images(**asked, unseen=None if seen else data["path"])

@@ -2,6 +2,8 @@
 # has changed, by name, size or time. A checkpoint: what rests on the data is planned with it, and looked at again when
 # its hash is known, as nothing is trained again for images that have been touched alone.
 
+from snakemake.io import IOFile
+
 from fastscale.data.sources import source_state
 
 
@@ -15,7 +17,7 @@ def state_of_images(written):
         return None
     if state := source_state(SWEEP.config["data"]):
         return f"images {state}"
-    recorded = workflow.persistence.params(written) or []
+    recorded = workflow.persistence.params(IOFile(written, workflow.get_rule("data"))) or []
     return next((value.strip("'") for value in recorded if value.startswith("'images ")), "no images")
 
 
