@@ -13,10 +13,11 @@ def create_model(base: str, strategy: str = "dWr", scale: float = 1.0, classes: 
     module takes (N, 3, r, r) images, r being its attribute `resolution`, and gives (N, classes) logits.
 
     Raises:
-        UserError: an unknown base or strategy, or a scale so small that a dimension would vanish.
+        UserError: an unknown base or strategy, or a scale so small that a dimension would vanish, or so large that no
+            device could hold the network.
     """
-    from fastscale import model, scaling
-    from fastscale.networks import base_network
+    from fastscale import model
+    from fastscale.networks import base_network, grown
 
     network = base_network(base).with_classes(classes)
-    return model.build(scaling.scale(network, scaling.parse_strategy(strategy), scale))
+    return model.build(grown(network, strategy, scale))

@@ -2,6 +2,7 @@
 
 import gc
 import json
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,7 +14,9 @@ import click
 from fastscale.arguments import (
     JSON,
     PATH,
+    Sentences,
     base_options,
+    count,
     device_option,
     given_limit,
     limit_options,
@@ -23,23 +26,8 @@ from fastscale.arguments import (
     sweep_option,
     threads_option,
 )
-from fastscale.errors import Stopped, UserError
+from fastscale.errors import UserError
 from fastscale.ways import CONVOLUTIONS, FORMATS, MODES
-
-TRY_AGAIN = 75  # the system's EX_TEMPFAIL: stopped by a signal, nothing lost
-
-
-class _Sentences(click.Group):
-    """A group whose commands tell a user's mistake in one sentence, without a traceback."""
-
-    def invoke(self, ctx: click.Context) -> Any:
-        try:
-            return super().invoke(ctx)
-        except UserError as error:
-            raise click.ClickException(str(error)) from None
-        except Stopped as stopped:
-            click.echo(f"{stopped}; run it again, and it goes on from there", err=True)
-            sys.exit(TRY_AGAIN)
 
 
 @contextmanager
@@ -53,10 +41,11 @@ def fewer_collections() -> Iterator[None]:
         gc.enable()
 
 
-@click.group(cls=_Sentences, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=Sentences, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="fastscale")
 def main() -> None:
     """Which way of making a network bigger keeps it fast?"""
+    os.environ["PYTHONSAFEPATH"] = "1"  # no Python that is started from here imports from the current folder
 
 
 @main.command()
@@ -81,7 +70,7 @@ def scale(base: str, strategy: str, as_json: bool, **options: Any) -> None:
 @base_options
 @limit_options
 @click.option("--profiles", multiple=True, type=PATH, help="Profile records of this device; may be given again.")
-@click.option("--batch", type=click.IntRange(1), help="Images of a step; by default the median of the profiles.")
+@click.option("--batch", type=count(), help="Images of a step; by default the median of the profiles.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def advise(
     base: str, profiles: tuple[Path, ...], batch: int | None, as_json: bool, classes: int, own: Any, **limits: Any
@@ -113,7 +102,7 @@ def describe(path: Path, config: Any) -> None:
     from fastscale.records import write_record
     from fastscale.sweep import Sweep
 
-    write_record(path, dict(Sweep.from_config(config).config))
+    write_record(path, dict(Sweep.from_config(config, "--config").config))
 
 
 @main.command()
@@ -123,9 +112,11 @@ def describe(path: Path, config: Any) -> None:
 def networks(source: str, description: Path, path: Path) -> None:
     """Scale and count all networks of a sweep that come from SOURCE: a search, or `fixed` for all others."""
     from fastscale.records import write_networks
-    from fastscale.sweep import Sweep
+    from fastscale.sweep import FIXED, Sweep
 
     sweep = Sweep.load(description)
+    if source not in (known := [FIXED, *sweep.searches]):
+        raise UserError(f"unknown source {source!r}: the sweep {sweep.name!r} has {', '.join(known)}")
     write_networks(path, [network for name, network in sweep.networks.items() if sweep.sources[name] == source])
 
 
@@ -135,17 +126,20 @@ def networks(source: str, description: Path, path: Path) -> None:
 @threads_option
 def data(config: Any, folder: Path, threads: int) -> None:
     """Write the .beton files of a data set to FOLDER."""
+    from fastscale.schema import checked_data
+
+    checked = checked_data(config)
     from fastscale.data import write_betons
 
-    write_betons(config, folder, threads=threads)
+    write_betons(checked, folder, threads=threads)
 
 
 @main.command()
 @click.argument("networks", type=PATH)
 @click.option("--record", "path", required=True, type=PATH, help="Where to write the profile records.")
-@click.option("--batch", type=click.IntRange(1), default=128, show_default=True, help="Batch size on a CPU.")
-@click.option("--repeats", type=click.IntRange(2), default=20, show_default=True, help="Timed steps.")
-@click.option("--images", type=click.IntRange(1), default=1281167, show_default=True, help="Images of an epoch.")
+@click.option("--batch", type=count(), default=128, show_default=True, help="Batch size on a CPU.")
+@click.option("--repeats", type=count(2), default=20, show_default=True, help="Timed steps.")
+@click.option("--images", type=count(high=1e12), default=1281167, show_default=True, help="Images of an epoch.")
 @click.option("--format", "formats", type=click.Choice(FORMATS), multiple=True, default=FORMATS, help="Memory formats.")
 @click.option("--mode", "modes", type=click.Choice(MODES), multiple=True, default=MODES[:1], help="Ways to execute.")
 @click.option(
@@ -155,8 +149,8 @@ def data(config: Any, folder: Path, threads: int) -> None:
     default=CONVOLUTIONS[:2],
     help="Kinds of grouped convolutions, on a GPU.",
 )
-@click.option("--largest-batch", type=click.IntRange(32), default=4096, show_default=True, help="Of those a GPU fits.")
-@click.option("--devices", type=click.IntRange(1), default=8, show_default=True, help="An epoch on so many, too.")
+@click.option("--largest-batch", type=count(32), default=4096, show_default=True, help="Of those a GPU fits.")
+@click.option("--devices", type=count(), default=8, show_default=True, help="An epoch on so many, too.")
 @threads_option
 @device_option
 def profile(networks: Path, path: Path, threads: int, device: str | None, **options: Any) -> None:
@@ -181,7 +175,7 @@ def profile(networks: Path, path: Path, threads: int, device: str | None, **opti
 @main.command()
 @click.option("--out", type=PATH, default=Path("results/verdict"), show_default=True, help="The folder to write to.")
 @click.option("--config", "own", type=PATH, help="Another sweep with `train: false`, of bases of your own, say.")
-@click.option("--batch", type=click.IntRange(1), default=16, show_default=True, help="Batch size on a CPU.")
+@click.option("--batch", type=count(), default=16, show_default=True, help="Batch size on a CPU.")
 @threads_option
 @device_option
 def verdict(out: Path, own: Path | None, batch: int, threads: int, device: str | None) -> None:
@@ -199,11 +193,11 @@ def verdict(out: Path, own: Path | None, batch: int, threads: int, device: str |
 @click.option("--data", "folder", required=True, type=PATH, help="The folder with the .beton files.")
 @click.option("--recipe", "differences", type=JSON, required=True, help="Differences from the paper's recipe.")
 @click.option("--schedule", required=True, help="The schedule's name; its epochs stand in the recipe.")
-@click.option("--trial", type=click.IntRange(1), default=1, show_default=True, help="The seed.")
+@click.option("--trial", type=count(), default=1, show_default=True, help="The seed.")
 @click.option("--checkpoints", required=True, type=PATH, help="The folder for this training's checkpoints.")
 @click.option("--record", required=True, type=PATH, help="Where to write the train record.")
 @click.option(
-    "--ranks", type=click.IntRange(0), default=1, show_default=True, help="Processes that share it, one for each GPU."
+    "--ranks", type=count(0, 1024), default=1, show_default=True, help="Processes that share it, one for each GPU."
 )
 @click.option("--warm/--cold", default=False, show_default=True, help="Start from a process kept ready (CPU only).")
 @threads_option
@@ -223,10 +217,13 @@ def train(
 ) -> None:
     """Train the network BASE, scaled."""
     if warm:
-        from fastscale.warm import can_run, run
+        from fastscale import warm as server
 
-        if ranks <= 1 and can_run(device):
-            sys.exit(run([*sys.argv[1:], "--cold"], folder, differences, threads))
+        if ranks <= 1 and server.can_run(device):
+            try:
+                sys.exit(server.run([*sys.argv[1:], "--cold"], folder, differences, threads))
+            except server.NoServer as reason:
+                click.echo(f"no process to start this training from ({reason}): it starts by itself", err=True)
     with fewer_collections():
         from fastscale.recipe import Recipe
         from fastscale.train import train as train_network
@@ -285,7 +282,7 @@ def aggregate(artefacts: tuple[str, ...], description: Path, scope: Any) -> None
     sweep = Sweep.load(description)
     for artefact in artefacts:
         if artefact not in sweep.artefacts:
-            raise UserError(f"unknown artefact {artefact!r}: the sweep {sweep.name!r} has {', '.join(sweep.artefacts)}")
+            raise UserError(sweep.why_absent(artefact))
     for artefact in artefacts:
         for path in make(sweep, artefact, scope):
             click.echo(path)

@@ -1,5 +1,6 @@
 """The device that computes: which one, and how records describe it."""
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -19,14 +20,15 @@ def choose_device(name: str | None = None) -> torch.device:
     Raises:
         UserError: no device of that name, or CUDA is asked for and absent.
     """
-    try:
-        device = torch.device(name or ("cuda" if torch.cuda.is_available() else "cpu"))
-    except RuntimeError:
-        raise UserError(
-            f"unknown device {name!r}; allowed are cpu, cuda, and cuda:1 and so on for one of several"
-        ) from None
+    name = name or ("cuda" if torch.cuda.is_available() else "cpu")
+    if not re.fullmatch(r"cpu|cuda(:\d{1,3})?", name, re.ASCII):  # torch knows more, of which nothing here was tried
+        raise UserError(f"unknown device {name!r}; allowed are cpu, cuda, and cuda:1 and so on for one of several")
+    device = torch.device(name)
     if device.type == "cuda" and not torch.cuda.is_available():
-        raise UserError("a GPU is asked for (device cuda), but torch finds none here; use --device cpu, or a GPU node")
+        raise UserError(
+            "a GPU is asked for (device cuda), but torch finds none here; use --device cpu (in a sweep: gpus: 0), or "
+            "run it where there is one (a sweep: snakemake --profile slurm)"
+        )
     if device.type == "cuda" and device.index is not None:
         if device.index >= torch.cuda.device_count():
             raise UserError(f"there is no {device} here; the GPUs are cuda:0 to cuda:{torch.cuda.device_count() - 1}")

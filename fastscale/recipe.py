@@ -3,13 +3,15 @@
 What differs from the defaults of the authors' code, and by how much, is told by docs/recipe.md.
 """
 
+import sys
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, replace
 from difflib import get_close_matches
-from math import isfinite
-from typing import Any
+from typing import Any, get_args, get_type_hints
 
+from fastscale.documents import plain, shown
 from fastscale.errors import UserError
+from fastscale.quantities import typed
 from fastscale.records import digest
 
 REFERENCE_BATCH = 1024  # the batch at which the paper's learning rate is given
@@ -69,25 +71,19 @@ class Recipe:
         for key, (test, allowed) in ALLOWED.items():
             value = getattr(self, key)
             if not test(value):
-                raise UserError(f"recipe: {key} is {value!r}; allowed is {allowed}")
+                raise UserError(f"recipe: {key} is {shown(value)}; allowed is {allowed}")
         if self.nesterov and not self.momentum:
             raise UserError("recipe: nesterov is true, but momentum is 0; give a momentum, or let nesterov be false")
         self.parts()
 
     @classmethod
-    def from_dict(cls, differences: Mapping[str, Any]) -> "Recipe":
-        """The paper's recipe with these differences.
+    def from_dict(cls, given: Any) -> "Recipe":
+        """The paper's recipe with the differences that are given, a mapping.
 
         Raises:
             UserError: a misspelt key, or a value out of range.
         """
-        known = [field.name for field in fields(cls)]
-        for key in differences:
-            if key not in known:
-                close = get_close_matches(str(key), known, n=1)
-                hint = f"did you mean {close[0]}? " if close else ""
-                raise UserError(f"recipe: unknown key {key!r}; {hint}allowed are {', '.join(known)}")
-        given = dict(differences)
+        given = differences(given)
         if isinstance(given.get("crop_scale"), list):  # as JSON and YAML have it
             given["crop_scale"] = tuple(given["crop_scale"])
         return cls(**given)
@@ -160,13 +156,33 @@ class Recipe:
         return period, 1 - min(1.0, period / horizon)
 
 
-def _number(low: float, high: float = float("inf")) -> tuple[Callable[[Any], bool], str]:
-    def test(value: Any) -> bool:
-        return (
-            isinstance(value, int | float) and not isinstance(value, bool) and isfinite(value) and low <= value <= high
-        )
+def differences(given: Any) -> dict[str, Any]:
+    """Check the names of a recipe's differences, and give each number the type that the recipe has it in.
 
-    return test, f"a number from {low:g}" + (f" to {high:g}" if isfinite(high) else "")
+    So 4, 4.0 and "4" are one recipe, with one hash.
+
+    Raises:
+        UserError: no mapping, a misspelt key, or a value out of range.
+    """
+    plain(given, "recipe")
+    if not isinstance(given, Mapping):
+        raise UserError(f"recipe is {shown(given)}; allowed is a mapping of keys to values, such as {{lr: 1.0}}")
+    types, made = get_type_hints(Recipe), {}
+    for key, value in given.items():
+        if key not in types:
+            close = get_close_matches(key, types, n=1)
+            hint = f"did you mean {close[0]}? " if close else ""
+            raise UserError(f"recipe: unknown key {key!r}; {hint}allowed are {', '.join(types)}")
+        own = get_args(types[key]) or (types[key],)
+        made[key] = [typed(one, own) for one in value] if isinstance(value, list) else typed(value, own)
+    return made
+
+
+def _number(low: float, high: float = sys.float_info.max) -> tuple[Callable[[Any], bool], str]:
+    def test(value: Any) -> bool:
+        return type(value) in (int, float) and low <= value <= high
+
+    return test, f"a number from {low:g}" + (f" to {high:g}" if high < sys.float_info.max else "")
 
 
 def _whole(low: int) -> tuple[Callable[[Any], bool], str]:

@@ -42,6 +42,16 @@ STAGE_MODULES = {
     ),
 }
 
+# Which verb writes a record of its kind.
+WRITERS = {
+    "data": "`fastscale data`",
+    "networks": "`fastscale probes`",
+    "profiles": "`fastscale profile`",
+    "search": "`fastscale search`",
+    "train": "`fastscale train`",
+}
+ANEW = "if snakemake wrote it, move it away and run snakemake again, else give another file"
+
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
@@ -107,21 +117,22 @@ def read_record(path: Path, kind: str, network_hash: str | None = None) -> dict[
     try:
         record = json.loads(path.read_text())
     except FileNotFoundError:
-        raise UserError(f"{path} is missing: a {kind} record was expected there; run `snakemake {path}`") from None
-    except (OSError, ValueError) as error:
-        raise UserError(f"{path} is not a readable JSON record ({error}); delete it and run snakemake again") from None
-    found = record.get("kind") if isinstance(record, dict) else type(record).__name__
-    if found != kind:
-        raise UserError(f"{path} holds a {found!r} record where a {kind!r} record is expected; delete it and run again")
-    if record.get("digest") != digest(_without_digest(record)):
         raise UserError(
-            f"{path} was edited by hand, or damaged: its digest is not that of its content; delete it and run "
-            "snakemake again"
-        )
+            f"{path} is missing: a {kind} record was expected there; {WRITERS[kind]} writes one, and snakemake those "
+            "of a sweep"
+        ) from None
+    except (OSError, ValueError, RecursionError) as error:
+        raise UserError(f"{path} is no readable record ({' '.join(str(error).split())}); {ANEW}") from None
+    found = record.get("kind") if isinstance(record, dict) else None
+    if found != kind:
+        other = f"a {found!r} record" if isinstance(found, str) else "no record of fastscale's"
+        raise UserError(f"{path} holds {other} where a {kind!r} record is expected; {ANEW}")
+    if record.get("digest") != digest(_without_digest(record)):
+        raise UserError(f"{path} was edited by hand, or damaged: its digest is not that of its content; {ANEW}")
     if network_hash is not None and record.get("network_hash") != network_hash:
         raise UserError(
             f"{path} was measured on another network (hash {str(record.get('network_hash'))[:10]}, expected "
-            f"{network_hash[:10]}); delete it and run snakemake again"
+            f"{network_hash[:10]}); {ANEW}"
         )
     return record
 
@@ -155,12 +166,10 @@ def read_networks(path: Path) -> list[Network]:
     try:
         networks = [Network.from_dict(one["network"]) for one in record["networks"]]
         hashes = [one["network_hash"] for one in record["networks"]]
-    except (KeyError, TypeError) as error:
-        raise UserError(f"{path} describes no networks ({error}); delete it and run snakemake again") from None
+    except (KeyError, TypeError, AttributeError) as error:
+        raise UserError(f"{path} describes no networks ({error!r}); {ANEW}") from None
     if edited := [network.id for network, known in zip(networks, hashes, strict=True) if network.hash != known]:
-        raise UserError(
-            f"{path} was edited: the description of {edited[0]} has another hash; delete it and run snakemake again"
-        )
+        raise UserError(f"{path} was edited: the description of {edited[0]} has another hash; {ANEW}")
     return networks
 
 

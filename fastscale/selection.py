@@ -5,11 +5,9 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
-from fastscale.errors import UserError
-from fastscale.networks import DERIVATIONS, Network, base_network, known_bases
-from fastscale.scaling import parse_strategy, scale
-
-Definitions = Mapping[str, Mapping[str, Any]]
+from fastscale.errors import within
+from fastscale.networks import DERIVATIONS, Definitions, Network, base_network, grown, known_bases, refuse_circle
+from fastscale.scaling import parse_strategy
 
 
 @dataclass(frozen=True)
@@ -62,8 +60,7 @@ class Bases:
         """
         line = []
         while base not in self.searches:
-            if base in line:
-                raise UserError(f"define: {' -> '.join([*line, base])}: a base cannot be derived from itself")
+            refuse_circle(base, line)
             line.append(base)
             definition = self.own.get(base, known_bases().get(base, {}))
             if not (derived := [definition[key] for key in DERIVATIONS if key in definition]):
@@ -77,12 +74,20 @@ class Bases:
         return search is not None and search not in self.found
 
     def network(self, base: str) -> Network:
-        """The base of that name, with the classes of the data."""
-        return base_network(base, self.definitions).with_classes(self.classes)
+        """The base of that name, with the classes of the data, built once however many artefacts ask for it."""
+        if base not in self._bases:
+            self._bases[base] = base_network(base, self.definitions).with_classes(self.classes)
+        return self._bases[base]
 
-    def curves(self, entry: Mapping[str, Any], scales: Iterable[float]) -> Iterator[Curve]:
-        """The curves that a selection of the configuration asks for; what waits for a search is left out."""
-        bases = {name: Point(name, "base", 1, self.network(name)) for name in names(entry) if not self.is_unknown(name)}
+    def curves(self, entry: Mapping[str, Any], scales: Iterable[float], place: str) -> Iterator[Curve]:
+        """The curves that a selection of the configuration asks for; what waits for a search is left out.
+
+        Raises:
+            UserError: an unknown base or strategy, or a scale that cannot be, and where in the configuration.
+        """
+        with within(f"{place}.{'bases' if 'bases' in entry else 'networks'}"):
+            known = (name for name in names(entry) if not self.is_unknown(name))
+            bases = {name: Point(name, "base", 1, self.network(name)) for name in known}
         if "curve" in entry:
             if bases:
                 yield Curve(next(iter(bases)), entry["curve"], tuple(bases.values()))
@@ -90,17 +95,24 @@ class Bases:
             yield from (Curve(name, "base", (point,)) for name, point in bases.items())
         else:
             larger = [s for s in entry.get("scales", scales) if s != 1]
+            with within(f"{place}.strategies"):
+                strategies = [parse_strategy(name).name for name in entry["strategies"]]
             for base in bases.values():
-                for strategy in map(parse_strategy, entry["strategies"]):
-                    scaled = (Point(base.base, strategy.name, s, self._scaled(base, strategy.name, s)) for s in larger)
-                    yield Curve(base.base, strategy.name, (base, *scaled))
+                for strategy in strategies:
+                    with within(f"{place}: {base.base}"):
+                        scaled = tuple(Point(base.base, strategy, s, self._scaled(base, strategy, s)) for s in larger)
+                    yield Curve(base.base, strategy, (base, *scaled))
 
     def _scaled(self, base: Point, strategy: str, s: float) -> Network:
         """The scaled network, built once however many artefacts ask for it."""
         key = base.base, strategy, s
         if key not in self._built:
-            self._built[key] = scale(base.network, parse_strategy(strategy), s)
+            self._built[key] = grown(base.network, strategy, s)
         return self._built[key]
+
+    @cached_property
+    def _bases(self) -> dict[str, Network]:
+        return {}
 
     @cached_property
     def _built(self) -> dict[tuple[str, str, float], Network]:

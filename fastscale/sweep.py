@@ -6,17 +6,19 @@ Pure Python, no torch: the DAG is expanded from here.
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from difflib import get_close_matches
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from fastscale.artefacts import ARTEFACTS, Measurement, files
-from fastscale.errors import UserError
-from fastscale.networks import Network
+from fastscale.documents import one_line, read_json
+from fastscale.errors import UserError, within
+from fastscale.networks import Definitions, Network
 from fastscale.records import digest
-from fastscale.schema import checked
+from fastscale.schema import checked_sweep, selections
 from fastscale.search import Candidate, Search
-from fastscale.selection import Bases, Definitions, Point, Selection, names, points
+from fastscale.selection import Bases, Point, Selection, names, points
 
 FIXED = "fixed"  # the source of networks that are known without a search
 
@@ -39,21 +41,31 @@ class Sweep:
         Raises:
             UserError: a misspelt key, a value out of range, an unknown base, strategy or schedule.
         """
-        sweep = cls(checked(config, source))
-        # What only the expansion finds is told now too: unknown bases and strategies, impossible scales, own bases.
-        own = filter(lambda name: not sweep.bases.is_unknown(name), sweep.config["define"])
-        _ = sweep.points, sweep.candidates, list(map(sweep.bases.network, own))
+        with within(source):
+            sweep = cls(checked_sweep(config))
+            # What only the expansion finds is told now too: unknown bases, impossible scales, own bases.
+            own = filter(lambda name: not sweep.bases.is_unknown(name), sweep.config["define"])
+            _ = sweep.points, sweep.candidates, list(map(sweep.bases.network, own))
         return sweep
 
     @classmethod
     def load(cls, path: Path) -> "Sweep":
-        """The sweep whose expansion wrote `path` (a sweep.json)."""
+        """The sweep whose expansion wrote `path` (a sweep.json).
+
+        Raises:
+            UserError: there is no such file, or it describes no sweep.
+        """
         try:
-            return cls(checked(json.loads(path.read_text()), str(path)))
+            config = read_json(path.read_text(), str(path))
         except FileNotFoundError:
-            raise UserError(f"{path} is missing: it is the sweep's own description; run `snakemake {path}`") from None
-        except ValueError as error:
-            raise UserError(f"{path} is not JSON ({error}); delete it and run snakemake again") from None
+            raise UserError(
+                f"{path} is missing; give a sweep's own description, results/<sweep>/sweep.json, which any run of "
+                "snakemake on the sweep writes"
+            ) from None
+        except (OSError, ValueError) as error:
+            raise UserError(f"{path} cannot be read ({one_line(error)}); give a sweep's description") from None
+        with within(str(path)):
+            return cls(checked_sweep(config))
 
     @property
     def name(self) -> str:
@@ -124,15 +136,16 @@ class Sweep:
     @cached_property
     def everything(self) -> tuple[Selection, ...]:
         """All that the grid and the artefacts ask for, in the order of the configuration."""
+        grid = (self._select(place, entry) for name, place, entry in selections(self.config) if name == "grid")
         own = (name for name in (*self.config["figures"], *self.config["tables"]))
-        return (*map(self._select, self.config["grid"]), *(chosen for name in own for chosen in self.selections(name)))
+        return (*grid, *(chosen for name in own for chosen in self.selections(name)))
 
     def selections(self, artefact: str) -> tuple[Selection, ...]:
         """What an artefact shows; what shows no error needs no training."""
         if ARTEFACTS[artefact].points == "all":
             return self.everything
         trained = "error" in self.reads(artefact)
-        return tuple(self._select(entry, trained) for entry in self._entries(artefact))
+        return tuple(self._select(*entry, trained) for entry in self._entries(artefact))
 
     def reads(self, artefact: str) -> tuple[Measurement, ...]:
         """The measurements that an artefact shows of its points: no error where the sweep trains nothing."""
@@ -140,14 +153,14 @@ class Sweep:
 
     def waiting(self, artefact: str) -> list[str]:
         """The bases of an artefact that wait for a search."""
-        asked = dict.fromkeys(name for entry in self._entries(artefact) for name in names(entry))
+        asked = dict.fromkeys(name for _, entry in self._entries(artefact) for name in names(entry))
         return list(filter(self.bases.is_unknown, asked))
 
     def searches_of(self, artefact: str) -> list[str]:
         """The searches that must have run before an artefact can be made."""
         if artefact == "searches":
             return list(self.searches)
-        found = [self.bases.search_of(name) for entry in self._entries(artefact) for name in names(entry)]
+        found = [self.bases.search_of(name) for _, entry in self._entries(artefact) for name in names(entry)]
         return list(dict.fromkeys(filter(None, found)))
 
     @cached_property
@@ -184,6 +197,22 @@ class Sweep:
             if name != "searches" or self.searches
             if self.reads(name) or not artefact.reads
         }
+
+    def why_absent(self, artefact: str) -> str:
+        """Say why this sweep has no artefact of that name, and how it would."""
+        if artefact not in ARTEFACTS:
+            close = get_close_matches(artefact, self.artefacts, n=1)
+            hint = f"did you mean {close[0]}? " if close else ""
+            return f"unknown artefact {artefact!r}: {hint}the sweep {self.name!r} has {', '.join(self.artefacts)}"
+        if not self.config["train"] and not self.reads(artefact):
+            return f"{artefact} shows errors, but the sweep {self.name!r} trains nothing (train: false)"
+        if artefact == "searches":
+            return f"searches shows random searches, but the sweep {self.name!r} has none (search)"
+        part = f"{ARTEFACTS[artefact].kind}s"
+        return (
+            f"the sweep {self.name!r} does not say what {artefact} shows; add it under {part}, such as "
+            f"{part}: {{{artefact}: {{bases: [EN-B0], strategies: [w]}}}}"
+        )
 
     def in_scope(self, path: Path, scope: str) -> Path:
         """Where an artefact lies that shows less than all records: in a folder of its own."""
@@ -236,14 +265,13 @@ class Sweep:
         """Where the outcome of one training lies."""
         return self.folder / "train" / network / f"{schedule}-{trial}.json"
 
-    def _entries(self, artefact: str) -> list[Mapping[str, Any]]:
-        """The configuration's selections for an artefact."""
-        own = {**self.config["figures"], **self.config["tables"]}
-        if ARTEFACTS[artefact].points == "all":
-            return [*self.config["grid"], *(entry for entries in own.values() for entry in entries)]
-        return own.get(artefact, [])
+    def _entries(self, artefact: str) -> list[tuple[str, Mapping[str, Any]]]:
+        """The configuration's selections for an artefact, each with its place."""
+        is_all = ARTEFACTS[artefact].points == "all"
+        return [(place, entry) for name, place, entry in selections(self.config) if is_all or name == artefact]
 
-    def _select(self, entry: Mapping[str, Any], trained: bool = True) -> Selection:
+    def _select(self, place: str, entry: Mapping[str, Any], trained: bool = True) -> Selection:
         asked = entry.get("schedules", [self.schedule] if trained else [])
         schedules = tuple(asked if self.config["train"] else [])
-        return Selection(tuple(self.bases.curves(entry, self.config["scales"])), schedules, entry.get("label", ""))
+        curves = self.bases.curves(entry, self.config["scales"], place)
+        return Selection(tuple(curves), schedules, entry.get("label", ""))

@@ -58,7 +58,7 @@ def train(
     if dataset.classes != network.classes:
         raise UserError(
             f"{network.id} has {network.classes} classes, but the data in {data_folder} has {dataset.classes}; "
-            "set data: classes to that number"
+            f"give --classes {dataset.classes} (data.classes in a sweep)"
         )
     identity = {
         "network_hash": network.hash,

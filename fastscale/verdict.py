@@ -1,11 +1,9 @@
 """One command for one device: time a sweep that trains nothing, and make all that shows timings."""
 
 from pathlib import Path
-from typing import Any
-
-import yaml
 
 from fastscale.analysis import aggregate
+from fastscale.documents import read_yaml
 from fastscale.errors import UserError
 from fastscale.records import write_networks, write_record
 from fastscale.sweep import FIXED, Sweep
@@ -44,10 +42,7 @@ def read(path: Path, out: Path) -> Sweep:
     Raises:
         UserError: no such file, no YAML, no sweep, or one that trains.
     """
-    try:
-        config: Any = yaml.safe_load(path.read_text())
-    except (OSError, yaml.YAMLError) as error:
-        raise UserError(f"{path} cannot be read ({error}); give a sweep's configuration, as config.yaml is") from None
+    config = read_yaml(path)
     placed = {**config, "sweep": out.name, "results": str(out.parent)} if isinstance(config, dict) else config
     sweep = Sweep.from_config(placed, str(path))
     if sweep.config["train"]:

@@ -21,16 +21,20 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from fastscale.errors import UserError
-
 IDLE_SECONDS = 20.0  # between two jobs of a sweep lies a second
-START_SECONDS = 120.0
+START_SECONDS = 30.0  # for a Python that imports nothing
+PREPARED_SECONDS = 120.0  # for what trainings import, and to compile their loaders
+DIE_WITH_PARENT = 1  # prctl's PR_SET_PDEATHSIG
 NUMBER = struct.Struct("!I")
 
 
 def can_run(device: str | None) -> bool:
     """Whether a warm start is possible here: not for a GPU, nor within a Slurm job, whose end would end the server."""
     return device == "cpu" and sys.platform == "linux" and "SLURM_JOB_ID" not in os.environ
+
+
+class NoServer(Exception):
+    """There is no process to fork a training from, for the reason that the message gives: a cold start will do."""
 
 
 def run(arguments: Sequence[str], data_folder: Path, recipe: Any, threads: int) -> int:
@@ -40,39 +44,66 @@ def run(arguments: Sequence[str], data_folder: Path, recipe: Any, threads: int) 
     however it does, the fork is ended too.
 
     Raises:
-        UserError: no server came up, or it was killed.
+        NoServer: none is to be had, or it has ended, and its forks with it.
     """
-    request = {
-        "arguments": list(arguments),
-        "folder": str(Path.cwd()),
-        "environment": dict(os.environ),
-        "loaders": [str(data_folder.absolute()), recipe, threads],
-    }
-    message = json.dumps(request).encode()
-    sys.stdout.flush()
+    try:
+        request = {
+            "arguments": list(arguments),
+            "folder": str(Path.cwd()),
+            "environment": dict(os.environ),
+            "loaders": [str(data_folder.absolute()), recipe, threads],
+        }
+        message = json.dumps(request).encode()
+        sys.stdout.flush()
+        try:
+            return _ask(message)
+        except ConnectionError:  # the server was about to leave: the next one stays
+            return _ask(message)
+    except (OSError, ValueError) as error:
+        raise NoServer(str(error)) from None
+
+
+def _ask(message: bytes) -> int:
+    """Have the server fork, and wait for the fork's end; returns its exit code."""
+    with _connected() as connection:
+        connection.settimeout(PREPARED_SECONDS)
+        socket.send_fds(connection, [NUMBER.pack(len(message))], [1, 2])
+        connection.sendall(message)
+        if not _receive(connection, NUMBER.size):  # the process's number: it has begun
+            raise NoServer("it ended before it could start one")
+        connection.settimeout(None)
+        if answer := _receive(connection, NUMBER.size):
+            return NUMBER.unpack(answer)[0]
+        raise NoServer("it was killed")
+
+
+def _connected() -> socket.socket:
+    """A connection to the server, which is started where there is none.
+
+    Raises:
+        NoServer, OSError: it does not come up.
+    """
     deadline, started = time.monotonic() + START_SECONDS, None
     while time.monotonic() < deadline:
-        with socket.socket(socket.AF_UNIX) as connection, suppress(ConnectionError, TimeoutError):
-            connection.settimeout(START_SECONDS)
+        connection = socket.socket(socket.AF_UNIX)
+        try:
             connection.connect(address())
-            socket.send_fds(connection, [NUMBER.pack(len(message))], [1, 2])
-            connection.sendall(message)
-            if not _receive(connection, NUMBER.size):  # the process's number: it has begun
-                continue
-            connection.settimeout(None)
-            if answer := _receive(connection, NUMBER.size):
-                return NUMBER.unpack(answer)[0]
-            raise UserError("the process from which trainings are started was killed; run again, or with --cold")
+            return connection
+        except ConnectionError:
+            connection.close()
+        if started is not None and started.poll():
+            raise NoServer(f"it ended at once, with exit code {started.returncode}")
         if started is None or started.poll() is not None:
+            # -P: nothing is to be imported from the current folder, which may hold anything.
             started = subprocess.Popen(
-                [sys.executable, "-m", "fastscale.warm"],
+                [sys.executable, "-P", "-m", "fastscale.warm", address()[1:]],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,
                 start_new_session=True,  # a Ctrl-C is not for it: others may use it
             )
         time.sleep(0.05)
-    raise UserError(f"no process to start trainings from came up in {START_SECONDS:.0f} s; run with --cold")
+    raise NoServer(f"it did not come up in {START_SECONDS:.0f} s")
 
 
 def address() -> str:
@@ -129,10 +160,21 @@ def _fork(connection: socket.socket, listener: socket.socket) -> int | None:
     except (ConnectionError, struct.error, ValueError):
         return None
     _prepare(*request["loaders"])
+    import ctypes
+
+    server = os.getpid()
+    connection.setblocking(False)
+    with suppress(BlockingIOError):
+        if not connection.recv(1, socket.MSG_PEEK):  # it did not wait so long, and trains by itself now
+            return None
+    connection.setblocking(True)
     pid = os.fork()
     if not pid:
         listener.close()
-        _become(request, outputs)
+        ctypes.CDLL(None).prctl(DIE_WITH_PARENT, signal.SIGKILL)  # else the client could not start another
+        if os.getppid() == server:
+            _become(request, outputs)
+        os._exit(1)
     for output in outputs:
         os.close(output)
     with suppress(ConnectionError):
@@ -189,5 +231,7 @@ def _receive(connection: socket.socket, size: int) -> bytes:
 
 
 if __name__ == "__main__":
+    if sys.argv[1:] not in ([], [address()[1:]]):
+        sys.exit(f"this is another fastscale than the one that asks: {Path(__file__).parent}")
     os.environ["CUDA_VISIBLE_DEVICES"] = ""  # FFCV would start CUDA, and no fork could use it
     serve()

@@ -3,6 +3,7 @@
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -11,6 +12,7 @@ from made_up import write_records
 
 from fastscale.analysis.plan import Plan, plan
 from fastscale.cli import main
+from fastscale.errors import UserError
 from fastscale.records import write_record
 from fastscale.sweep import Sweep
 
@@ -118,3 +120,25 @@ def test_nothing_is_said_of_a_cpu_that_nothing_was_timed_on(small: Sweep) -> Non
     assert bases(plan(small)) == {"unknown"}
     assert json.loads(told(small, "--json"))["device_hours"] is None
     assert "unknown, as too few are timed on this CPU" in told(small, "--jobs")
+
+
+def test_images_are_counted_where_they_are_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not taken to be ImageNet's; what is wrong with them is told."""
+    monkeypatch.chdir(tmp_path)
+    data = {"kind": "imagefolder", "path": "photos", "classes": 2}
+    assert "1,281,167 images and validates on 50,000 (ImageNet's, as 'photos' is not on" in told(priced(data))
+    for split, each in {"train": 5, "val": 3}.items():
+        for name in ("a", "b"):
+            Path("photos", split, name).mkdir(parents=True)
+            for i in range(each):
+                Path("photos", split, name, f"{i}.jpg").touch()
+    assert "An epoch trains on 10 images and validates on 6," in told(priced(data))
+    assert "An epoch trains on 4 images and validates on 6," in told(priced({**data, "train_images": 4}))
+    for wrong, words in {"classes": "classes is 3, but photos holds 2", "train_images": "only 10 are there"}.items():
+        sweep = priced({**data, wrong: 3 if wrong == "classes" else 99})
+        with pytest.raises(UserError, match=words):
+            plan(sweep)
+
+
+def priced(data: dict[str, Any]) -> Sweep:
+    return Sweep.from_config({**SMALL, "data": data})

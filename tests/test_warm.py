@@ -28,17 +28,17 @@ def folder(tmp_path_factory):
 def command(folder, tmp_path):
     """A warm training of a test, relative to the folder, as the DAG's are."""
 
-    def command(data="data", **changes):
+    def command(data="data", program=(sys.executable, "-m", "fastscale.cli"), **changes):
         arguments = ["train", "RegNetY-tiny", "--classes", "10", "--data", data, "--schedule", "1x"]
         arguments += ["--recipe", json.dumps({**RECIPE, **changes})]
         arguments += ["--checkpoints", str(tmp_path / "checkpoints"), "--device", "cpu", "--warm"]
-        return [sys.executable, "-m", "fastscale.cli", *arguments, "--record", str(tmp_path / "record.json")]
+        return [*program, *arguments, "--record", str(tmp_path / "record.json")]
 
     return command
 
 
 def run(command, folder):
-    return subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=120)
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=600)
 
 
 def rows(path):
@@ -54,10 +54,23 @@ def wait(condition):
 
 def is_running(pid):
     try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
+        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"  # a zombie has ended
+    except (FileNotFoundError, ProcessLookupError):
         return False
-    return True
+
+
+def stop_servers():
+    """Kill what this Python's trainings are forked from, and their forks with it; wait until all are gone."""
+    started = []
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        with suppress(OSError):
+            arguments = path.read_bytes().decode().split("\0")
+            if arguments[0] == sys.executable and "fastscale.warm" in arguments:
+                started.append(int(path.parent.name))
+    for pid in started:
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+    wait(lambda: not any(map(is_running, started)))
 
 
 def forks_of(log):
@@ -114,6 +127,75 @@ def test_killed_command_ends_its_training_and_the_next_resumes(command, folder, 
     os.kill(fork, signal.SIGKILL)
     assert process.wait(timeout=30) == 128 + signal.SIGKILL, "what ends the fork is told by the command"
     assert "resumed after epoch" in log.read_text()
+
+
+SCRIPT = str(Path(sys.executable).with_name("fastscale"))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("start", [["--warm"], ["--cold"], ["--cold", "--ranks", "2"]], ids=" ".join)
+def test_nothing_is_imported_from_the_current_folder(command, folder, tmp_path, start):
+    """Neither by a training, nor by the process that it is forked from, nor by ranks: anything may lie there."""
+    stop_servers()
+    hostile = tmp_path / "hostile"
+    (hostile / "fastscale").mkdir(parents=True)
+    for name in ("fastscale/__init__", *(name for name in sys.stdlib_module_names if name[0] != "_"), "torch", "yaml"):
+        (hostile / f"{name}.py").write_text(f"raise SystemExit('imported {name} from the current folder')")
+    done = run([*command(data=str(folder / "data"), program=[SCRIPT]), *start], hostile)
+    assert done.returncode == 0 and "starts by itself" not in done.stderr, done.stderr
+    assert json.loads((tmp_path / "record.json").read_text())["status"] == "finished"
+
+
+@pytest.mark.slow
+def test_data_are_written_where_files_are_named_like_modules(tmp_path):
+    for name in sys.stdlib_module_names:
+        (tmp_path / f"{name}.py").write_text(f"raise SystemExit('imported {name} from the current folder')")
+    done = run([SCRIPT, "data", "written", "--config", json.dumps(DATA), "--threads", "2"], tmp_path)
+    assert done.returncode == 0 and "from the current folder" not in done.stderr, done.stderr
+
+
+# What Python imports at its start: in a server, it breaks the import of one module.
+BROKEN = """
+import sys
+
+class Broken:
+    def find_spec(self, name, path=None, target=None):
+        if name == "{module}":
+            raise ImportError("broken")
+
+if "fastscale.warm" in sys.orig_argv:
+    sys.meta_path.insert(0, Broken())
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("module", "told"), [("hashlib", "it ended at once, with exit code 1"), ("torch", "it ended before it could start")]
+)
+def test_a_warm_start_that_cannot_be_had_is_a_cold_one(command, folder, tmp_path, module, told):
+    """The server ends before it listens, or while it imports what trainings need; the command itself is well."""
+    stop_servers()
+    (tmp_path / "sitecustomize.py").write_text(BROKEN.format(module=module))
+    environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
+    done = subprocess.run(command(), cwd=folder, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.count("it starts by itself") == 1 and told in done.stderr, done.stderr
+    assert json.loads((tmp_path / "record.json").read_text())["status"] == "finished"
+
+
+@pytest.mark.slow
+def test_no_training_outlives_the_process_that_it_was_forked_from(command, folder, tmp_path):
+    """Killed, as by a lack of memory: the training goes on from its last epoch, and only once."""
+    log = tmp_path / "log"
+    with log.open("w") as output:
+        process = subprocess.Popen(command(epochs=30), cwd=folder, stdout=output, stderr=output)
+    wait(lambda: len(rows(tmp_path / "record.csv")) >= 2 or process.poll() is not None)
+    (fork,) = forks_of(log) - {process.pid}
+    stop_servers()
+    assert not is_running(fork)
+    assert process.wait(timeout=600) == 0, log.read_text()
+    assert log.read_text().count("it starts by itself") == 1 and "resumed after epoch" in log.read_text()
+    assert json.loads((tmp_path / "record.json").read_text())["epochs"] == 30
 
 
 def test_no_warm_start_on_a_gpu_nor_within_slurm(monkeypatch):

@@ -4,7 +4,7 @@ Of accuracy nothing is predicted: what is said of it is the paper's.
 """
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -53,8 +53,17 @@ class Device:
         Raises:
             UserError: a broken record, records of several devices, or of too few networks.
         """
-        records = [record for path in paths for record in read_record(path, "profiles")["records"]]
         told = ", ".join(map(str, paths))
+        records = [record for path in paths for record in read_record(path, "profiles")["records"]]
+        try:
+            return cls._of(records, told, batch)
+        except (KeyError, TypeError, ValueError) as error:
+            raise UserError(
+                f"{told}: no timings as this fastscale has them ({error!r}); time the networks again"
+            ) from None
+
+    @classmethod
+    def _of(cls, records: Sequence[Mapping[str, Any]], told: str, batch: int | None) -> "Device":
         for what, found in (
             ("devices", {device_name(record) for record in records}),
             ("epochs of images", {record["images"] for record in records}),

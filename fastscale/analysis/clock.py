@@ -3,7 +3,8 @@
 import math
 import statistics
 from collections.abc import Iterator, Mapping
-from typing import Literal
+from pathlib import Path
+from typing import Literal, NamedTuple
 
 from fastscale.analysis.published import UNITS, numbers
 from fastscale.complexity import count
@@ -19,7 +20,15 @@ Basis = Literal["trained", "timed", "predicted", "paper", "unknown"]
 # The paper's epoch times are of 8 V100 on ImageNet. A validation image takes a forward pass, a third of a step.
 PAPER_GPUS, PAPER_IMAGES, VALIDATION = 8, 1_281_167, 1 / 3
 START_MINUTES = 30  # to load torch and the data, and to compile
-UNPACKED = {"fashion-mnist": (60_000, 10_000), "imagefolder": (PAPER_IMAGES, 50_000)}  # images, if data.json is absent
+PAPER_SPLITS = {"train": PAPER_IMAGES, "val": 50_000}
+
+
+class Images(NamedTuple):
+    """Training and validation images of an epoch; `unseen` is the folder that ought to hold them and is not here."""
+
+    train: int
+    val: int
+    unseen: str | None = None
 
 
 class Clock:
@@ -28,7 +37,7 @@ class Clock:
     def __init__(self, sweep: Sweep, trained: Mapping[str, float]):
         self.is_cpu = not sweep.config["gpus"]
         self.images = images(sweep)
-        self.steps = self.images[0] + VALIDATION * self.images[1]  # an epoch's, in training images
+        self.steps = self.images.train + VALIDATION * self.images.val  # an epoch's, in training images
         timings = [
             record
             for path in map(sweep.profile_record, sorted({*sweep.sources.values()}))
@@ -99,12 +108,21 @@ class Clock:
             yield f"{n} unknown, as too few are timed on this CPU: {FEWEST} networks, timed or trained, tell of others"
 
 
-def images(sweep: Sweep) -> tuple[int, int]:
-    """Training and validation images: of the data if it is there, else of the configuration."""
-    packed = sweep.data_folder / "data.json"
+def images(sweep: Sweep) -> Images:
+    """Count the images of an epoch: those that are packed, else those that lie where the configuration says.
+
+    Where that folder is not seen from this machine, as from a login node, they are taken to be ImageNet's.
+
+    Raises:
+        UserError: a broken record, or data that are not as configured.
+    """
+    from fastscale.data.sources import count_images
+
+    packed, data = sweep.data_folder / "data.json", sweep.config["data"]
     if packed.exists():
-        there = read_record(packed, "data")["images"]
-        return there["train"], there["val"]
-    data = sweep.config["data"]
-    train, val = UNPACKED[data["kind"]]
-    return data["train_images"] or train, data["val_images"] or val
+        return Images(**read_record(packed, "data")["images"])
+    seen = "path" not in data or Path(data["path"]).exists()
+    if seen and sweep.config["train"]:
+        return Images(**count_images(data))
+    asked = {split: data[f"{split}_images"] or number for split, number in PAPER_SPLITS.items()}
+    return Images(**asked, unseen=None if seen else data["path"])

@@ -71,13 +71,14 @@ class Plan:
         bases = {point.base for point in self.sweep.points}
         header = ["jobs", "in all", "to do", "epochs", "GPU-hours" if gpus else "CPU-hours", "cost"]
         known: Counter[Basis] = Counter({job.network: job.basis for job in self.to_do}.values())
-        train, val = self.clock.images
+        train, val, unseen = self.clock.images
+        told = f" (ImageNet's, as {unseen!r} is not on this machine)" if unseen else ""
         parts = [
             f"Sweep {self.sweep.name}: {len({job.network for job in self.jobs})} networks from {len(bases)} bases; "
             f"{len(self.jobs)} trainings, {len(self.jobs) - len(self.to_do)} of them done.",
             tabulate([*self._files(), *self._trainings()], header, floatfmt=",.2f", intfmt=",", missingval="—"),
             f"Epoch times, by networks: {'; '.join(self.clock.words(known)) or 'none is left to do'}. An epoch trains "
-            f"on {train:,} images and validates on {val:,}, which takes a third as long for each.",
+            f"on {train:,} images and validates on {val:,}{told}, which takes a third as long for each.",
         ]
         if gpus:
             parts.append(f"A training takes {gpus} GPUs; a GPU-hour costs {price:g} (gpu_hour_price).")
@@ -127,7 +128,7 @@ def plan(sweep: Sweep) -> Plan:
     """The plan of a sweep, by what there is of its records.
 
     Raises:
-        UserError: a broken record.
+        UserError: a broken record, or data that are not as configured.
     """
     waiting = filter(sweep.bases.is_unknown, sweep.searches)
     sweep = Sweep(sweep.config, {name: sweep.candidates[name][0].definition for name in waiting})

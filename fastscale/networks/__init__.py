@@ -1,6 +1,16 @@
 """What a network is, and the families and bases that networks come from. Pure Python: no torch."""
 
-from fastscale.networks.bases import DERIVATIONS, base_network, known_bases, multiply
+from fastscale.networks.bases import (
+    DERIVATIONS,
+    Definitions,
+    base_network,
+    checked_definitions,
+    described_network,
+    grown,
+    known_bases,
+    refuse_circle,
+    unknown_base,
+)
 from fastscale.networks.families import FAMILIES
 from fastscale.networks.network import BLOCKS, Block, Network, Stage, Stem, group_compatible, halved, is_consistent
 
@@ -9,13 +19,18 @@ __all__ = [
     "DERIVATIONS",
     "FAMILIES",
     "Block",
+    "Definitions",
     "Network",
     "Stage",
     "Stem",
     "base_network",
+    "checked_definitions",
+    "described_network",
     "group_compatible",
+    "grown",
     "halved",
     "is_consistent",
     "known_bases",
-    "multiply",
+    "refuse_circle",
+    "unknown_base",
 ]

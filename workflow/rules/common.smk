@@ -8,12 +8,19 @@ from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
 
+# Snakemake has put the Snakefile's folder first: what lies there beside it is not to be imported.
+sys.path[:] = [path for path in sys.path if path != workflow.basedir]
+
 from fastscale.data import Dataset
+from fastscale.data.sources import check_classes
+from fastscale.documents import refuse_repeats
 from fastscale.errors import UserError
 from fastscale.sweep import FIXED, Sweep
 
 try:
-    SWEEP = Sweep.from_config(config, source=", ".join(map(str, workflow.configfiles)))
+    if workflow.is_main_process:  # a job on a cluster has the configuration of its submission
+        refuse_repeats(workflow.configfiles, sys.argv)
+    SWEEP = Sweep.from_config(config, source=", ".join(map(str, workflow.configfiles)) or "the configuration")
 except UserError as error:
     raise WorkflowError(error) from None
 
@@ -39,6 +46,30 @@ def current():
     if (found := _found()) not in SWEEPS:
         SWEEPS[found] = Sweep.from_config(config)
     return SWEEPS[found]
+
+
+def within_reach(wildcards):
+    """No input, but a look at the images that are to be packed: what is wrong with them is told before anything runs.
+
+    On a cluster the nodes may see a folder that this machine does not, or has nothing in.
+    """
+    data, packed = SWEEP.config["data"], (SWEEP.data_folder / "data.json").exists()
+    if workflow.is_main_process:
+        try:
+            check_classes(data)
+        except UserError as error:
+            seen = "path" not in data or Path(data["path"], "train").exists()
+            has_nodes = not workflow.local_exec or (workflow.dryrun and workflow.resource_settings.nodes)
+            if seen or not (packed or has_nodes):
+                sys.exit(f"Error: {error}")
+            if not packed:
+                sys.stderr.write(f"Warning: {error}, unless the nodes see what this machine does not\n")
+    return []
+
+
+def absent(name):
+    """Say why this sweep has no such artefact, for an input: to be read where somebody asks for it."""
+    return lambda wildcards: sys.exit(f"Error: {SWEEP.why_absent(name)}")
 
 
 def plain(value):

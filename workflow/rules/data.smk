@@ -2,6 +2,8 @@
 # has changed, by name, size or time. A checkpoint: what rests on the data is planned with it, and looked at again when
 # its hash is known, as nothing is trained again for images that have been touched alone.
 
+from snakemake.io import IOFile
+
 from fastscale.data.sources import source_state
 
 
@@ -15,11 +17,13 @@ def state_of_images():
         return None
     if state := source_state(SWEEP.config["data"]):
         return f"images {state}"
-    recorded = workflow.persistence.params(rules.data.output.hash) or []
+    recorded = workflow.persistence.params(IOFile(written, workflow.get_rule("data"))) or []
     return next((value.strip("'") for value in recorded if value.startswith("'images ")), "no images")
 
 
 checkpoint data:
+    input:
+        within_reach,
     output:
         hash=SWEEP.data_folder / "data.hash",
         train=SWEEP.data_folder / "train.beton",
@@ -34,8 +38,8 @@ checkpoint data:
         mem_mb=8000,
     params:
         folder=SWEEP.data_folder,
-        config=plain(SWEEP.config["data"]),
-        source=lambda wildcards: state_of_images(),
+        config=lambda wildcards: plain(SWEEP.config["data"]),  # a function: no braces in a path are wildcards
+        source=lambda wildcards: state_of_images(str(SWEEP.data_folder / "data.hash")),
     shell:
         "fastscale data {params.folder:q} --config {params.config:q} --threads {threads} > {log:q} 2>&1"
 

@@ -28,6 +28,6 @@ rule describe:
         SWEEP.folder / "logs/describe.log",
     priority: 2
     params:
-        config=json.dumps(SWEEP.config),
+        config=lambda wildcards: json.dumps(SWEEP.config),  # a function: no braces in a name are wildcards
     shell:
         "fastscale describe {output:q} --config {params.config:q} > {log:q} 2>&1"

@@ -172,7 +172,7 @@ class Evidence:
     @cached_property
     def twins(self) -> list[tuple[str, str]]:
         """Each base with group convolutions, and the one that is the same with depthwise ones."""
-        bare = {depthwise(network, base): base for base, network in self.networks.items() if _groups(network) != {1}}
+        bare = {depthwise(network): base for base, network in self.networks.items() if _groups(network) != {1}}
         return [(bare[network], base) for base, network in self.networks.items() if network in bare]
 
     def is_optimised(self, base: str) -> bool:

@@ -1,0 +1,178 @@
+"""YAML and JSON as users write them, held to what both can say; a key that stands twice is refused, not forgotten."""
+
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
+from itertools import takewhile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from fastscale.errors import UserError
+
+if TYPE_CHECKING:
+    import yaml
+
+MERGE = "tag:yaml.org,2002:merge"
+
+DEEPEST = 20  # lists and mappings within one another; an anchor within itself has no end
+MOST = 100_000  # values in one document; anchors multiply
+LARGEST = 1e300  # a float holds a little more
+
+
+def read_yaml(path: Path) -> Any:
+    """Read a YAML or JSON file.
+
+    Raises:
+        UserError: it cannot be read, is neither, or holds a key twice or what JSON cannot say.
+    """
+    import yaml  # where it is needed: most verbs read none
+
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+        loader, root = _composed(text, str(path))
+        value = None if root is None else loader.construct_document(root)
+    except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
+        raise UserError(f"{path} cannot be read as YAML ({one_line(error)})") from None
+    return plain(value, str(path))
+
+
+def read_json(text: str, place: str) -> Any:
+    """Read JSON that a user gives at `place`.
+
+    Raises:
+        UserError: it is not JSON, or holds a key twice or a number that is none.
+    """
+
+    def mapping(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        made = {}
+        for key, value in pairs:
+            if key in made:
+                raise UserError(f"{place}: the key {shown(key)} stands twice in one mapping; leave one of them")
+            made[key] = value
+        return made
+
+    try:
+        value = json.loads(text, object_pairs_hook=mapping)
+    except (ValueError, RecursionError) as error:
+        raise UserError(f"{place}: {shown(text)} is not JSON ({one_line(error)})") from None
+    return plain(value, place)
+
+
+def refuse_repeats(paths: Iterable[str | Path], arguments: Sequence[str] = ()) -> None:
+    """Raise where configuration files, or what follows `--config` among a command's arguments, give a key twice.
+
+    For what another program has read already, and forgotten all but the last: Snakemake, which has told of all else.
+
+    Raises:
+        UserError: the file, the key and both lines.
+    """
+    import yaml
+
+    for path in map(Path, paths):
+        text = path.read_text(encoding="utf-8-sig")
+        try:
+            _composed(text, str(path))
+        except yaml.YAMLError:  # JSON with tabs
+            read_json(text, str(path))
+    given: dict[str, str] = {}
+    starts = [number for number, argument in enumerate(arguments) if argument in ("--config", "-C")]
+    for argument in takewhile(lambda one: not one.startswith("-"), arguments[starts[-1] + 1 :] if starts else ()):
+        name, _, text = argument.partition("=")
+        if given.setdefault(name, argument) != argument:
+            raise UserError(f"--config: {given[name]!r} and {argument!r} are both given; give one of them")
+        with suppress(yaml.YAMLError):
+            _composed(text, f"--config {name}")
+
+
+def _composed(text: str, place: str) -> "tuple[yaml.SafeLoader, yaml.Node | None]":
+    """A YAML text as nodes, and what makes values of them. No mapping gives a key twice, but what `<<:` takes over.
+
+    The parser in C is not for what users write: a text that is nested deeply enough ends the process.
+
+    Raises:
+        UserError: with the key and both lines.
+        yaml.YAMLError: it is no YAML.
+    """
+    import yaml
+
+    loader = yaml.SafeLoader(text)
+    try:
+        root = loader.get_single_node()
+    except RecursionError:
+        raise yaml.YAMLError("too many lists within one another") from None
+    known, left = set(), [root]
+    while left:
+        node = left.pop()
+        if node is None or id(node) in known:
+            continue
+        known.add(id(node))
+        if isinstance(node, yaml.SequenceNode):
+            left += node.value
+        elif isinstance(node, yaml.MappingNode):
+            lines: dict[tuple[str, str], int] = {}
+            for key, value in node.value:
+                left += [key, value]
+                line, own = key.start_mark.line + 1, (key.tag, str(key.value))
+                if own in lines and key.tag != MERGE:
+                    raise UserError(
+                        f"{place}: the key {shown(key.value)} stands twice in one mapping, on lines {lines[own]} and "
+                        f"{line}; leave one of them"
+                    )
+                lines[own] = line
+    return loader, root
+
+
+def plain(value: Any, place: str = "") -> Any:
+    """Return `value` if it is made of mappings with text as keys, lists, text, finite numbers, true, false and null.
+
+    Raises:
+        UserError: with the place of what is neither, or nested too deeply, or too much.
+    """
+    for number, (where, one, depth) in enumerate(_walk(value, place, 0)):
+        if depth > DEEPEST or number > MOST:
+            what = f"more than {MOST:,} values" if number > MOST else f"more than {DEEPEST} lists within one another"
+            raise UserError(f"{place or 'the configuration'} holds {what}: does an anchor name itself?")
+        for key in one if isinstance(one, dict) else ():
+            if not isinstance(key, str):
+                raise UserError(f"{where}: the key {shown(key)} is {_kind(key)}; a key is text: put it in quotes")
+            _refuse_unwritable(key, where)
+        if isinstance(one, str):
+            _refuse_unwritable(one, where)
+        elif isinstance(one, int | float):
+            if not -LARGEST < one < LARGEST:
+                raise UserError(f"{where} is {shown(one)}; allowed are finite numbers")
+        elif not isinstance(one, dict | list | None):
+            raise UserError(f"{where} is {_kind(one)} ({shown(one)}); if it is meant as text, put it in quotes")
+    return value
+
+
+def _walk(value: Any, where: str, depth: int) -> Iterator[tuple[str, Any, int]]:
+    """Each value in `value`, itself first, with its place and depth."""
+    yield where or "the top level", value, depth
+    inside = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for key, one in inside:
+        yield from _walk(one, f"{where}.{key}" if where else str(key), depth + 1)
+
+
+def _refuse_unwritable(text: str, where: str) -> None:
+    if any(char == "\0" or "\ud800" <= char <= "\udfff" for char in text):
+        raise UserError(f"{where}: {shown(text)} has characters that no file can hold; write it without them")
+
+
+def _kind(value: Any) -> str:
+    """What YAML takes a value for, in words."""
+    if isinstance(value, bool):
+        return "true or false to YAML, which reads on, off, yes and no so"
+    kinds = {int: "a number", float: "a number", type(None): "empty"}
+    return kinds.get(type(value), f"a {type(value).__name__}")
+
+
+def shown(value: Any, length: int = 70) -> str:
+    """A value as sentences show it: as YAML writes true, false and null, and cut where it is long."""
+    text = json.dumps(value) if value is None or isinstance(value, bool) else repr(value)
+    return text if len(text) <= length else f"{text[: length - 3]}..."
+
+
+def one_line(error: Exception) -> str:
+    """What an error says, on one line."""
+    return " ".join(str(error).split())

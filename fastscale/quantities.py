@@ -1,0 +1,62 @@
+"""Quantities as people write them: 16GF, 90min, 20GB, 1e-5. One parser for the command line and for YAML."""
+
+import math
+import re
+from collections.abc import Collection, Mapping
+from types import NoneType
+from typing import Any
+
+PREFIXES = {"": 1.0, "k": 1e3, "m": 1e6, "g": 1e9, "t": 1e12, "p": 1e15}
+TIMES = {"s": 1.0, "sec": 1.0, "second": 1.0, "min": 60.0, "minute": 60.0, "h": 3600.0, "hour": 3600.0, "d": 86400.0}
+
+# What may stand behind a number, and by how much it multiplies; upper and lower case are one.
+UNITS: Mapping[str, Mapping[str, float]] = {
+    "number": {"": 1.0},
+    "flops": {prefix + end: by for prefix, by in PREFIXES.items() for end in ("", "f", "flop", "flops")},
+    "seconds": {"": 1.0, **TIMES, **{f"{unit}s": by for unit, by in TIMES.items() if len(unit) > 1}, "day": 86400.0},
+    "bytes": {
+        **{prefix + end: by for prefix, by in PREFIXES.items() for end in ("", "b")},
+        **{f"{prefix}i{end}": 1024.0**i for i, prefix in enumerate(PREFIXES) if prefix for end in ("", "b")},
+    },
+}
+EXAMPLES = {
+    "number": "such as 4, 0.5 or 1e-5",
+    "flops": "such as 16e9, 500MF or 16GF",
+    "seconds": "such as 300, 90min or 2h",
+    "bytes": "such as 512MB, 20GB or 16GiB",
+}
+
+NOTHING = ("null", "~")
+TRUTH = {"true": True, "false": False}
+
+_QUANTITY = re.compile(r"([+-]?(?:\d+\.?\d*|\.\d+)(?:e[+-]?\d+)?)\s*([a-z]*)", re.ASCII | re.IGNORECASE)
+
+
+def parse(text: str, quantity: str = "number") -> float | None:
+    """Read the text of a quantity: flops, seconds, bytes, or a plain number; None where it is none, or not finite."""
+    found = _QUANTITY.fullmatch(text.strip())
+    factor = found and UNITS[quantity].get(found[2].lower())
+    value = float(found[1]) * factor if found and factor else math.nan
+    return value if math.isfinite(value) else None
+
+
+def typed(value: Any, types: Collection[type], quantity: str = "number") -> Any:
+    """Turn a value into the one of `types` that it stands for: 4.0 and "4" into 4, "1e-5" into 1e-5, 4 into 4.0.
+
+    YAML takes 1e-5 for text, and Snakemake takes for text whatever stands in braces behind `--config`. What stands for
+    none of the types is returned as it is, for a check to refuse.
+    """
+    if isinstance(value, str):
+        word = value.strip().lower()
+        if word in NOTHING and NoneType in types:
+            return None
+        if word in TRUTH and bool in types:
+            return TRUTH[word]
+        number = None if str in types else parse(value, quantity)
+    else:
+        number = value if type(value) in (int, float) else None
+    if number is None:
+        return value
+    if int in types and float(number).is_integer():
+        return int(number)
+    return float(number) if float in types else value
