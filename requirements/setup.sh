@@ -147,22 +147,22 @@ install_python_packages() {
 made_from() { state "$python" && (can_build_ffcv && echo "with FFCV" || echo "without FFCV"); }
 outcome() { state "$1" && echo "without ${lacking[*]}"; }
 
-# Whether apt could install a package.
-is_known() { has apt-cache && apt-cache policy "$1" 2>/dev/null | grep -q 'Candidate: [^(]'; }
+# Those of some packages that apt could install.
+known() { LC_ALL=C apt-cache policy "$@" 2>/dev/null | awk -F: '/^[^ ]/ { name = $1 } /Candidate: [^(]/ { print name }'; }
 
 # In one line, what is done without.
 tell() {
     [ ${#lacking[@]} -gt 0 ] || return 0
-    local name known=() told="does without ${lacking[*]}:"
+    local names told="does without ${lacking[*]}:"
     can_build_ffcv || told+=" FFCV is not built, $slower;"
     ! lacks $images || told+=" Fashion-MNIST is downloaded when it is needed;"
     [ "$job" != test ] || told+=" tests that need what is missing are skipped;"
-    for name in "${lacking[@]}"; do ! is_known "$name" || known+=("$name"); done
-    if [ ${#known[@]} -gt 0 ]; then
-        say "$told to change that, as root, run apt-get update && ${install[*]} ${known[*]}"
-    else
-        say "$told apt knows none of them here"
-    fi
+    mapfile -t names < <(known "${lacking[@]}")
+    # Without lists of packages apt knows none.
+    [ ${#names[@]} -gt 0 ] || compgen -G "/var/lib/apt/lists/*_Packages*" >/dev/null || names=("${lacking[@]}")
+    [ ${#names[@]} -gt 0 ] && told+=" to change that, as root, run apt-get update && ${install[*]} ${names[*]}" ||
+        told+=" apt knows none of them here"
+    say "$told"
 }
 
 lacking=()
