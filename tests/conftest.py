@@ -25,7 +25,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         return
     path = f"{os.environ['PATH']}:/usr/sbin:/sbin"
     for item in items:
-        for fixture in set(getattr(item, "fixturenames", ())) & set(NEEDS):
+        asked = {*getattr(item, "fixturenames", ()), item.path.parent.name}  # those in slurm/ go on from one another
+        for fixture in asked & set(NEEDS):
             if missing := [one[-1] for one in NEEDS[fixture] if not any(shutil.which(name, path=path) for name in one)]:
                 named = " and ".join(dict.fromkeys(missing))
-                item.add_marker(pytest.mark.skip(reason=f"the {fixture} fixture needs {named}, which is not installed"))
+                item.add_marker(pytest.mark.skip(reason=f"{fixture} needs {named}, which is not installed"))
