@@ -6,7 +6,7 @@ help:         ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s%s\n", $$1, $$2 }' Makefile
 
 run: setup    ## the default sweep of config.yaml, to its tables and figures in results/
-	.venv/bin/snakemake all
+	.venv/bin/snakemake --quiet host reason -- all
 
 test: setup-test  ## static checks, then the tests, on a real Slurm too
 	.venv/bin/ruff check

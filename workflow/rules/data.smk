@@ -8,6 +8,7 @@ rule data:
         description=SWEEP.data_folder / "data.json",
     log:
         SWEEP.data_folder / "data.log",
+    priority: 3  # what is wrong with the data is told first
     threads: workflow.cores
     resources:
         cpus_per_task=SWEEP.config["train_threads"],
