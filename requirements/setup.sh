@@ -132,7 +132,7 @@ install_python_packages() {
     others ffcv >"$venv/lock.txt"
     "${uv[@]}" sync "${build[@]}" "$venv/lock.txt"
     "${uv[@]}" install --no-deps --no-build-isolation --editable .
-    "$venv/bin/python" -c 'import torch, torchvision, cv2'
+    "$venv/bin/python" -c 'import torch, torchvision'
     if can_build_ffcv; then
         locked ffcv >"$venv/ffcv.txt"
         "${uv[@]}" install --no-deps "${build[@]}" --requirements "$venv/ffcv.txt" || true
