@@ -224,7 +224,7 @@ def test_wrong_configuration(tmp_path, changes, sentence):
 
 def test_image_larger_than_a_page(folder, tmp_path):
     Image.fromarray(np.zeros((2000, 2000, 3), np.uint8)).save(folder / "train/coat/large.png")
-    with pytest.raises(UserError, match=r"large.png cannot be read \(2000 x 2000 pixels .*set max_resolution"):
+    with pytest.raises(UserError, match=r"large.png cannot be stored \(2000 x 2000 pixels .*set max_resolution"):
         write_betons(config_of(folder, write_mode="raw"), tmp_path / "out")
     assert write_betons(config_of(folder, write_mode="raw", max_resolution=400), tmp_path / "out").images["train"] == 31
 

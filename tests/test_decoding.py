@@ -10,7 +10,7 @@ from PIL import Image
 
 from fastscale.data.crops import CROP
 from fastscale.data.decoding import decode_image
-from fastscale.data.ffcv import IMAGE_MODES
+from fastscale.data.pictures import MODES
 from fastscale.data.sources import fashion_mnist
 
 IMAGE = np.dtype([("mode", "u1"), ("width", "<u2"), ("height", "<u2"), *CROP])
@@ -25,7 +25,7 @@ def photo(tmp_path_factory: pytest.TempPathFactory) -> Image.Image:
 
 def row(mode: str, picture: Image.Image, crop: tuple[int, ...]) -> np.void:
     """An image's row of the metadata."""
-    return np.array([(IMAGE_MODES[mode], *picture.size, *crop)], IMAGE)[0]
+    return np.array([(MODES[mode], *picture.size, *crop)], IMAGE)[0]
 
 
 def by_pillow(picture: Image.Image, crop: tuple[int, ...], side: int) -> np.ndarray:

@@ -44,8 +44,8 @@ def _fill(crops: np.ndarray, chosen: np.ndarray, *values: np.ndarray) -> None:
 
 
 def center_crops(heights: np.ndarray, widths: np.ndarray, share: float) -> np.ndarray:
-    """For each image a square in its middle, of `share` times its shorter side; (n,) of dtype CROP."""
-    side = np.floor(np.minimum(heights, widths) * share)
+    """For each image a square in its middle, of `share` times its shorter side, or one pixel; (n,) of dtype CROP."""
+    side = np.maximum(1, np.floor(np.minimum(heights, widths) * share))
     crops = np.zeros(len(heights), CROP)
     _fill(crops, np.ones(len(heights), bool), (heights - side) // 2, (widths - side) // 2, side, side)
     return crops

@@ -17,8 +17,9 @@ BLOCKS = 64
 class Dataset:
     """What data.json says.
 
-    `images` counts the images of each split, `content` is the SHA-256 of all its stored images and labels in order,
-    `mean` and `std` are those of the channels, in units of 0 to 1. `files` gives size and fingerprint of the .betons.
+    `images` counts the images of each split, `content` is the SHA-256 of all images and labels in it, as they are
+    stored and in that order, `mean` and `std` are those of the channels, in units of 0 to 1. `files` gives size and
+    fingerprint of the .betons.
     """
 
     folder: Path
@@ -64,8 +65,8 @@ class Dataset:
 
     @property
     def hash(self) -> str:
-        """SHA-256 of what the networks see: images, labels, the way in which they are stored, mean and deviation."""
-        return digest([self.content, self.settings, self.mean, self.std])
+        """SHA-256 of what the networks see: stored images and labels, in their order, mean and deviation."""
+        return digest([self.content, self.mean, self.std])
 
     def beton(self, split: str) -> Path:
         """The .beton file of a split."""

@@ -9,7 +9,8 @@ import llvmlite.binding
 import numpy as np
 from numba import njit, prange, types
 
-from fastscale.data.ffcv import IMAGE_MODES, LIBRARY
+from fastscale.data.ffcv import LIBRARY
+from fastscale.data.pictures import MODES
 
 OPTIONS = {"nogil": True, "error_model": "numpy"}
 try:
@@ -33,7 +34,7 @@ _decode = types.ExternalFunction(
 ACCURATE_DCT = 4096  # Pillow's; FFCV's own choice is another one, which is 3 % faster and a grey level off in the mean
 
 INNER = {**OPTIONS, "no_cpython_wrapper": True, "no_cfunc_wrapper": True}  # called by what is compiled alone
-JPEG = IMAGE_MODES["jpg"]
+JPEG = MODES["jpg"]
 ZERO, HALF, MIDDLE, MOST = np.float32(0), np.float32(0.5), np.float32(128), np.float32(255)
 # What Cb and Cr add to red, green and blue in a JPEG file (JFIF).
 RED_CR, GREEN_CB, GREEN_CR, BLUE_CB = np.float32(1.402), np.float32(-0.344136), np.float32(-0.714136), np.float32(1.772)
@@ -59,7 +60,7 @@ def decode_planes(data, height, width):
     """A JPEG's planes Y, Cb and Cr, the lengths of their lines, and by what factors Cb and Cr are smaller than Y.
 
     It is resized before it becomes colours: so that is done for each pixel that is asked for, not for each that there
-    is. FFCV, which writes what is read here, has three planes in every JPEG.
+    is. What writes these files has three planes in every JPEG.
     """
     handle, begin = _start(), data.ctypes.data
     header = np.zeros(4, np.intc)  # width, height, sampling, colours
@@ -225,16 +226,6 @@ def decode_mapped(i, batch, memory, metadata, state):
     decode_image(state[0][begin : begin + image["size"]], image, memory[i])
 
 
-@njit(inline="always", **OPTIONS)
-def decode_paged(i, batch, memory, metadata, state):
-    """Image `i` of a batch, from those pages of a file that FFCV has read, of 2^`page_bits` bytes."""
-    image = metadata[batch[i]]
-    bits = np.uint64(image["page_bits"])
-    page = image["data_ptr"] >> bits
-    begin = image["data_ptr"] - (page << bits)
-    decode_image(state[0][state[3][page], begin : begin + image["size"]], image, memory[i])
-
-
 # A function for each case, as numba's cache does not tell one that is parallel from one that is not.
 
 
@@ -251,22 +242,6 @@ def decode_images_by_threads(batch, memory, metadata, state):
     """A batch of images from a mapped file, by several threads."""
     for i in prange(len(batch)):
         decode_mapped(i, batch, memory, metadata, state)
-    return memory[: len(batch)]
-
-
-@njit(parallel=True, **KEPT)
-def decode_paged_images_by_threads(batch, memory, metadata, state):
-    """A batch of images from pages, by several threads."""
-    for i in prange(len(batch)):
-        decode_paged(i, batch, memory, metadata, state)
-    return memory[: len(batch)]
-
-
-@njit(**KEPT)
-def decode_paged_images(batch, memory, metadata, state):
-    """A batch of images from pages."""
-    for i in range(len(batch)):
-        decode_paged(i, batch, memory, metadata, state)
     return memory[: len(batch)]
 
 

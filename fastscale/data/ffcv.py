@@ -24,21 +24,15 @@ try:
 finally:
     numba.typed.Dict = _numba_dict
 
-from ffcv import DatasetWriter, Loader, _libffcv  # noqa: E402
-from ffcv.fields import IntField, RGBImageField  # noqa: E402
+from ffcv import Loader, _libffcv  # noqa: E402
 from ffcv.fields.basics import IntDecoder  # noqa: E402
-from ffcv.fields.rgb_image import (  # noqa: E402
-    IMAGE_MODES,
-    ResizedCropRGBImageDecoder,
-)
-from ffcv.loader import OrderOption  # noqa: E402
+from ffcv.fields.rgb_image import ResizedCropRGBImageDecoder  # noqa: E402
 from ffcv.loader.epoch_iterator import EpochIterator  # noqa: E402
-from ffcv.memory_managers import OSCacheManager, ProcessCacheManager  # noqa: E402
+from ffcv.memory_managers import OSCacheManager  # noqa: E402
 from ffcv.pipeline.allocation_query import AllocationQuery  # noqa: E402
 from ffcv.pipeline.compiler import Compiler  # noqa: E402
 from ffcv.pipeline.state import State  # noqa: E402
 from ffcv.transforms import ToTensor, ToTorchImage  # noqa: E402
-from ffcv.traversal_order import QuasiRandom  # noqa: E402
 
 LIBRARY = _libffcv.__file__
 
@@ -46,7 +40,7 @@ LIBRARY = _libffcv.__file__
 # again, or a reader of its own, which takes a second even where nobody calls it.
 _compile = Compiler.compile
 Compiler.compile = lambda code, signature=None: code if isinstance(code, Dispatcher) else _compile(code, signature)
-OSCacheManager.compile_reader = ProcessCacheManager.compile_reader = lambda self: None
+OSCacheManager.compile_reader = lambda self: None
 
 
 def _set_threads(cls: type[Compiler], threads: int) -> None:
@@ -59,17 +53,11 @@ def _set_threads(cls: type[Compiler], threads: int) -> None:
 Compiler.set_num_threads = classmethod(_set_threads)
 
 __all__ = [
-    "IMAGE_MODES",
     "LIBRARY",
     "AllocationQuery",
-    "DatasetWriter",
     "EpochIterator",
     "IntDecoder",
-    "IntField",
     "Loader",
-    "OrderOption",
-    "QuasiRandom",
-    "RGBImageField",
     "ResizedCropRGBImageDecoder",
     "State",
     "ToTensor",

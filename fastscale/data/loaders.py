@@ -4,31 +4,22 @@ import os
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 from torch import Tensor
 
+from fastscale.data.ahead import read_ahead
 from fastscale.data.augment import draw_augmentations
 from fastscale.data.crops import CROP, center_crops, draw_crops
 from fastscale.data.dataset import Dataset
-from fastscale.data.ffcv import EpochIterator, Loader, OrderOption, QuasiRandom, ToTensor, ToTorchImage
+from fastscale.data.ffcv import EpochIterator, Loader, ToTensor, ToTorchImage
 from fastscale.data.operations import UNUSED, ImageDecoder, LabelDecoder
+from fastscale.data.order import WHOLE, Share, draw_order, window
 from fastscale.errors import UserError
 from fastscale.recipe import Recipe
 
-SEEDS_APART = 100_000  # FFCV adds the epoch to the seed: the next trial's orders must not be this one's
-PLACE = [("size", "<u8"), ("page_bits", "u1")]  # of an image in the file: its bytes, and of the file's pages
-
-
-class Share(NamedTuple):
-    """The part of all images that is one rank's."""
-
-    index: int
-    ranks: int
-
-
-WHOLE = Share(0, 1)
+PLACE = [("size", "<u8")]  # of an image in the file, in bytes
+BATCHES_AHEAD = 8  # that the disk is asked for in a validation
 
 
 def training_batches(
@@ -43,17 +34,22 @@ def training_batches(
 ) -> Iterator[tuple[Tensor, Tensor, np.ndarray | None]]:
     """One epoch of random resized crops, from its batch `first` on; a last, smaller batch is dropped.
 
-    Order, crops, flips and augmentations depend on seed and epoch alone. Yields (batch, 3, resolution, resolution)
-    uint8 in channels_last and (batch,) int64 labels, on the host and valid until the next batch is drawn, and what
-    AutoAugment is to do with them; of each batch, only this rank's share.
+    Order, crops, flips and augmentations depend on seed and epoch alone, whatever the memory, threads and ranks.
+    Yields (batch, 3, resolution, resolution) uint8 in channels_last and (batch,) int64 labels, on the host and valid
+    until the next batch is drawn, and what AutoAugment is to do with them; of each batch, only this rank's share.
     """
-    images_each = recipe.batch // share.ranks
-    loader, decoder = _loader(*_file(dataset, "train"), images_each, threads, is_training=True)
+    images_each, mixed = recipe.batch // share.ranks, window(recipe.batch)
+    path, written = _file(dataset, "train")
+    loader, decoder = _loader(path, written, images_each, threads)
     metadata = loader.reader.metadata.copy()
     _set_crops(metadata, draw_crops(*_sizes(metadata), recipe.crop_scale, recipe.flip, seed, epoch))
-    order = _order(loader, seed, epoch)[first * recipe.batch : steps_per_epoch(dataset, recipe.batch) * recipe.batch]
-    ours = order.reshape(-1, share.ranks, images_each)[:, share.index].reshape(-1)
+    order = draw_order(len(metadata), mixed, seed, epoch)
+    order = order[first * recipe.batch : steps_per_epoch(dataset, recipe.batch) * recipe.batch]
+    ours = share.of(order, recipe.batch)
     pairs = _pairs(loader, decoder, resolution, ours, metadata)
+    # The disk is asked for each window in the order of the file, by each rank for its part of all that is needed.
+    asked = metadata["f0"][share.of(order[np.lexsort((order, np.arange(len(order)) // mixed))], recipe.batch)]
+    pairs = read_ahead(pairs, path, asked["data_ptr"], asked["size"], images_each, mixed // share.ranks)
     if recipe.augment is None:
         return ((*pair, None) for pair in pairs)
     drawn = draw_augmentations(recipe.augment, len(metadata), seed, epoch)[ours].reshape(-1, images_each, 2)
@@ -66,17 +62,20 @@ def validation_batches(
     """All validation images once, in their order: a centre crop of `crop` times the shorter side. As above, but the
     last batch may be smaller, and a rank's share is every so manieth batch.
     """
-    loader, decoder = _loader(*_file(dataset, "val"), batch, threads, is_training=False)
+    path, written = _file(dataset, "val")
+    loader, decoder = _loader(path, written, batch, threads)
     metadata = loader.reader.metadata.copy()
     _set_crops(metadata, center_crops(*_sizes(metadata), crop))
     ours = loader.indices[loader.indices // batch % share.ranks == share.index]
-    return _pairs(loader, decoder, resolution, ours, metadata)
+    asked = metadata["f0"][ours]
+    pairs = _pairs(loader, decoder, resolution, ours, metadata)
+    return read_ahead(pairs, path, asked["data_ptr"], asked["size"], batch, BATCHES_AHEAD * batch)
 
 
 def compile_loaders(dataset: Dataset, recipe: Recipe, threads: int) -> None:
     """Make the loaders that a training by `recipe` uses, where this process has not done so yet."""
-    training = _loader(*_file(dataset, "train"), recipe.batch, threads, is_training=True)
-    validation = _loader(*_file(dataset, "val"), recipe.validation_batch(), threads, is_training=False)
+    training = _loader(*_file(dataset, "train"), recipe.batch, threads)
+    validation = _loader(*_file(dataset, "val"), recipe.validation_batch(), threads)
     for loader, decoder in (training, validation):
         if decoder.output_size == UNUSED:
             list(_pairs(loader, decoder, 8, loader.indices[:1], loader.reader.metadata))  # compiled at the first call
@@ -110,19 +109,6 @@ def _pairs(
         batches.close()
 
 
-def _order(loader: Loader, seed: int, epoch: int) -> np.ndarray:
-    """All images in random order."""
-    order = loader.traversal_order
-    order.seed = seed * SEEDS_APART
-    if isinstance(order, QuasiRandom):  # which shuffles its pages in place: each epoch would depend on those before
-        pages = order.page_to_samples_array
-        order.page_to_samples_array = pages.copy()
-        shuffled = order.sample_order(epoch)
-        order.page_to_samples_array = pages
-        return shuffled
-    return order.sample_order(epoch)
-
-
 def _file(dataset: Dataset, split: str) -> tuple[Path, int]:
     """A .beton file and when it was written: a loader of an older file of that name is not taken for its."""
     path = dataset.beton(split).absolute()
@@ -130,20 +116,19 @@ def _file(dataset: Dataset, split: str) -> tuple[Path, int]:
 
 
 @cache
-def _loader(path: Path, written: int, batch: int, threads: int, *, is_training: bool) -> tuple[Loader, ImageDecoder]:
-    """A loader of all images whole, unless its metadata are told crops."""
-    is_mapped = _fits_in_memory(path)
-    order = OrderOption.RANDOM if is_mapped else OrderOption.QUASI_RANDOM
+def _loader(path: Path, written: int, batch: int, threads: int) -> tuple[Loader, ImageDecoder]:
+    """A loader of all images whole, unless its metadata are told crops.
+
+    It maps the file into memory, of which the system keeps what is used, once for all ranks.
+    """
     threads = min(threads, len(os.sched_getaffinity(0)))  # numba refuses more
-    decoder = ImageDecoder(is_mapped, threads)
+    decoder = ImageDecoder(threads)
     loader = Loader(
         str(path),
         batch_size=batch,
         num_workers=threads,
-        os_cache=is_mapped,
-        order=order if is_training else OrderOption.SEQUENTIAL,
+        os_cache=True,
         seed=0,
-        drop_last=is_training,
         pipelines={"image": [decoder, ToTensor(), ToTorchImage()], "label": [LabelDecoder(), ToTensor()]},
     )
     loader.reader.metadata = _widened(loader)
@@ -162,7 +147,6 @@ def _widened(loader: Loader) -> np.ndarray:
     for name in known.dtype.names:
         images[name] = known[name]
     images["size"] = files.sizes[np.searchsorted(files.ptrs, known["data_ptr"])]
-    images["page_bits"] = int(loader.reader.page_size).bit_length() - 1
     images["crop_height"], images["crop_width"] = known["height"], known["width"]
     return wider
 
@@ -175,7 +159,3 @@ def _sizes(metadata: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 def _set_crops(metadata: np.ndarray, crops: np.ndarray) -> None:
     for name, _ in CROP:
         metadata["f0"][name] = crops[name]
-
-
-def _fits_in_memory(path: Path) -> bool:
-    return path.stat().st_size < os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") * 0.8

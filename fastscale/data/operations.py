@@ -6,12 +6,6 @@ from fastscale.data import decoding
 from fastscale.data.ffcv import AllocationQuery, IntDecoder, ResizedCropRGBImageDecoder, State
 
 UNUSED = (1, 1)  # the resolution of a decoder that has not been told one
-DECODERS = {  # by whether the file is mapped, and whether threads decode
-    (True, False): decoding.decode_images,
-    (True, True): decoding.decode_images_by_threads,
-    (False, False): decoding.decode_paged_images,
-    (False, True): decoding.decode_paged_images_by_threads,
-}
 
 
 class ImageDecoder(ResizedCropRGBImageDecoder):
@@ -19,9 +13,9 @@ class ImageDecoder(ResizedCropRGBImageDecoder):
 
     get_crop_generator = None
 
-    def __init__(self, mapped: bool, threads: int):
+    def __init__(self, threads: int):
         super().__init__(UNUSED)
-        self.decode = DECODERS[mapped, threads > 1]
+        self.decode = decoding.decode_images_by_threads if threads > 1 else decoding.decode_images
 
     def declare_state_and_memory(self, previous_state: State) -> tuple[State, AllocationQuery]:
         """Memory for the results of a batch. FFCV's decoders take some for all images whole as well."""

@@ -1,16 +1,19 @@
 """Where images come from: Fashion-MNIST, or any folder of class folders."""
 
 import gzip
+import hashlib
 import logging
-from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from io import BytesIO
+from dataclasses import dataclass, field, replace
+from itertools import chain, repeat
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from PIL import Image
 
+from fastscale.data.folders import SPLITS, find_classes, folder_state, list_images
+from fastscale.data.pictures import read_picture
 from fastscale.errors import UserError
 
 DEBIAN_FASHION_MNIST = Path("/usr/share/datasets/fashion-mnist")  # of Debian's package dataset-fashion-mnist
@@ -21,39 +24,42 @@ IDX_FILES = {
 FASHION_MNIST_CLASSES = (
     ["t-shirt/top", "trouser", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "ankle boot"]
 )  # fmt: skip
+FASHION_MNIST_IMAGES = {"train": 60_000, "val": 10_000}
 FASHION_MNIST_MEAN, FASHION_MNIST_STD = 3 * (0.2860,), 3 * (0.3530,)
+KINDS = ("fashion-mnist", "imagefolder")
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
 @dataclass(frozen=True)
 class Split:
-    """Labelled images: arrays (H, W) of uint8, or paths of files that PIL reads."""
+    """Labelled images: arrays (H, W) of uint8, or paths of files that Pillow reads."""
 
-    images: Sequence[np.ndarray] | Sequence[Path]
+    images: Sequence[np.ndarray] | Sequence[str]
     labels: Sequence[int]
 
     def __len__(self) -> int:
         """Number of images."""
         return len(self.labels)
 
-    def read(self, index: int) -> tuple[bytes, np.ndarray]:
-        """The stored bytes and the pixels (H, W, 3; uint8) of an image.
+    def read(self, index: int) -> Image.Image:
+        """Read an image as RGB.
 
         Raises:
-            Exception: whatever PIL raises for a file that it cannot read.
+            Exception: see `fastscale.data.pictures.read_picture`.
         """
         image = self.images[index]
         if isinstance(image, np.ndarray):
-            return image.tobytes(), np.repeat(image[..., None], 3, axis=-1)
-        from PIL import Image
+            return Image.fromarray(image).convert("RGB")
+        return read_picture(Path(image).read_bytes())
 
-        stored = image.read_bytes()
-        with Image.open(BytesIO(stored)) as opened:
-            return stored, np.array(opened.convert("RGB"))
+    def name(self, index: int) -> str:
+        """Tell where an image lies."""
+        image = self.images[index]
+        return f"image {index}" if isinstance(image, np.ndarray) else str(image)
 
-    def first(self, count: int | None) -> "Split":
-        """The first images of each class, in turn, `count` in all; in their old order."""
-        if count is None or count >= len(self):
+    def first(self, count: int) -> "Split":
+        """Take the first images of each class, in turn, `count` in all; in their old order."""
+        if count >= len(self):
             return self
         labels = np.asarray(self.labels)
         rank = np.empty(len(labels), int)  # how many of its class stand before it
@@ -66,50 +72,96 @@ class Split:
 
 @dataclass(frozen=True)
 class Source:
-    """A data set before it is written: its splits, class names, and each channel's mean and deviation (0 to 1)."""
+    """A data set before it is written: its splits, class names, and each channel's mean and deviation (0 to 1).
+
+    `left_out` counts, by split and extension, the files beside the images that are none.
+    """
 
     train: Split
     val: Split
     class_names: Sequence[str]
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
+    left_out: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+
+
+def check_classes(config: Mapping[str, Any]) -> None:
+    """Check the kind, path and number of classes in the data part of a configuration: a look into two folders.
+
+    Raises:
+        UserError: an unknown kind, folders that are missing, or other classes than configured.
+    """
+    kind = config["kind"]
+    if kind not in KINDS:
+        raise UserError(f"data: kind is {kind!r}; allowed are {' and '.join(KINDS)}")
+    if kind == "imagefolder" and not config.get("path"):
+        raise UserError("data: kind imagefolder needs path: a folder that holds train/ and val/")
+    names = list(find_classes(Path(config["path"]))["train"]) if kind == "imagefolder" else FASHION_MNIST_CLASSES
+    if len(names) != config["classes"]:
+        raise UserError(
+            f"data: classes is {config['classes']}, but {config.get('path', kind)} holds {len(names)} "
+            f"({', '.join(names[:3])} ...); set classes: {len(names)}, or correct the data"
+        )
+
+
+def count_images(config: Mapping[str, Any]) -> dict[str, int]:
+    """Count the images of each split that the data part of a configuration asks for; none is read.
+
+    Raises:
+        UserError: see `check_classes`; folders without images, or fewer images than asked for.
+    """
+    check_classes(config)
+    if config["kind"] == "imagefolder":
+        listings = list_images(Path(config["path"])).items()
+        there = {split: sum(map(len, listing.images.values())) for split, listing in listings}
+    else:
+        there = FASHION_MNIST_IMAGES
+    return {split: _asked(config, split, count) for split, count in there.items()}
+
+
+def source_state(config: Mapping[str, Any], written: Mapping[str, Any] | None = None) -> str:
+    """Digest the names, sizes and times of the files that hold the images, to know of a change without reading them.
+
+    Where they are gone, or out of reach of this machine, they are as they were when they were `written` (a data.json).
+    What is wrong with them is a state too: it is told when they are read.
+    """
+    is_folder = config["kind"] == "imagefolder"
+    root = Path(config["path"]) if is_folder else DEBIAN_FASHION_MNIST
+    try:
+        if not root.exists():
+            return written["source"] if written else "missing"
+        if is_folder:
+            return folder_state(root)
+        found = [(path.name, path.stat().st_size, path.stat().st_mtime_ns) for path in sorted(root.iterdir())]
+        return hashlib.sha256(repr(found).encode()).hexdigest()
+    except (UserError, OSError) as error:
+        return str(error)
 
 
 def open_source(config: Mapping[str, Any], downloads: Path) -> Source:
-    """The images that the data part of a sweep's configuration names, cut to its numbers of images.
+    """Open the images that the data part of a sweep's configuration names, cut to its numbers of images.
 
     Fashion-MNIST is downloaded to `downloads` where Debian's package is not installed.
 
     Raises:
         UserError: missing, empty or unreadable folders and files, or other classes than configured.
     """
-    kind = config["kind"]
-    if kind == "imagefolder":
-        if not config.get("path"):
-            raise UserError("data: kind imagefolder needs path: a folder that holds train/ and val/")
-        source = image_folder(Path(config["path"]))
-    elif kind == "fashion-mnist":
-        source = fashion_mnist(downloads)
-    else:
-        raise UserError(f"data: kind is {kind!r}; allowed are fashion-mnist and imagefolder")
-    found = len(source.class_names)
-    if found != config["classes"]:
-        raise UserError(
-            f"data: classes is {config['classes']}, but {config.get('path', kind)} holds {found} "
-            f"({', '.join(source.class_names[:3])} ...); set classes: {found}, or correct the data"
-        )
-    for split in ("train", "val"):
-        wanted, there = config.get(f"{split}_images"), len(getattr(source, split))
-        if wanted and wanted > there:
-            raise UserError(
-                f"data: {split}_images is {wanted}, but only {there} are there; leave it out for all of them"
-            )
-    train, val = source.train.first(config.get("train_images")), source.val.first(config.get("val_images"))
-    return replace(source, train=train, val=val)
+    check_classes(config)
+    source = image_folder(Path(config["path"])) if config["kind"] == "imagefolder" else fashion_mnist(downloads)
+    splits = {split: getattr(source, split) for split in SPLITS}
+    return replace(source, **{name: split.first(_asked(config, name, len(split))) for name, split in splits.items()})
+
+
+def _asked(config: Mapping[str, Any], split: str, there: int) -> int:
+    """How many images of a split a configuration asks for."""
+    wanted = config.get(f"{split}_images") or there
+    if wanted > there:
+        raise UserError(f"data: {split}_images is {wanted}, but only {there} are there; leave it out for all of them")
+    return wanted
 
 
 def fashion_mnist(downloads: Path, installed: Path = DEBIAN_FASHION_MNIST) -> Source:
-    """Fashion-MNIST: 60,000 + 10,000 grey images of 28 px (Xiao et al. 2017); from `installed`, else `downloads`."""
+    """Read Fashion-MNIST, 60,000 + 10,000 grey images of 28 px (Xiao et al. 2017), from `installed` or `downloads`."""
     folder = next((f for f in (installed, downloads / "FashionMNIST/raw") if _is_complete(f)), None)
     if folder is None:
         folder = _download_fashion_mnist(downloads)
@@ -118,31 +170,22 @@ def fashion_mnist(downloads: Path, installed: Path = DEBIAN_FASHION_MNIST) -> So
 
 
 def image_folder(root: Path) -> Source:
-    """`root`/train and `root`/val, each with a folder of images for each class (torchvision's ImageFolder layout)."""
-    from torchvision.datasets import ImageFolder
+    """Find `root`/train and `root`/val, each with a folder of images for each class, as torchvision's ImageFolder does.
 
-    folders = {}
-    for split in ("train", "val"):
-        path = root / split
-        if not path.is_dir() or not any(child.is_dir() for child in path.iterdir()):
-            what = "holds no class folders" if path.is_dir() else "is missing"
-            raise UserError(
-                f"data: {path} {what}; path must hold train/ and val/, each with a folder of images a class"
-            )
-        folders[split] = ImageFolder(path, allow_empty=True)
-    train, val = folders["train"], folders["val"]
-    if different := sorted(set(train.classes) ^ set(val.classes)):
-        lacking = "val" if different[0] in train.classes else "train"
-        raise UserError(
-            f"data: {root / lacking} lacks the class folder {different[0]!r} that its sibling has; "
-            "train/ and val/ must hold the same classes"
+    Raises:
+        UserError: see `fastscale.data.folders.list_images`.
+    """
+    listings = list_images(root)
+    splits = {
+        split: Split(
+            [file.path for files in listing.images.values() for file in files],
+            list(chain.from_iterable(repeat(i, len(files)) for i, files in enumerate(listing.images.values()))),
         )
-    for split, folder in folders.items():
-        counts = Counter(folder.targets)
-        if empty := [name for name, index in folder.class_to_idx.items() if not counts[index]]:
-            raise UserError(f"data: {root / split / empty[0]} holds no image; add images or remove the class")
-    splits = [Split([Path(path) for path, _ in folder.samples], folder.targets) for folder in (train, val)]
-    return Source(*splits, train.classes, IMAGENET_MEAN, IMAGENET_STD)
+        for split, listing in listings.items()
+    }
+    left_out = {split: listing.left_out for split, listing in listings.items()}
+    names = list(listings["train"].images)
+    return Source(**splits, class_names=names, mean=IMAGENET_MEAN, std=IMAGENET_STD, left_out=left_out)
 
 
 def _is_complete(folder: Path) -> bool:

@@ -1,0 +1,50 @@
+"""In which order images are written, and drawn in an epoch: pure functions, the same for every loader and machine."""
+
+from typing import NamedTuple
+
+import numpy as np
+
+WRITTEN = 2103_06877  # the seed by which a file is shuffled, once for all
+RUN = 32  # images that lie together in the file and are read together
+FEWEST = 1 << 14  # images that are mixed with each other, or 8 batches where that is more
+
+
+class Share(NamedTuple):
+    """The part of all images that is one rank's."""
+
+    index: int
+    ranks: int
+
+    def of(self, drawn: np.ndarray, batch: int) -> np.ndarray:
+        """This rank's part of each batch of the images `drawn`, in their order."""
+        return drawn.reshape(-1, self.ranks, batch // self.ranks)[:, self.index].reshape(-1)
+
+
+WHOLE = Share(0, 1)
+
+
+def written_order(images: int) -> np.ndarray:
+    """Draw the order in which training images are written: place i holds image `written_order(images)[i]`.
+
+    Classes must not lie together, as only what lies within one window of `draw_order` is mixed.
+    """
+    return np.random.default_rng(WRITTEN).permutation(images)
+
+
+def draw_order(images: int, window: int, seed: int, epoch: int) -> np.ndarray:
+    """Draw the order of an epoch: all images of a shuffled file, each one once.
+
+    Runs of RUN neighbours are drawn at random, wherever they begin in this epoch, and as many as are in a `window` of
+    images are mixed: so a file that does not fit into memory is read in large pieces, and each of them once. Up to
+    `window` images are in wholly random order. It does not depend on memory, nor on how many ranks share the epoch.
+    """
+    uniform = np.random.default_rng([seed, epoch, 3])  # 3: not a stream of the crops or augmentations
+    places = (np.arange(images) + uniform.integers(images)) % images
+    run = uniform.random(-(-images // RUN))[np.arange(images) // RUN]
+    places = places[np.argsort(run, kind="stable")]
+    return places[np.lexsort((uniform.random(images), np.arange(images) // window))]
+
+
+def window(batch: int) -> int:
+    """Tell how many images are mixed with each other, by the images of a batch (of all ranks)."""
+    return max(FEWEST, 8 * batch)

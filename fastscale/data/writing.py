@@ -1,0 +1,138 @@
+"""Writing .beton files, once for each data set: the same images give the same bytes, with any number of threads."""
+
+import hashlib
+import logging
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from pathlib import Path
+from typing import Any, TypeVar
+
+from PIL import Image
+
+from fastscale.data.beton import PAGE_BYTES, write_beton
+from fastscale.data.dataset import Dataset, fingerprint
+from fastscale.data.folders import EXTENSIONS, SPLITS, told
+from fastscale.data.order import written_order
+from fastscale.data.pictures import Stored, store
+from fastscale.data.sources import Split, open_source, source_state
+from fastscale.errors import UserError
+from fastscale.records import provenance, replacing, write_record, write_text
+
+SETTINGS = ("max_resolution", "write_mode", "jpeg_quality")
+MADE_BY = ("commit", "code", "python", "versions")  # of the provenance; not when and where, so that bytes are equal
+Item, Result = TypeVar("Item"), TypeVar("Result")
+log = logging.getLogger(__name__)
+
+
+def write_betons(config: Mapping[str, Any], folder: Path, threads: int = 1) -> Dataset:
+    """Write train.beton, val.beton, data.hash and, last, data.json to `folder`: each whole or not at all.
+
+    `config` is the data part of a sweep's configuration: kind, classes, path, train_images, val_images, max_resolution,
+    write_mode (raw, jpg, proportion: half of the images as JPEG) and jpeg_quality. Training images are shuffled, by a
+    fixed seed. data.hash holds the data set's hash alone: what rests on the data compares that.
+
+    Raises:
+        UserError: missing, empty or unreadable images, other classes than configured, or a full disk.
+    """
+    source, state = open_source(config, folder), source_state(config)
+    for split, left_out in source.left_out.items():
+        if left_out:
+            read = ", ".join(sorted(EXTENSIONS))
+            log.warning("data: %s/%s: left out %s (what is read: %s)", config["path"], split, told(left_out), read)
+    settings = {key: config[key] for key in SETTINGS if config.get(key)}
+    content, files = {}, {}
+    for name in SPLITS:
+        path, split = folder / f"{name}.beton", getattr(source, name)
+        order = written_order(len(split)).tolist() if name == "train" else range(len(split))
+        content[name] = _write(path, split, order, settings, threads)
+        files[name] = {"bytes": path.stat().st_size, "fingerprint": fingerprint(path)}
+    dataset = Dataset(
+        folder,
+        config.get("name", config["kind"]),
+        tuple(source.class_names),
+        {name: len(getattr(source, name)) for name in SPLITS},
+        content,
+        source.mean,
+        source.std,
+        settings,
+        files,
+    )
+    write_text(folder / "data.hash", f"{dataset.hash}\n")
+    known = provenance("train", ("pillow", "numpy"))
+    made = {"left_out": source.left_out, "source": state, "provenance": {key: known[key] for key in MADE_BY}}
+    write_record(folder / "data.json", {**dataset.to_record(), **made})
+    return dataset
+
+
+def _write(path: Path, split: Split, order: Iterable[int], settings: Mapping[str, Any], threads: int) -> str:
+    """Write a split in this order; returns the SHA-256 of all stored images and labels, in order.
+
+    Raises:
+        UserError: images cannot be read or stored; the first one is named.
+    """
+    from tqdm import tqdm  # a tenth of a second, which what plans a sweep can do without
+
+    content, unusable = hashlib.sha256(), []
+
+    def images() -> Iterator[tuple[Stored, int]]:
+        each = _in_turn(partial(_store, split, settings), order, threads)
+        for index, found in tqdm(each, total=len(split), disable=None):
+            if isinstance(found, str):
+                unusable.append(f"{split.name(index)} {found}")
+            elif not unusable:
+                stored, label, digest = found
+                content.update(digest)
+                yield stored, label
+        if unusable:
+            raise UserError(
+                f"data: {unusable[0]}; {len(unusable)} of {len(split)} images are like this: replace or remove them"
+            )
+
+    Image.init()  # Pillow's plug-ins, before threads do so at once
+    with replacing(path) as temporary:
+        write_beton(temporary, images(), len(split))
+    return content.hexdigest()
+
+
+def _store(split: Split, settings: Mapping[str, Any], index: int) -> tuple[Stored, int, bytes] | str:
+    """An image as it is stored, with its label and digest, or in words what is wrong with it.
+
+    That may be whatever Pillow raises; all others are looked at nevertheless.
+    """
+    label = int(split.labels[index])
+    try:
+        picture = split.read(index)
+    except Exception as error:
+        return f"cannot be read ({_reason(error)})"
+    try:
+        stored = store(picture, settings)
+        if len(stored.data) > PAGE_BYTES:
+            raise ValueError(
+                f"{stored.width} x {stored.height} pixels take {len(stored.data):,} bytes, more than a page of "
+                f"{PAGE_BYTES:,}; set max_resolution or write_mode: jpg"
+            )
+    except Exception as error:
+        return f"cannot be stored ({_reason(error)})"
+    return stored, label, stored.digest(label)
+
+
+def _reason(error: Exception) -> str:
+    return (getattr(error, "strerror", None) or str(error) or type(error).__name__).splitlines()[0]
+
+
+def _in_turn(function: Callable[[Item], Result], items: Iterable[Item], threads: int) -> Iterator[tuple[Item, Result]]:
+    """Each item with what the function makes of it, in their order; a few at a time, by threads."""
+    with ThreadPoolExecutor(threads) as pool:
+        waiting = deque[tuple[Item, Any]]()
+        try:
+            for item in items:
+                waiting.append((item, pool.submit(function, item)))
+                if len(waiting) > 4 * threads:
+                    first, future = waiting.popleft()
+                    yield first, future.result()
+            for first, future in waiting:
+                yield first, future.result()
+        finally:
+            pool.shutdown(cancel_futures=True)
