@@ -12,7 +12,7 @@ from tqdm import tqdm
 
 from fastscale.checkpoint import Checkpoints
 from fastscale.data import Dataset
-from fastscale.data.loaders import steps_per_epoch
+from fastscale.data.loaders import reading, steps_per_epoch
 from fastscale.devices import choose_device, describe, out_of_memory
 from fastscale.errors import Stopped, UserError
 from fastscale.memory import keep_freed_memory
@@ -101,6 +101,7 @@ def train(
         "trial": trial,
         **identity,
         "recipe": recipe.to_dict(),
+        "loader": reading()[0],
         "data": {"name": dataset.name, "images": dict(dataset.images), "content": dict(dataset.content)},
         **outcome["found"],
         "ranks": ranks,

@@ -85,23 +85,24 @@ install_system_packages() {
 # Unpacks a package of Debian into .venv, which takes no root; by lists of packages of our own if there are none.
 unpack() {
     has apt-get && has dpkg-deb || return 0
-    local folder=$unpacked/apt download=(apt-get -qq -o Acquire::Retries=1 -o Acquire::http::Timeout=20 download "$1")
+    local folder=$unpacked/apt download=(apt-get -qq download "$1")
     mkdir -p "$folder/lists/partial"
     if (
         cd "$folder"
+        [ ! -f apt.conf ] || export APT_CONFIG=$folder/apt.conf
         "${download[@]}" && exit
-        export APT_CONFIG=$folder/apt.conf
-        echo "Dir::State::Lists \"$folder/lists\"; Dir::Cache \"$folder\";" >"$APT_CONFIG"
+        [ ! -f apt.conf ] && export APT_CONFIG=$folder/apt.conf || exit
+        echo "Dir::State::Lists \"$folder/lists\"; Dir::Cache \"$folder\";" >apt.conf
+        echo 'Acquire::Retries 1; Acquire::http::Timeout 20;' >>apt.conf
         apt-get -qq update && "${download[@]}"
     ) >/dev/null 2>&1; then
         dpkg-deb -x "$folder/$1"_*.deb "$unpacked"
     fi
-    rm -rf "$folder"
 }
 
 lacks() { [[ " ${lacking[*]} " =~ \ [^\ ]*($1)\  ]]; }
 can_build_ffcv() { ! lacks 'g\+\+|pkg-config|-dev'; }
-slower="another loader reads the images, the same ones but slower"
+slower="a plain loader reads the same images, more slowly"
 
 make_venv() {
     if "$python" -m venv --clear "$venv" >/dev/null 2>&1; then return; fi
@@ -139,6 +140,8 @@ install_python_packages() {
         "$venv/bin/python" -c 'import ffcv' || say "FFCV cannot be built here: $slower"
     fi
     if lacks $images; then unpack $images; fi
+    can_build_ffcv || unpack libturbojpeg0   # decodes JPEGs as fast
+    rm -rf "$unpacked/apt"
     mkdir "$ready"
     made_from >"$ready/packages"
 }
