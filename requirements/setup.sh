@@ -163,8 +163,9 @@ tell() {
     mapfile -t names < <(known "${lacking[@]}")
     # Without lists of packages apt knows none.
     [ ${#names[@]} -gt 0 ] || compgen -G "/var/lib/apt/lists/*_Packages*" >/dev/null || names=("${lacking[@]}")
-    [ ${#names[@]} -gt 0 ] && told+=" to change that, as root, run apt-get update && ${install[*]} ${names[*]}" ||
-        told+=" apt knows none of them here"
+    if ! has apt-get; then told+=" these are Debian's names of what to install"
+    elif [ ${#names[@]} = 0 ]; then told+=" apt knows none of them here"
+    else told+=" to change that, as root, run apt-get update && ${install[*]} ${names[*]}"; fi
     say "$told"
 }
 

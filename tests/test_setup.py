@@ -91,6 +91,17 @@ def test_what_only_root_could_install_is_one_line_and_no_obstacle(bare_machine: 
     assert (again.returncode, again.stderr.splitlines()) == (0, [told])
 
 
+def test_without_apt_the_names_are_said_to_be_debians(bare_machine: Setup) -> None:
+    done = bare_machine("run", **USER)
+    told = done.stderr.splitlines()[-1]
+    assert (
+        done.returncode == 0
+        and "libopencv-dev" in told
+        and told.endswith("these are Debian's names of what to install")
+    )
+    assert "apt-get" not in told
+
+
 def test_a_name_that_apt_does_not_know_keeps_no_other_away(bare_machine: Setup, tmp_path: Path) -> None:
     """As Ubuntu's, which has no Chromium: all others are installed, and no line asks for it."""
     done = bare_machine("test", **ADMINISTRATOR, **APT)
