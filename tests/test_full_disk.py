@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 
 from fastscale.analysis import style
 from fastscale.checkpoint import Checkpoints
+from fastscale.data import Dataset, write_betons
 from fastscale.errors import UserError
 from fastscale.records import read_record, write_record
 
@@ -52,6 +53,14 @@ def test_checkpoint(disk: Path) -> None:
             checkpoints.save(2, {"weights": torch.ones(elements), "more": torch.ones(30_000)})
     assert checkpoints.load()["weights"].sum() == 10_000
     assert len(list(checkpoints.folder.iterdir())) == 1
+
+
+def test_data(disk: Path) -> None:
+    small = {"kind": "fashion-mnist", "classes": 10, "train_images": 20, "val_images": 10, "write_mode": "raw"}
+    written = write_betons(small, disk / "data")
+    with pytest.raises(UserError, match=rf"cannot write {disk}/data/train\.beton: No space left on device"):
+        write_betons({**small, "train_images": 1000}, disk / "data", threads=2)
+    assert Dataset.open(disk / "data") == written
 
 
 def test_figure(disk: Path) -> None:

@@ -1,5 +1,6 @@
 """Which candidate of a search is the best, by the records of their trainings."""
 
+from fastscale.analysis.reading import require_present_data
 from fastscale.complexity import count
 from fastscale.errors import UserError
 from fastscale.records import read_record, write_record
@@ -11,15 +12,16 @@ def choose(sweep: Sweep, name: str) -> None:
     """Write the record of the search `name`: its candidates, their errors, and the one that becomes a base.
 
     Raises:
-        UserError: no such search, a record is missing or broken, or all trainings diverged.
+        UserError: no such search, a record is missing, broken or of other data, or all trainings diverged.
     """
     if name not in sweep.searches:
         raise UserError(f"unknown search {name!r}: the sweep {sweep.name!r} has {', '.join(sweep.searches) or 'none'}")
-    candidates = sweep.candidates[name]
+    candidates, paths = sweep.candidates[name], sweep.candidate_records(name)
     trained = [
-        read_record(path, "train", candidate.network.hash)
-        for path, candidate in zip(sweep.candidate_records(name), candidates, strict=True)
+        read_record(path, "train", candidate.network.hash) for path, candidate in zip(paths, candidates, strict=True)
     ]
+    for record, path in zip(trained, paths, strict=True):
+        require_present_data(sweep, record, path)
     errors = [record["top1_error"] if record["status"] == "finished" else None for record in trained]
     chosen = candidates[best(name, [candidate.network for candidate in candidates], errors)]
     write_record(

@@ -118,6 +118,7 @@ class Reader:
                     "delete it and run snakemake again"
                 )
             self.require_same("data", record["data_hash"], path)
+            require_present_data(self.sweep, record, path)
             if record["status"] == "finished":
                 errors.append(record["top1_error"])
             else:
@@ -126,6 +127,16 @@ class Reader:
             return None, notes
         std = statistics.stdev(errors) if len(errors) > 1 else None
         return Error(statistics.fmean(errors), std, len(errors)), notes
+
+
+def require_present_data(sweep: Sweep, record: Mapping[str, Any], path: Path) -> None:
+    """Raise where a train record rests on other data than the sweep's, as far as that is here."""
+    known = sweep.data_folder / "data.hash"
+    if known.exists() and (now := known.read_text().strip()) != record["data_hash"]:
+        raise UserError(
+            f"{path} was trained on other data (hash {record['data_hash'][:10]}) than {sweep.data_folder} holds now "
+            f"({now[:10]}); delete it and run snakemake again"
+        )
 
 
 def device_name(record: Mapping[str, Any]) -> str:

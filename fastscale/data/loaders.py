@@ -47,7 +47,8 @@ def training_batches(
     ours = share.of(order, recipe.batch)
     pairs = reader.pairs(ours, samples, resolution)
     # The disk is asked for each window in the order of the file, by each rank for its part of all that is needed.
-    asked = samples["f0"][share.of(order[np.lexsort((order, np.arange(len(order)) // mixed))], recipe.batch)]
+    asked = np.concatenate([np.sort(order[begin : begin + mixed]) for begin in range(0, len(order), mixed)])
+    asked = samples["f0"][share.of(asked, recipe.batch)]
     pairs = read_ahead(pairs, path, asked["data_ptr"], asked["size"], images_each, mixed // share.ranks)
     if recipe.augment is None:
         return ((*pair, None) for pair in pairs)

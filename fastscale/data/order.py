@@ -39,10 +39,12 @@ def draw_order(images: int, window: int, seed: int, epoch: int) -> np.ndarray:
     `window` images are in wholly random order. It does not depend on memory, nor on how many ranks share the epoch.
     """
     uniform = np.random.default_rng([seed, epoch, 3])  # 3: not a stream of the crops or augmentations
-    places = (np.arange(images) + uniform.integers(images)) % images
-    run = uniform.random(-(-images // RUN))[np.arange(images) // RUN]
-    places = places[np.argsort(run, kind="stable")]
-    return places[np.lexsort((uniform.random(images), np.arange(images) // window))]
+    runs = uniform.permutation(-(-images // RUN))
+    places = (runs[:, None] * RUN + np.arange(RUN)).reshape(-1)
+    places = (places[places < images] + uniform.integers(images)) % images
+    for first in range(0, images, window):
+        uniform.shuffle(places[first : first + window])
+    return places
 
 
 def window(batch: int) -> int:

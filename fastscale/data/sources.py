@@ -122,17 +122,17 @@ def count_images(config: Mapping[str, Any]) -> dict[str, int]:
     return {split: _asked(config, split, count) for split, count in there.items()}
 
 
-def source_state(config: Mapping[str, Any], written: Mapping[str, Any] | None = None) -> str:
+def source_state(config: Mapping[str, Any]) -> str | None:
     """Digest the names, sizes and times of the files that hold the images, to know of a change without reading them.
 
-    Where they are gone, or out of reach of this machine, they are as they were when they were `written` (a data.json).
-    What is wrong with them is a state too: it is told when they are read.
+    None where they are gone, or out of this machine's reach. What is wrong with them is a state too: it is told when
+    they are read.
     """
     is_folder = config["kind"] == "imagefolder"
     root = Path(config["path"]) if is_folder else DEBIAN_FASHION_MNIST
     try:
         if not root.exists():
-            return written["source"] if written else "missing"
+            return None
         if is_folder:
             return folder_state(root)
         found = [(path.name, path.stat().st_size, path.stat().st_mtime_ns) for path in sorted(root.iterdir())]

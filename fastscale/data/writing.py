@@ -16,7 +16,7 @@ from fastscale.data.dataset import Dataset, fingerprint
 from fastscale.data.folders import EXTENSIONS, SPLITS, told
 from fastscale.data.order import written_order
 from fastscale.data.pictures import Stored, store
-from fastscale.data.sources import Split, open_source, source_state
+from fastscale.data.sources import Split, open_source
 from fastscale.errors import UserError
 from fastscale.records import provenance, replacing, write_record, write_text
 
@@ -36,7 +36,7 @@ def write_betons(config: Mapping[str, Any], folder: Path, threads: int = 1) -> D
     Raises:
         UserError: missing, empty or unreadable images, other classes than configured, or a full disk.
     """
-    source, state = open_source(config, folder), source_state(config)
+    source = open_source(config, folder)
     for split, left_out in source.left_out.items():
         if left_out:
             read = ", ".join(sorted(EXTENSIONS))
@@ -61,7 +61,7 @@ def write_betons(config: Mapping[str, Any], folder: Path, threads: int = 1) -> D
     )
     write_text(folder / "data.hash", f"{dataset.hash}\n")
     known = provenance("train", ("pillow", "numpy"))
-    made = {"left_out": source.left_out, "source": state, "provenance": {key: known[key] for key in MADE_BY}}
+    made = {"left_out": source.left_out, "provenance": {key: known[key] for key in MADE_BY}}
     write_record(folder / "data.json", {**dataset.to_record(), **made})
     return dataset
 

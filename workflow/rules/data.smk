@@ -1,8 +1,29 @@
-# One folder of .beton files for each data set and its settings, shared by all sweeps.
+# One folder of .beton files for each data set and its settings, shared by all sweeps. It is written again when an image
+# has changed, by name, size or time. A checkpoint: what rests on the data is planned with it, and looked at again when
+# its hash is known, as nothing is trained again for images that have been touched alone.
+
+from importlib.util import find_spec
+
+from fastscale.data.sources import source_state
 
 
-rule data:
+@cache
+def state_of_images(written):
+    """What tells one state of the images from another; where they are gone, the one in which they were `written`.
+
+    It takes a look at each of them, which jobs need not do again.
+    """
+    if not workflow.is_main_process:
+        return None
+    if state := source_state(SWEEP.config["data"]):
+        return f"images {state}"
+    recorded = workflow.persistence.params(written) or []
+    return next((value.strip("'") for value in recorded if value.startswith("'images ")), "no images")
+
+
+checkpoint data:
     output:
+        hash=SWEEP.data_folder / "data.hash",
         train=SWEEP.data_folder / "train.beton",
         val=SWEEP.data_folder / "val.beton",
         description=SWEEP.data_folder / "data.json",
@@ -17,12 +38,15 @@ rule data:
     params:
         folder=SWEEP.data_folder,
         config=plain(SWEEP.config["data"]),
+        source=lambda wildcards: state_of_images(str(SWEEP.data_folder / "data.hash")),
     shell:
         "fastscale data {params.folder:q} --config {params.config:q} --threads {threads} > {log:q} 2>&1"
 
 
 # Damaged files are told of before a job asks for a GPU to read them.
 onstart:
+    if not find_spec("ffcv"):
+        sys.stderr.write("Without FFCV, a plain loader reads the same images, more slowly\n")
     if (SWEEP.data_folder / "data.json").exists():
         try:
             Dataset.open(SWEEP.data_folder)

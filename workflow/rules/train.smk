@@ -5,7 +5,8 @@
 
 rule train:
     input:
-        rules.data.output.description,
+        ancient(rules.data.output.description),  # of the data, the hash alone counts
+        hash=lambda wildcards: checkpoints.data.get().output.hash,
     output:
         SWEEP.train_record("{network}", "{schedule}", "{trial}"),
     log:
