@@ -6,8 +6,13 @@ import shutil
 import pytest
 from browser import browser
 from checkout import checkout
+from hypothesis import settings
 
 __all__ = ["browser", "checkout"]
+
+# No test depends on the clock: a busy machine takes longer than Hypothesis allows by itself.
+settings.register_profile("any machine", deadline=None)
+settings.load_profile("any machine")
 
 # What fixtures rest on and a distribution may lack: of each tuple one program, whose package has the name at its end.
 SLURM = (("sbatch", "slurm-wlm"), ("slurmctld", "slurm-wlm"), ("slurmd", "slurm-wlm"), ("munged", "munge"))
