@@ -4,6 +4,7 @@ FFCV's own writer lets processes race for the pages of a file, so that it differ
 that has died.
 """
 
+import mmap
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -75,3 +76,11 @@ def read_samples(path: Path) -> np.ndarray:
     images["size"][allocations["sample_id"]] = allocations["size"]
     images["crop_height"], images["crop_width"] = images["height"], images["width"]
     return samples
+
+
+def map_bytes(path: Path) -> np.ndarray:
+    """Map a file into memory; the system is told to read what is asked for, and no more around it."""
+    with path.open("rb") as file:
+        mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+    mapped.madvise(mmap.MADV_RANDOM)
+    return np.frombuffer(mapped, np.uint8)

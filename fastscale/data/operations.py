@@ -8,7 +8,7 @@ import numpy as np
 from torch import Tensor
 
 from fastscale.data import decoding
-from fastscale.data.beton import read_samples
+from fastscale.data.beton import map_bytes, read_samples
 from fastscale.data.ffcv import (
     AllocationQuery,
     EpochIterator,
@@ -43,6 +43,7 @@ class Reader:
             pipelines={"image": [self.decoder, ToTensor(), ToTorchImage()], "label": [LabelDecoder(), ToTensor()]},
         )
         self.loader.reader.metadata = self.samples
+        self.loader.memory_manager.context.mmap = map_bytes(path)
 
     def pairs(self, order: np.ndarray, samples: np.ndarray, resolution: int) -> Iterator[tuple[Tensor, Tensor]]:
         """Yield images (batch, 3, resolution, resolution; uint8) and labels (batch; int64) in that order.

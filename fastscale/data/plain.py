@@ -15,7 +15,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from fastscale.data.beton import read_samples
+from fastscale.data.beton import map_bytes, read_samples
 from fastscale.data.decoding import JPEG, LIBRARY, decode_alone, resize_alone
 
 AHEAD = 2  # batches that are decoded while one is used
@@ -27,7 +27,7 @@ class Reader:
     def __init__(self, path: Path, batch: int, threads: int):
         self.batch, self.threads = batch, threads
         self.samples = read_samples(path)
-        self.data = np.asarray(np.memmap(path, np.uint8, "r"))
+        self.data = map_bytes(path)
 
     def pairs(self, order: np.ndarray, samples: np.ndarray, resolution: int) -> Iterator[tuple[Tensor, Tensor]]:
         """Yield images (batch, 3, resolution, resolution; uint8) and labels (batch; int64) in that order."""
