@@ -102,7 +102,7 @@ unpack() {
 
 lacks() { [[ " ${lacking[*]} " =~ \ [^\ ]*($1)\  ]]; }
 can_build_ffcv() { ! lacks 'g\+\+|pkg-config|-dev'; }
-slower="a plain loader reads the same images, more slowly"
+instead="a plain loader reads the same images"
 
 make_venv() {
     if "$python" -m venv --clear "$venv" >/dev/null 2>&1; then return; fi
@@ -137,7 +137,7 @@ install_python_packages() {
     if can_build_ffcv; then
         locked ffcv >"$venv/ffcv.txt"
         "${uv[@]}" install --no-deps "${build[@]}" --requirements "$venv/ffcv.txt" || true
-        "$venv/bin/python" -c 'import ffcv' || say "FFCV cannot be built here: $slower"
+        "$venv/bin/python" -c 'import ffcv' || say "FFCV cannot be built here: $instead"
     fi
     if lacks $images; then unpack $images; fi
     can_build_ffcv || unpack libturbojpeg0   # decodes JPEGs as fast
@@ -157,7 +157,7 @@ known() { LC_ALL=C apt-cache policy "$@" 2>/dev/null | awk -F: '/^[^ ]/ { name =
 tell() {
     [ ${#lacking[@]} -gt 0 ] || return 0
     local names told="does without ${lacking[*]}:"
-    can_build_ffcv || told+=" FFCV is not built, $slower;"
+    can_build_ffcv || told+=" FFCV is not built, $instead;"
     ! lacks $images || told+=" Fashion-MNIST is downloaded when it is needed;"
     [ "$job" != test ] || told+=" tests that need what is missing are skipped;"
     mapfile -t names < <(known "${lacking[@]}")

@@ -46,7 +46,7 @@ checkpoint data:
 # Damaged files are told of before a job asks for a GPU to read them.
 onstart:
     if not find_spec("ffcv"):
-        sys.stderr.write("Without FFCV, a plain loader reads the same images, more slowly\n")
+        sys.stderr.write("Without FFCV: a plain loader reads the same images\n")
     if (SWEEP.data_folder / "data.json").exists():
         try:
             Dataset.open(SWEEP.data_folder)
