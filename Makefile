@@ -6,7 +6,7 @@ help:         ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s%s\n", $$1, $$2 }' Makefile
 
 run: setup    ## the default sweep of config.yaml, to its tables and figures in results/
-	.venv/bin/snakemake all
+	.venv/bin/snakemake --quiet host reason -- all
 
 test: setup-test  ## static checks, then the tests, on a real Slurm too
 	.venv/bin/ruff check
@@ -23,12 +23,10 @@ setup-test:   ## only what `make test` needs before its job
 
 COMPILE = .venv/bin/uv pip compile --quiet --universal --python .venv --python-version 3.11 --no-build-isolation \
 	--generate-hashes --no-emit-index-url --no-header --no-annotate
-# Of pycls only its models are used, which do without OpenCV.
 lock: setup   ## pin pyproject.toml anew: --upgrade in LOCKFLAGS takes the newest versions
-	$(COMPILE) $(LOCKFLAGS) --group dev --group setup pyproject.toml --output-file requirements/lock.txt
+	$(COMPILE) $(LOCKFLAGS) --extra ffcv --group dev --group setup pyproject.toml --output-file requirements/lock.txt
 	$(COMPILE) $(LOCKFLAGS) --group setup --constraint requirements/lock.txt --output-file requirements/setup.txt
-	$(COMPILE) $(LOCKFLAGS) --group benchmarks --constraint requirements/lock.txt \
-		--no-emit-package opencv-python --output-file requirements/benchmarks.txt
+	$(COMPILE) $(LOCKFLAGS) --group benchmarks --constraint requirements/lock.txt --output-file requirements/benchmarks.txt
 
 benchmarks: setup  ## our speed beside that of others, in one run; the tables are in benchmarks/results/
 	.venv/bin/uv pip install --quiet --python .venv --no-deps --no-build-isolation --require-hashes -r requirements/benchmarks.txt

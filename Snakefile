@@ -44,3 +44,7 @@ localrules:
     all,
     tables,
     figures,
+
+
+onsuccess:
+    sys.stderr.write(outcome())

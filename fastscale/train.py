@@ -12,7 +12,7 @@ from tqdm import tqdm
 
 from fastscale.checkpoint import Checkpoints
 from fastscale.data import Dataset
-from fastscale.data.loaders import steps_per_epoch
+from fastscale.data.loaders import reading, steps_per_epoch
 from fastscale.devices import choose_device, describe, out_of_memory
 from fastscale.errors import Stopped, UserError
 from fastscale.memory import keep_freed_memory
@@ -149,6 +149,7 @@ def _train(
         "seconds": round(sum(row["seconds"] for row in training.log), 3),
         "resumed": training.resumed,
         "earlier_code": training.earlier_codes,
+        "loader": reading()[0],
         "precision": training.precision,
         **training.way._asdict(),
         "tried": tried,

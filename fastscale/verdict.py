@@ -1,5 +1,6 @@
 """One command for one device: time a sweep that trains nothing, and make all that shows timings."""
 
+import logging
 from pathlib import Path
 
 from fastscale.analysis import aggregate
@@ -9,6 +10,7 @@ from fastscale.records import write_networks, write_record
 from fastscale.sweep import FIXED, Sweep
 
 PAPER = Path(__file__).with_name("verdict.yaml")
+log = logging.getLogger(__name__)
 
 
 def verdict(out: Path, config: Path | None, *, batch: int, threads: int, device: str | None) -> str:
@@ -21,10 +23,16 @@ def verdict(out: Path, config: Path | None, *, batch: int, threads: int, device:
     import torch
 
     from fastscale import timing
-    from fastscale.devices import choose_device
+    from fastscale.devices import choose_device, describe
 
     torch.set_num_threads(threads)
     chosen, path = choose_device(device), sweep.profile_record(FIXED)
+    log.warning(
+        "timing %d networks on %s%s; each one is kept: stop and go on at will",
+        len(sweep.networks),
+        describe(chosen)["name"],
+        "" if chosen.type == "cuda" else " (no GPU: networks of full size take hours)",
+    )
     write_record(sweep.description, dict(sweep.config))
     write_networks(sweep.network_record(FIXED), sweep.networks.values())
     timing.profile_all(

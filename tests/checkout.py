@@ -42,9 +42,10 @@ SMALL: dict[str, Any] = {
 
 @dataclass(frozen=True)
 class Checkout:
-    """A folder with the workflow's own files, as a clone has them, and a small sweep."""
+    """A folder with the workflow's own files, as a clone has them, and a small sweep; run by `python`."""
 
     folder: Path
+    python: Path = Path(sys.executable)
 
     def configure(self, **changes: Any) -> None:
         """Write the small sweep, changed, as the folder's config.yaml."""
@@ -53,7 +54,7 @@ class Checkout:
     def snakemake(self, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
         """Run Snakemake there, as a user does; standard error comes with the output."""
         return subprocess.run(
-            [sys.executable, "-m", "snakemake", *arguments],
+            [self.python, "-m", "snakemake", *arguments],
             cwd=self.folder,
             env={**os.environ, **environment},
             text=True,
@@ -66,13 +67,13 @@ class Checkout:
         return json.loads((self.folder / "results/small" / path).read_text())
 
 
-def clone(folder: Path) -> Checkout:
+def clone(folder: Path, python: Path = Path(sys.executable)) -> Checkout:
     """The workflow's files in an empty folder, with the small sweep as its configuration."""
     for name in ("Snakefile", "workflow", "profiles"):
         source = REPOSITORY / name
         (shutil.copytree if source.is_dir() else shutil.copy)(source, folder / name)
     (folder / "slurm").symlink_to("profiles/slurm")
-    checkout = Checkout(folder)
+    checkout = Checkout(folder, python)
     checkout.configure()
     return checkout
 

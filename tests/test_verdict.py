@@ -32,9 +32,10 @@ def verdict(folder: Path, config: dict) -> Result:
     return CliRunner().invoke(main, ["verdict", "--out", str(folder / "out"), "--config", str(path), "--batch", "8"])
 
 
-def test_it_times_and_answers(tmp_path: Path) -> None:
+def test_it_times_and_answers(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     ran = verdict(tmp_path, SMALL)
     assert ran.exit_code == 0, ran.output
+    assert "timing 8 networks on " in caplog.text and "(no GPU: networks of full size take hours)" in caplog.text
     out = tmp_path / "out"
     assert f"{out}/tables/verdict.md" in ran.output and "| EN-tiny, acts | 0.99 |" in ran.output
     assert {path.name for path in (out / "figures").glob("*.svg")} == {"fig1.svg", "fig2.svg", "fig3.svg"}

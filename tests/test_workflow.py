@@ -25,6 +25,8 @@ def test_a_sweep_from_images_to_figures(checkout: Checkout) -> None:
     ran = checkout.snakemake("all")
     assert ran.returncode == 0, ran.stdout
     assert rules_run(ran.stdout).count("train") == 8 and rules_run(ran.stdout).count("profile") == 1
+    assert ran.stdout.index("checkpoint data:") < ran.stdout.index("rule profile:"), "what lacks data is told at once"
+    assert re.search(r"^\d+ claims: holds \d+, .*; begin with results/small/README.md$", ran.stdout, re.M), ran.stdout
     made = artefacts(checkout)
     names = {path.name for path in made}
     assert {"claims.html", "networks.csv", "table1.tex", "fig1.svg", "fig6.pdf", "learning.svg", "README.md"} <= names

@@ -76,6 +76,8 @@ def _column(records: Sequence[Mapping[str, Any]]) -> dict[str, str]:
     if hours := sum(record.get("seconds", 0) for record in records) / 3600:
         column["hours in all"] = f"{hours:.2f}"
     column |= {key: _each(one[key] for one in made) for key in ("commit", "python")}
+    if loaders := _each(record.get("loader") for record in records):
+        column["images read by"] = loaders
     for package in dict.fromkeys(package for one in made for package in one["versions"]):
         column[package] = _each(one["versions"].get(package) for one in made)
     return column | {"Slurm jobs": str(sum(one["slurm_job"] is not None for one in made))}

@@ -1,14 +1,16 @@
-"""FFCV's file format (.beton, version 2) of images and labels: the same images give the same bytes.
+"""FFCV's file format (.beton, version 2) of images and labels, written and read: the same images give the same bytes.
 
 FFCV's own writer lets processes race for the pages of a file, so that it differs each time, and waits for ever for one
 that has died.
 """
 
+import mmap
 from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
 
+from fastscale.data.crops import CROP
 from fastscale.data.pictures import Stored
 
 VERSION = 2
@@ -27,6 +29,7 @@ FIELD = np.dtype([("type_id", "<u1"), ("name", "<u1", 16), ("arguments", "<u1", 
 FIELDS = {"image": 2, "label": 1}  # names, and the numbers of FFCV's RGBImageField and IntField
 IMAGE = np.dtype([("mode", "<u1"), ("width", "<u2"), ("height", "<u2"), ("data_ptr", "<u8")])
 SAMPLE = np.dtype([("f0", IMAGE), ("f1", "<i8")], align=True)
+READ = np.dtype([("f0", [*IMAGE.descr, ("size", "<u8"), *CROP]), ("f1", "<i8")])  # with all that a decoder needs
 ALLOCATION = np.dtype([("sample_id", "<u8"), ("ptr", "<u8"), ("size", "<u8")])
 
 
@@ -59,3 +62,25 @@ def write_beton(path: Path, images: Iterable[tuple[Stored, int]], count: int) ->
 
 def _next_page(place: int) -> int:
     return -(-place // PAGE_BYTES) * PAGE_BYTES
+
+
+def read_samples(path: Path) -> np.ndarray:
+    """Read what a file says of its images and labels: (n,) of dtype READ, each image with its bytes, its crop whole."""
+    header = np.fromfile(path, HEADER, 1)[0]
+    known = np.fromfile(path, SAMPLE, header["num_samples"], offset=HEADER.itemsize + len(FIELDS) * FIELD.itemsize)
+    allocations = np.fromfile(path, ALLOCATION, len(known), offset=header["alloc_table_ptr"])
+    samples = np.zeros(len(known), READ)
+    samples["f1"], images = known["f1"], samples["f0"]
+    for name in IMAGE.names:
+        images[name] = known["f0"][name]
+    images["size"][allocations["sample_id"]] = allocations["size"]
+    images["crop_height"], images["crop_width"] = images["height"], images["width"]
+    return samples
+
+
+def map_bytes(path: Path) -> np.ndarray:
+    """Map a file into memory; the system is told to read what is asked for, and no more around it."""
+    with path.open("rb") as file:
+        mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+    mapped.madvise(mmap.MADV_RANDOM)
+    return np.frombuffer(mapped, np.uint8)

@@ -5,12 +5,21 @@ compiles; hence functions of a module: what refers to an address cannot be kept.
 what stands in a file that has changed, but not what calls it from another one.
 """
 
+import sys
+from ctypes.util import find_library
+from pathlib import Path
+
 import llvmlite.binding
 import numpy as np
 from numba import njit, prange, types
 
-from fastscale.data.ffcv import LIBRARY
 from fastscale.data.pictures import MODES
+
+try:  # FFCV's library, which is linked to libturbojpeg; or that itself, which setup.sh may have unpacked
+    from fastscale.data.ffcv import LIBRARY
+except (ImportError, OSError):
+    unpacked = Path(sys.prefix, "debian/usr/lib").glob("*/libturbojpeg.so.0")
+    LIBRARY = find_library("turbojpeg") or next(map(str, unpacked), None)
 
 OPTIONS = {"nogil": True, "error_model": "numpy"}
 try:
@@ -18,8 +27,9 @@ try:
 except RuntimeError:  # there is no folder in which it could be kept
     KEPT = OPTIONS
 
-# Of libturbojpeg, to which FFCV's library is linked.
-llvmlite.binding.load_library_permanently(LIBRARY)
+# Of libturbojpeg. Without it, what decodes JPEGs cannot be compiled.
+if LIBRARY:
+    llvmlite.binding.load_library_permanently(LIBRARY)
 _int, _size, _address = types.intc, types.ulong, types.uintp
 _start = types.ExternalFunction("tjInitDecompress", _address())
 _end = types.ExternalFunction("tjDestroy", _int(_address))
@@ -216,6 +226,20 @@ def _combine_4(line, places, weights, result):
 @njit(**INNER)
 def _cut_off(value):
     return np.uint8(np.int32(min(max(value, ZERO), MOST)))
+
+
+@njit(**KEPT)
+def decode_alone(data, image, result):
+    """Decode, crop, resize and flip one image, of which `data` are the bytes, to `result` (side, side, 3)."""
+    decode_image(data, image, result)
+
+
+@njit(**KEPT)
+def resize_alone(pixels, image, result):
+    """Crop, resize and flip one image, of which `pixels` are the values, to `result` (side, side, 3)."""
+    top, left = np.int64(image["top"]), np.int64(image["left"])
+    height, width, flip = np.int64(image["crop_height"]), np.int64(image["crop_width"]), image["flip"] != 0
+    resize_pixels(pixels, 3 * np.int64(image["width"]), top, left, height, width, flip, result)
 
 
 @njit(inline="always", **OPTIONS)

@@ -1,10 +1,10 @@
-"""FFCV loaders. One serves every resolution, epoch and trial of a process."""
+"""Batches of an epoch: which images, in which order, crops and changes. They are read by FFCV, or without it."""
 
-import mmap
-import os
+import logging
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from torch import Tensor
@@ -13,13 +13,11 @@ from fastscale.data.ahead import read_ahead
 from fastscale.data.augment import draw_augmentations
 from fastscale.data.crops import CROP, center_crops, draw_crops
 from fastscale.data.dataset import Dataset
-from fastscale.data.ffcv import EpochIterator, Loader, ToTensor, ToTorchImage
-from fastscale.data.operations import UNUSED, ImageDecoder, LabelDecoder
 from fastscale.data.order import WHOLE, Share, draw_order, window
 from fastscale.errors import UserError
 from fastscale.recipe import Recipe
 
-PLACE = [("size", "<u8")]  # of an image in the file, in bytes
+log = logging.getLogger(__name__)
 
 
 def training_batches(
@@ -41,20 +39,20 @@ def training_batches(
     """
     images_each, mixed = recipe.batch // share.ranks, window(recipe.batch)
     path, written = _file(dataset, "train")
-    loader, decoder = _loader(path, written, images_each, threads)
-    metadata = loader.reader.metadata.copy()
-    _set_crops(metadata, draw_crops(*_sizes(metadata), recipe.crop_scale, recipe.flip, seed, epoch))
-    order = draw_order(len(metadata), mixed, seed, epoch)
+    reader = _reader(path, written, images_each, threads)
+    samples = reader.samples.copy()
+    _set_crops(samples, draw_crops(*_sizes(samples), recipe.crop_scale, recipe.flip, seed, epoch))
+    order = draw_order(len(samples), mixed, seed, epoch)
     order = order[first * recipe.batch : steps_per_epoch(dataset, recipe.batch) * recipe.batch]
     ours = share.of(order, recipe.batch)
-    pairs = _pairs(loader, decoder, resolution, ours, metadata)
+    pairs = reader.pairs(ours, samples, resolution)
     # Each window is read in the order of the file, by each rank a part of all that is needed.
     read = np.concatenate([np.sort(order[begin : begin + mixed]) for begin in range(0, len(order), mixed)])
-    read = metadata["f0"][share.of(read, recipe.batch)]
+    read = samples["f0"][share.of(read, recipe.batch)]
     pairs = read_ahead(pairs, path, read["data_ptr"], read["size"], images_each, mixed // share.ranks)
     if recipe.augment is None:
         return ((*pair, None) for pair in pairs)
-    drawn = draw_augmentations(recipe.augment, len(metadata), seed, epoch)[ours].reshape(-1, images_each, 2)
+    drawn = draw_augmentations(recipe.augment, len(samples), seed, epoch)[ours].reshape(-1, images_each, 2)
     return ((*pair, changes) for pair, changes in zip(pairs, drawn, strict=True))
 
 
@@ -65,22 +63,19 @@ def validation_batches(
     last batch may be smaller, and a rank's share is every so manieth batch.
     """
     path, written = _file(dataset, "val")
-    loader, decoder = _loader(path, written, batch, threads)
-    metadata = loader.reader.metadata.copy()
-    _set_crops(metadata, center_crops(*_sizes(metadata), crop))
-    ours = loader.indices[loader.indices // batch % share.ranks == share.index]
-    read = metadata["f0"][ours]
-    pairs = _pairs(loader, decoder, resolution, ours, metadata)
+    reader = _reader(path, written, batch, threads)
+    samples, all_of_them = reader.samples.copy(), np.arange(len(reader.samples))
+    _set_crops(samples, center_crops(*_sizes(samples), crop))
+    ours = all_of_them[all_of_them // batch % share.ranks == share.index]
+    read = samples["f0"][ours]
+    pairs = reader.pairs(ours, samples, resolution)
     return read_ahead(pairs, path, read["data_ptr"], read["size"], batch, 0)
 
 
 def compile_loaders(dataset: Dataset, recipe: Recipe, threads: int) -> None:
-    """Make the loaders that a training by `recipe` uses, where this process has not done so yet."""
-    training = _loader(*_file(dataset, "train"), recipe.batch, threads)
-    validation = _loader(*_file(dataset, "val"), recipe.validation_batch(), threads)
-    for loader, decoder in (training, validation):
-        if decoder.output_size == UNUSED:
-            list(_pairs(loader, decoder, 8, loader.indices[:1], loader.reader.metadata))  # compiled at the first call
+    """Make the readers that a training by `recipe` uses, where this process has not done so yet."""
+    _reader(*_file(dataset, "train"), recipe.batch, threads).compile()
+    _reader(*_file(dataset, "val"), recipe.validation_batch(), threads).compile()
 
 
 def steps_per_epoch(dataset: Dataset, batch: int) -> int:
@@ -97,20 +92,6 @@ def steps_per_epoch(dataset: Dataset, batch: int) -> int:
     return images // batch
 
 
-def _pairs(
-    loader: Loader, decoder: ImageDecoder, resolution: int, order: np.ndarray, metadata: np.ndarray
-) -> Iterator[tuple[Tensor, Tensor]]:
-    """Images and labels in that order; all that FFCV keeps between epochs is set when the first pair is drawn."""
-    decoder.output_size = resolution, resolution
-    loader.reader.metadata = metadata
-    batches = EpochIterator(loader, order)
-    try:
-        for images, labels in batches:
-            yield images, labels[:, 0]
-    finally:
-        batches.close()
-
-
 def _file(dataset: Dataset, split: str) -> tuple[Path, int]:
     """A .beton file and when it was written: a loader of an older file of that name is not taken for its."""
     path = dataset.beton(split).absolute()
@@ -118,55 +99,34 @@ def _file(dataset: Dataset, split: str) -> tuple[Path, int]:
 
 
 @cache
-def _loader(path: Path, written: int, batch: int, threads: int) -> tuple[Loader, ImageDecoder]:
-    """A loader of all images whole, unless its metadata are told crops.
+def reading() -> tuple[str, Any]:
+    """Choose what reads images: "ffcv", or "plain" where FFCV is not built or its libraries are missing; and its class.
 
-    It maps the file into memory, of which the system keeps what is used, once for all ranks.
+    Both give the same order, crops, flips and augmentations, and the same pixels where libturbojpeg is found,
+    without which JPEGs are decoded by Pillow, at half the speed.
     """
-    threads = min(threads, len(os.sched_getaffinity(0)))  # numba refuses more
-    decoder = ImageDecoder(threads)
-    loader = Loader(
-        str(path),
-        batch_size=batch,
-        num_workers=threads,
-        os_cache=True,
-        seed=0,
-        pipelines={"image": [decoder, ToTensor(), ToTorchImage()], "label": [LabelDecoder(), ToTensor()]},
-    )
-    loader.reader.metadata = _widened(loader)
-    loader.memory_manager.context.mmap = _mapped(path)
-    return loader, decoder
+    try:
+        from fastscale.data.operations import Reader
+
+        return "ffcv", Reader
+    except (ImportError, OSError) as error:
+        log.warning("without FFCV (%s): a plain loader reads the same images", error)
+        from fastscale.data.plain import Reader
+
+        return "plain", Reader
 
 
-def _mapped(path: Path) -> np.ndarray:
-    """The bytes of a file; the system is told to read what is asked for, and no more around it."""
-    with path.open("rb") as file:
-        mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-    mapped.madvise(mmap.MADV_RANDOM)
-    return np.frombuffer(mapped, np.uint8)
+@cache
+def _reader(path: Path, written: int, batch: int, threads: int) -> Any:
+    _, reader = reading()
+    return reader(path, batch, threads)
 
 
-def _widened(loader: Loader) -> np.ndarray:
-    """FFCV's metadata of all samples, with what the decoder needs to know of its first field, the image."""
-    metadata, files = loader.reader.metadata, loader.memory_manager
-    (image, *_), *others = [(name, metadata.dtype[name]) for name in metadata.dtype.names]
-    dtype = np.dtype([(image, [*metadata.dtype[image].descr, *PLACE, *CROP]), *others])
-    wider = np.zeros(len(metadata), dtype)
-    for name, _ in others:
-        wider[name] = metadata[name]
-    images, known = wider[image], metadata[image]
-    for name in known.dtype.names:
-        images[name] = known[name]
-    images["size"] = files.sizes[np.searchsorted(files.ptrs, known["data_ptr"])]
-    images["crop_height"], images["crop_width"] = known["height"], known["width"]
-    return wider
-
-
-def _sizes(metadata: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _sizes(samples: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Heights and widths of all images, in pixels."""
-    return metadata["f0"]["height"].astype(float), metadata["f0"]["width"].astype(float)
+    return samples["f0"]["height"].astype(float), samples["f0"]["width"].astype(float)
 
 
-def _set_crops(metadata: np.ndarray, crops: np.ndarray) -> None:
+def _set_crops(samples: np.ndarray, crops: np.ndarray) -> None:
     for name, _ in CROP:
-        metadata["f0"][name] = crops[name]
+        samples["f0"][name] = crops[name]

@@ -1,11 +1,69 @@
-"""The first operation of each FFCV pipeline: decoders that fastscale/data/decoding.py has compiled already."""
+"""Reading by FFCV, with decoders that fastscale/data/decoding.py has compiled already."""
 
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+from torch import Tensor
 
 from fastscale.data import decoding
-from fastscale.data.ffcv import AllocationQuery, IntDecoder, ResizedCropRGBImageDecoder, State
+from fastscale.data.beton import map_bytes, read_samples
+from fastscale.data.ffcv import (
+    AllocationQuery,
+    EpochIterator,
+    IntDecoder,
+    Loader,
+    ResizedCropRGBImageDecoder,
+    State,
+    ToTensor,
+    ToTorchImage,
+)
 
 UNUSED = (1, 1)  # the resolution of a decoder that has not been told one
+
+
+class Reader:
+    """Reads batches of a .beton file, which is mapped into memory: the system keeps what is used, once for all ranks.
+
+    `samples` are its images and labels, (n,) of dtype `fastscale.data.beton.READ`. One reader serves every resolution,
+    epoch and trial of a process.
+    """
+
+    def __init__(self, path: Path, batch: int, threads: int):
+        self.samples = read_samples(path)
+        threads = min(threads, len(os.sched_getaffinity(0)))  # numba refuses more
+        self.decoder = ImageDecoder(threads)
+        self.loader = Loader(
+            str(path),
+            batch_size=batch,
+            num_workers=threads,
+            os_cache=True,
+            seed=0,
+            pipelines={"image": [self.decoder, ToTensor(), ToTorchImage()], "label": [LabelDecoder(), ToTensor()]},
+        )
+        self.loader.reader.metadata = self.samples
+        self.loader.memory_manager.context.mmap = map_bytes(path)
+
+    def pairs(self, order: np.ndarray, samples: np.ndarray, resolution: int) -> Iterator[tuple[Tensor, Tensor]]:
+        """Yield images (batch, 3, resolution, resolution; uint8) and labels (batch; int64) in that order.
+
+        `samples` are the reader's own, with the crops of this epoch. What FFCV keeps between epochs is set when the
+        first pair is drawn; a pair is valid until the next one.
+        """
+        self.decoder.output_size = resolution, resolution
+        self.loader.reader.metadata = samples
+        batches = EpochIterator(self.loader, order)
+        try:
+            for images, labels in batches:
+                yield images, labels[:, 0]
+        finally:
+            batches.close()
+
+    def compile(self) -> None:
+        """Have it compiled, where this process has not done so yet: the first batch does."""
+        if self.decoder.output_size == UNUSED:
+            list(self.pairs(np.arange(1), self.samples, 8))
 
 
 class ImageDecoder(ResizedCropRGBImageDecoder):

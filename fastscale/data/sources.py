@@ -3,6 +3,7 @@
 import gzip
 import hashlib
 import logging
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import chain, repeat
@@ -16,7 +17,9 @@ from fastscale.data.folders import SPLITS, find_classes, folder_state, list_imag
 from fastscale.data.pictures import read_picture
 from fastscale.errors import UserError
 
-DEBIAN_FASHION_MNIST = Path("/usr/share/datasets/fashion-mnist")  # of Debian's package dataset-fashion-mnist
+# Of Debian's package dataset-fashion-mnist: installed, or unpacked into .venv (requirements/setup.sh).
+PACKAGED = [Path(root, "usr/share/datasets/fashion-mnist") for root in ("/", f"{sys.prefix}/debian")]
+DEBIAN_FASHION_MNIST = next((folder for folder in PACKAGED if folder.exists()), PACKAGED[0])
 IDX_FILES = {
     "train": ("train-images-idx3-ubyte.gz", "train-labels-idx1-ubyte.gz"),
     "val": ("t10k-images-idx3-ubyte.gz", "t10k-labels-idx1-ubyte.gz"),

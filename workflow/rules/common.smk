@@ -1,8 +1,10 @@
 # The sweep that the configuration describes; a mistake in it is told in a sentence.
 
+import csv
 import json
 import os
 import sys
+from collections import Counter
 from functools import cache
 from pathlib import Path
 
@@ -100,6 +102,17 @@ def minutes(wildcards, longest):
         return longest
     network, epochs = current().trained[wildcards.network], SWEEP.config["schedules"][wildcards.schedule]
     return clock.minutes(network, epochs, SWEEP.config["gpus"], longest)
+
+
+def outcome():
+    """In a line, what was found and where to read it; nothing before the sweep has its page."""
+    page, claims = SWEEP.folder / "README.md", SWEEP.folder / "tables/claims.csv"
+    if not (page.exists() and claims.exists()):
+        return ""
+    with claims.open() as table:
+        verdicts = Counter(row["verdict"] for row in csv.DictReader(table))
+    counts = ", ".join(f"{verdict} {n}" for verdict, n in verdicts.items())
+    return f"{verdicts.total()} claims: {counts}; begin with {page}\n"
 
 
 # Software comes from .venv, on a cluster too. With `--sdm apptainer` it comes from this image: an own one, of a machine

@@ -2,14 +2,16 @@
 # has changed, by name, size or time. A checkpoint: what rests on the data is planned with it, and looked at again when
 # its hash is known, as nothing is trained again for images that have been touched alone.
 
+from importlib.util import find_spec
+
 from snakemake.io import IOFile
 
 from fastscale.data.sources import source_state
 
 
 @cache
-def state_of_images():
-    """What tells one state of the images from another; where they are gone, the one in which they were written.
+def state_of_images(written):
+    """What tells one state of the images from another; where they are gone, the one in which they were `written`.
 
     It takes a look at each of them, which jobs need not do again.
     """
@@ -31,6 +33,7 @@ checkpoint data:
         description=SWEEP.data_folder / "data.json",
     log:
         SWEEP.data_folder / "data.log",
+    priority: 3  # what is wrong with the data is told first
     threads: workflow.cores
     resources:
         cpus_per_task=SWEEP.config["train_threads"],
@@ -46,6 +49,8 @@ checkpoint data:
 
 # Damaged files are told of before a job asks for a GPU to read them.
 onstart:
+    if not find_spec("ffcv"):
+        sys.stderr.write("Without FFCV: a plain loader reads the same images\n")
     if (SWEEP.data_folder / "data.json").exists():
         try:
             Dataset.open(SWEEP.data_folder)

@@ -1,0 +1,70 @@
+"""Reading without FFCV, by NumPy and threads: the same batches to the bit, as the same code decodes and resizes them.
+
+Where libturbojpeg is missing too, JPEGs are decoded by Pillow, to colours before they are resized, not after: some grey
+levels are off.
+"""
+
+from collections import deque
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from fastscale.data.beton import map_bytes, read_samples
+from fastscale.data.decoding import JPEG, LIBRARY, decode_alone, resize_alone
+
+AHEAD = 2  # batches that are decoded while one is used
+
+
+class Reader:
+    """Reads batches of a .beton file, as `fastscale.data.operations.Reader` does."""
+
+    def __init__(self, path: Path, batch: int, threads: int):
+        self.batch, self.threads = batch, threads
+        self.samples = read_samples(path)
+        self.data = map_bytes(path)
+
+    def pairs(self, order: np.ndarray, samples: np.ndarray, resolution: int) -> Iterator[tuple[Tensor, Tensor]]:
+        """Yield images (batch, 3, resolution, resolution; uint8) and labels (batch; int64) in that order."""
+        with ThreadPoolExecutor(self.threads) as pool:
+            begun = deque[tuple[np.ndarray, np.ndarray, list[Future[None]]]]()
+            try:
+                for first in range(0, len(order), self.batch):
+                    chosen = samples[order[first : first + self.batch]]
+                    pixels = np.empty((len(chosen), resolution, resolution, 3), np.uint8)
+                    parts = [slice(i, None, self.threads) for i in range(self.threads)]
+                    begun.append(
+                        (pixels, chosen["f1"], [pool.submit(self._decode, chosen["f0"][p], pixels[p]) for p in parts])
+                    )
+                    if len(begun) > AHEAD:
+                        yield _ended(*begun.popleft())
+                while begun:
+                    yield _ended(*begun.popleft())
+            finally:
+                pool.shutdown(cancel_futures=True)
+
+    def compile(self) -> None:
+        """Have it compiled: the first batch does."""
+        list(self.pairs(np.arange(1), self.samples, 8))
+
+    def _decode(self, images: np.ndarray, results: np.ndarray) -> None:
+        for image, result in zip(images, results, strict=True):
+            stored = self.data[image["data_ptr"] : image["data_ptr"] + image["size"]]
+            if LIBRARY:
+                decode_alone(stored, image, result)
+            elif image["mode"] == JPEG:
+                with Image.open(BytesIO(stored)) as picture:
+                    resize_alone(np.asarray(picture).reshape(-1), image, result)
+            else:
+                resize_alone(stored, image, result)
+
+
+def _ended(pixels: np.ndarray, labels: np.ndarray, parts: list[Future[None]]) -> tuple[Tensor, Tensor]:
+    for part in parts:
+        part.result()
+    return torch.from_numpy(pixels).permute(0, 3, 1, 2), torch.from_numpy(labels.copy())

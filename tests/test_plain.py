@@ -1,0 +1,229 @@
+"""Without FFCV: the same batches, trainings to the same bits, a whole sweep, and a line that says so."""
+
+import json
+import os
+import random
+import re
+import shutil
+import subprocess
+import sys
+import sysconfig
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from checkout import clone
+from PIL import Image
+
+from fastscale.data import Dataset, loaders, plain, write_betons
+from fastscale.data.order import WHOLE, Share
+from fastscale.data.sources import fashion_mnist
+from fastscale.recipe import Recipe
+
+operations = pytest.importorskip("fastscale.data.operations", reason="FFCV is not built here", exc_type=ImportError)
+
+DATA = {"kind": "fashion-mnist", "classes": 10, "train_images": 1280, "val_images": 250, "write_mode": "raw"}
+RECIPE = {"epochs": 3, "batch": 64, "norm_batch": 16, "lr": 0.5, "crop_scale": [0.25, 1.0], "augment": "imagenet"}
+STEPS = 20  # of an epoch
+STOPPING = str(Path(__file__).with_name("stopping"))
+READERS = (operations.Reader, plain.Reader)
+
+
+@pytest.fixture(scope="module")
+def raw(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
+    return write_betons(DATA, tmp_path_factory.mktemp("raw"), threads=2)
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
+    """Colourful pictures of several sizes, as JPEGs: three pieces of clothing in one."""
+    folder, generator = tmp_path_factory.mktemp("photos"), random.Random(1)
+    images = fashion_mnist(folder).train.images
+    for i in range(60):
+        size = generator.randint(20, 300), generator.randint(20, 300)
+        parts = (Image.fromarray(images[3 * i + c]).resize(size, Image.Resampling.LANCZOS) for c in range(3))
+        path = folder / f"{'val' if i % 3 == 0 else 'train'}/{'ab'[i % 2]}/{i}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.merge("RGB", list(parts)).save(path)
+    config = {"kind": "imagefolder", "path": str(folder), "classes": 2, "write_mode": "jpg", "jpeg_quality": 90}
+    return write_betons(config, folder / "written")
+
+
+@pytest.fixture
+def batches(monkeypatch: pytest.MonkeyPatch):
+    """All batches of an epoch by each of the two readers, then of the validation."""
+
+    def read(dataset: Dataset, recipe: Recipe, resolution: int, threads: int, first: int = 0, share: Share = WHOLE):
+        found = []
+        for reader in READERS:
+            loaders._reader.cache_clear()
+            monkeypatch.setattr(loaders, "reading", lambda reader=reader: ("", reader))
+            training = loaders.training_batches(dataset, resolution, recipe, threads, 7, 2, first, share)
+            validation = loaders.validation_batches(dataset, resolution, 16, 0.875, threads, share)
+            found.append([[part if part is None else part.copy() for part in map(_array, one)] for one in training])
+            found[-1] += [[part.copy() for part in map(_array, one)] for one in validation]
+        loaders._reader.cache_clear()
+        return found
+
+    return read
+
+
+def _array(part: torch.Tensor | np.ndarray | None) -> np.ndarray | None:
+    return part.numpy() if isinstance(part, torch.Tensor) else part
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.parametrize(("first", "share"), [(0, WHOLE), (3, Share(1, 2)), (19, Share(3, 4))])
+def test_batches_of_pixels_are_ffcvs_to_the_bit(batches, raw: Dataset, threads: int, first: int, share: Share) -> None:
+    by_ffcv, by_plain = batches(raw, Recipe.from_dict(RECIPE), 20, threads, first, share)
+    assert len(by_ffcv) == STEPS - first + len(range(share.index, -(-250 // 16), share.ranks))
+    for one, other in zip(by_ffcv, by_plain, strict=True):
+        for mine, theirs in zip(one, other, strict=True):
+            assert mine.dtype == theirs.dtype and mine.shape == theirs.shape and mine.strides == theirs.strides
+            assert (mine == theirs).all()
+
+
+@pytest.mark.parametrize("resolution", [16, 64])
+def test_batches_of_jpegs_are_ffcvs_to_the_bit(batches, photos: Dataset, resolution: int) -> None:
+    by_ffcv, by_plain = batches(photos, Recipe(batch=8), resolution, 2)
+    for one, other in zip(by_ffcv, by_plain, strict=True):
+        assert all((mine == theirs).all() for mine, theirs in zip(one, other, strict=True))
+
+
+def test_without_libturbojpeg_jpegs_are_pillows(batches, photos: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same crops and flips as by FFCV, and the pixels that Pillow makes of a file, to within rounding."""
+    monkeypatch.setattr(plain, "LIBRARY", None)
+    by_ffcv, by_plain = batches(photos, Recipe(batch=8), 24, 2)
+    for one, other in zip(by_ffcv, by_plain, strict=True):
+        assert (one[1] == other[1]).all()
+        off = np.abs(one[0].astype(int) - other[0]).mean(axis=(1, 2, 3))
+        assert off.max() < 6, "another image would be tens of grey levels off"
+    reader = plain.Reader(photos.beton("val"), 100, 1)
+    ((images, _),) = reader.pairs(np.arange(len(reader.samples)), reader.samples, 24)
+    for sample, image in zip(reader.samples["f0"], images, strict=True):
+        stored = BytesIO(reader.data[sample["data_ptr"] : sample["data_ptr"] + sample["size"]])
+        expected = np.asarray(Image.open(stored).resize((24, 24), Image.Resampling.BILINEAR)).astype(int)
+        assert np.abs(expected - image.permute(1, 2, 0).numpy()).max() <= 1
+
+
+def test_a_batch_that_is_kept_does_not_change(raw: Dataset) -> None:
+    reader = plain.Reader(raw.beton("train"), 10, 2)
+    kept = [images for images, _ in reader.pairs(np.arange(50), reader.samples, 28)]
+    again = [images.clone() for images, _ in reader.pairs(np.arange(50), reader.samples, 28)]
+    assert all((one == other).all() for one, other in zip(kept, again, strict=True))
+
+
+def test_an_epoch_that_is_left_ends_its_threads(raw: Dataset) -> None:
+    import threading
+
+    reader, before = plain.Reader(raw.beton("train"), 10, 2), threading.active_count()
+    pairs = reader.pairs(np.arange(1000), reader.samples, 28)
+    next(pairs)
+    assert threading.active_count() > before
+    pairs.close()
+    assert threading.active_count() == before
+
+
+@pytest.fixture(scope="module")
+def python(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A Python with all packages but FFCV; "broken": with one that cannot be loaded, as on a node that lacks OpenCV."""
+    kind = getattr(request, "param", "absent")
+    folder = tmp_path_factory.mktemp(kind)
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", folder], check=True)
+    here, there = (
+        Path(sysconfig.get_path("purelib")),
+        folder / Path(sysconfig.get_path("purelib")).relative_to(sys.prefix),
+    )
+    for package in here.iterdir():
+        if not package.name.startswith("ffcv"):
+            (there / package.name).symlink_to(package)
+    if kind == "broken":
+        shutil.copytree(here / "ffcv", there / "ffcv")
+        (library,) = (there / "ffcv").glob("_libffcv*")
+        library.write_bytes(b"no library")
+    script = folder / "bin/fastscale"
+    script.write_text(f"#!{folder}/bin/python\nfrom fastscale.cli import main\nmain()\n")
+    script.chmod(0o755)
+    return folder / "bin/python"
+
+
+BATCHES = """
+import hashlib, sys
+from pathlib import Path
+from fastscale.data import Dataset, loaders
+batches = loaders.validation_batches(Dataset.open(Path(sys.argv[1])), 24, 8, 1.0, 1)
+print(loaders.reading()[0], hashlib.sha256(b"".join(images.numpy().tobytes() for images, _ in batches)).hexdigest())
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("python", ["absent", "broken"], indirect=True)
+def test_libturbojpeg_is_found_without_ffcv(photos: Dataset, python: Path) -> None:
+    """And JPEGs are then decoded to the same bits."""
+    told = [
+        subprocess.run(
+            [program, "-c", BATCHES, photos.folder], check=True, capture_output=True, text=True
+        ).stdout.split()
+        for program in (sys.executable, python)
+    ]
+    assert [by for by, _ in told] == ["ffcv", "plain"] and told[0][1] == told[1][1]
+
+
+def train(python: Path | str, data: Dataset, folder: Path, ranks: int = 1, **environment: str) -> tuple[int, str]:
+    command = [python, "-m", "fastscale.cli", "train", "EN-tiny", "--classes", "10", "--data", data.folder]
+    command += ["--recipe", json.dumps(RECIPE), "--schedule", "1x", "--device", "cpu", "--ranks", str(ranks)]
+    command += ["--checkpoints", folder / "checkpoints", "--record", folder / "record.json"]
+    environment = {**os.environ, **environment}
+    ran = subprocess.run(command, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    return ran.returncode, ran.stdout
+
+
+def outcome(folder: Path) -> tuple[str, dict, dict]:
+    """What read the images, what the record says of the training, and every bit of the last state."""
+    record = json.loads((folder / "record.json").read_text())
+    state = torch.load(max((folder / "checkpoints").glob("*/step-*.pt")), weights_only=True)
+    bits = {(part, name): t.numpy().tobytes() for part in ("model", "average") for name, t in state[part].items()}
+    bits |= {i: one["momentum_buffer"].numpy().tobytes() for i, one in state["optimizer"]["state"].items()}
+    measured = ("status", "epochs", "top1_error", "top5_error", "train_loss", "data_hash")
+    return record["loader"], {key: record[key] for key in measured}, bits
+
+
+@pytest.mark.slow
+def test_trainings_are_those_by_ffcv_to_the_bit(raw: Dataset, python: Path, tmp_path: Path) -> None:
+    """Also one that begins with FFCV, is stopped within an epoch and goes on without it."""
+    folders = {name: tmp_path / name for name in ("ffcv", "plain", "both")}
+    assert train(sys.executable, raw, folders["ffcv"])[0] == 0
+    code, told = train(python, raw, folders["plain"])
+    assert code == 0 and told.count("a plain loader reads the same images") == 1, told
+    code, told = train(sys.executable, raw, folders["both"], PYTHONPATH=STOPPING, STOP_AFTER_STEP=str(STEPS + 5))
+    assert code == 75, told
+    assert train(python, raw, folders["both"])[0] == 0
+    (by, *expected), *others = map(outcome, folders.values())
+    assert by == "ffcv" and [name for name, *_ in others] == ["plain", "plain"]
+    assert all(found == expected for _, *found in others)
+
+
+@pytest.mark.slow
+def test_ranks_share_an_epoch(raw: Dataset, python: Path, tmp_path: Path) -> None:
+    for name, program in (("ffcv", sys.executable), ("plain", python)):
+        code, told = train(program, raw, tmp_path / name, ranks=2)
+        assert code == 0 and told.count("a plain loader reads") == (name == "plain"), told
+    expected, found = outcome(tmp_path / "ffcv"), outcome(tmp_path / "plain")
+    assert found[1:] == expected[1:]
+
+
+@pytest.mark.slow
+def test_a_sweep_needs_no_ffcv(python: Path, tmp_path: Path) -> None:
+    """From images to figures, warm starts included; said in one line at its start, and in each record."""
+    checkout = clone(tmp_path, python)
+    ran = checkout.snakemake("all")
+    assert ran.returncode == 0, ran.stdout
+    records = [json.loads(path.read_text()) for path in (tmp_path / "results/small/train").glob("*/*.json")]
+    assert len(records) == 8 and {record["loader"] for record in records} == {"plain"}
+    assert {record["status"] for record in records} == {"finished"}
+    assert "| images read by |  | plain |" in (tmp_path / "results/small/README.md").read_text()
+    assert len(re.findall("FFCV", ran.stdout)) == 1, ran.stdout
+    again = checkout.snakemake("all")
+    assert again.returncode == 0 and "Nothing to be done" in again.stdout, again.stdout
