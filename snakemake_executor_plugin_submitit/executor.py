@@ -18,7 +18,6 @@ from snakemake_interface_executor_plugins.workflow import WorkflowExecutorInterf
 from . import slurm
 from .inner import InnerSnakemake
 from .interrupts import interrupts_deferred
-from .job import SnakemakeJob
 from .ledger import Entry, Ledger, key_of
 from .resources import sbatch_parameters
 from .retry import Try, cause_of, ending, next_try
@@ -93,15 +92,13 @@ class Executor(InnerSnakemake):
         """Submit jobs with equal parameters; those that cannot be submitted have failed, and others go on."""
         from .submission import SubmissionError  # imports submitit
 
-        jobs = [one.job for one in tries]
-        calls = [SnakemakeJob(self.format_job_exec(job), self.settings.requeues) for job in jobs]
-        planned = [(key_of(one.job), call, one.attempt) for one, call in zip(tries, calls, strict=True)]
+        planned = [(key_of(one.job), self.command(one.job), one.attempt) for one in tries]
         try:
             with self.submitting, interrupts_deferred() as interrupted:
                 if self.cancelled.is_set():
                     return
                 given_up = lambda: interrupted.is_set() or self.cancelled.is_set()  # noqa: E731
-                folder = self.log_folder / jobs[0].name
+                folder = self.log_folder / tries[0].job.name
                 submissions = self.submitter.submit(planned, parameters, folder, given_up)
                 for one, submission in zip(tries, submissions, strict=True):
                     self.watch(one, submission)

@@ -3,6 +3,8 @@
 import os
 import pickle
 import re
+import shlex
+import sys
 import time
 import uuid
 from collections.abc import Callable, Sequence
@@ -16,10 +18,8 @@ from submitit.core.utils import DelayedSubmission, FailedJobError, FailedSubmiss
 from . import slurm
 from .job import SnakemakeJob, read_count, time_limits_file
 from .ledger import Entry, Ledger
+from .options import withheld, words
 from .retry import Attempt
-
-# What a Slurm job's environment says of the cluster; the rest is about that job.
-CLUSTER_VARIABLES = frozenset(("SLURM_CLUSTERS", "SLURM_CONF", "SLURM_CONF_SERVER", "SLURM_JWT"))
 
 
 class SubmissionError(Exception):
@@ -61,13 +61,40 @@ WAITS = (1, 2, 4, 8, 16, 32, 60)  # seconds between two calls of sbatch
 
 
 class Sbatch(SlurmExecutor):
-    """submitit's executor, with an sbatch that neither a Ctrl-C nor a surrounding Slurm job can confuse."""
+    """submitit's executor, with an sbatch that neither a Ctrl-C, a surrounding Slurm job nor SBATCH_... can confuse."""
+
+    def __init__(self, folder: Path):
+        super().__init__(folder, python=f"{shlex.quote(sys.executable)} -P")  # no module of the folder it runs in
+
+    def _make_submission_file_text(self, command: str, uid: str) -> str:
+        """A script without options: there they would be weaker than the user's SBATCH_..."""
+        lines = ["#!/bin/bash", "export SUBMITIT_EXECUTOR=slurm"]
+        if self.parameters.get("use_srun", True):
+            # Some of sbatch's variables are stronger than srun's own arguments: SLURM_NTASKS_PER_GPU is.
+            lines.append("unset ${!SLURM_NTASKS@} SLURM_NPROCS")
+            srun = ["srun", "--unbuffered", f"--output={self._log()}", *self.parameters["srun_args"]]
+            lines.append(f"{shlex.join(srun)} {command}")
+        else:
+            lines += ["export SRUN_CPUS_PER_TASK=$SLURM_CPUS_PER_TASK", command]  # for the rule's own srun
+        return "\n".join(lines) + "\n"
 
     def _make_submission_command(self, submission_file_path: Path) -> list[str]:
-        inherited = [name for name in os.environ if name.startswith(("SLURM_", "SRUN_"))]
-        unset = [f"--unset={name}" for name in inherited if name not in CLUSTER_VARIABLES]
+        options = {
+            **self.parameters["additional_parameters"],
+            "comment": self.parameters["comment"],
+            "output": self._log().replace("%t", "0"),
+            "open-mode": "append",
+        }
+        if count := self.parameters.get("map_count"):
+            options["array"] = f"0-{count - 1}"
+        unset = [f"--unset={name}" for name in withheld(os.environ, options)]
         # A session of its own: a Ctrl-C in the terminal would end sbatch with the job submitted, but its id untold.
-        return ["setsid", "--wait", "env", *unset, *super()._make_submission_command(submission_file_path)]
+        return ["setsid", "--wait", "env", *unset, "sbatch", *words(options), str(submission_file_path)]
+
+    def _log(self) -> str:
+        """Pattern of the path of each task's log."""
+        pattern = str(JobPaths(self.folder).stdout)
+        return pattern.replace("%j", "%A_%a") if self.parameters.get("map_count") else pattern
 
     def send(self) -> str:
         """Call sbatch; returns the Slurm id of the job or array."""
@@ -103,7 +130,6 @@ class Submitter:
             executor = Sbatch(folder)
             executor.update_parameters(**parameters, comment=batch)
             if len(jobs) > 1:
-                executor.update_parameters(array_parallelism=len(jobs))  # how many run is Slurm's to say
                 executor.parameters["map_count"] = len(jobs)
             slurm_id = self._send(executor, batch, interrupted)
         except (FailedJobError, FailedSubmissionError, OSError, ValueError) as error:
