@@ -14,9 +14,9 @@ SHORT = dict(
     pair.split(":")
     for pair in _names(
         "A:account B:extra-node-info C:constraint D:chdir F:nodefile G:gpus H:hold J:job-name L:licenses M:clusters "
-        "N:nodes O:overcommit Q:quiet S:core-spec V:version W:wait a:array b:begin c:cpus-per-task d:dependency e:error "
-        "h:help i:input k:no-kill m:distribution n:ntasks o:output p:partition q:qos s:oversubscribe t:time v:verbose "
-        "w:nodelist x:exclude"
+        "N:nodes O:overcommit Q:quiet S:core-spec V:version W:wait a:array b:begin c:cpus-per-task d:dependency "
+        "e:error h:help i:input k:no-kill m:distribution n:ntasks o:output p:partition q:qos s:oversubscribe t:time "
+        "v:verbose w:nodelist x:exclude"
     )
 )
 # Other names of the same.

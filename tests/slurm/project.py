@@ -14,6 +14,7 @@ import pytest
 from cluster import Cluster
 
 PROFILE = Path(__file__).parents[2] / "profiles" / "slurm"
+WORKFLOW = Path(__file__).with_name("workflow.smk")
 POLL = 1.0
 COUNTED = ("sbatch", "squeue", "sacct", "scancel", "scontrol")
 
@@ -24,13 +25,14 @@ class Project:
 
     folder: Path
     environment: dict[str, str]
+    workflow: Path = WORKFLOW
     seconds: float = 0.0
     output: str = field(default="", repr=False)
     processes: list[subprocess.Popen[str]] = field(default_factory=list, repr=False)
 
     def start(self, *arguments: str) -> subprocess.Popen[str]:
         """Start Snakemake; Ctrl-C reaches it even where the tests themselves ignore it."""
-        options = ["--snakefile", str(Path(__file__).with_name("workflow.smk")), "--profile", str(PROFILE)]
+        options = ["--snakefile", str(self.workflow), "--profile", str(PROFILE)]
         options += ["--submitit-poll-interval", str(POLL), "--latency-wait", "10", "--cores", "2"]
         process = subprocess.Popen(
             [sys.executable, "-m", "snakemake", *options, *arguments],
@@ -52,6 +54,11 @@ class Project:
         self.output, _ = process.communicate(timeout=180)
         self.seconds = time.monotonic() - began
         return process.returncode
+
+    def write(self, workflow: str) -> None:
+        """Give the project a workflow of its own."""
+        self.workflow = self.folder / "Snakefile"
+        self.workflow.write_text(workflow)
 
     def facts(self) -> list[list[str]]:
         """For each GPU job its Slurm id, CUDA_VISIBLE_DEVICES, threads and SLURM_CPUS_PER_TASK."""
