@@ -33,12 +33,16 @@ class Got:
     """What became of such a rule: how often its command ran, and what Slurm and Snakemake said to it."""
 
     runs: int
-    facts: dict[str, str]
+    text: str
+
+    @property
+    def facts(self) -> dict[str, str]:
+        """The text's words, by name; of names that come twice the last."""
+        return dict(word.split("=", 1) for word in self.text.split() if "=" in word)
 
 
 def got(folder: Path, name: str) -> Got:
     """What became of the rule of this name, in a project's folder."""
     runs, output = folder / f"{name}.txt.runs", folder / f"{name}.txt"
-    words = output.read_text().split() if output.exists() else []
-    facts = dict(word.split("=", 1) for word in words if "=" in word)
-    return Got(len(runs.read_text().splitlines()) if runs.exists() else 0, facts)
+    text = output.read_text() if output.exists() else ""
+    return Got(len(runs.read_text().splitlines()) if runs.exists() else 0, text)
