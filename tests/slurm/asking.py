@@ -14,7 +14,8 @@ rule {name}:
         {resources}
     shell:
         "echo $SLURM_JOB_ID $SLURM_PROCID $$ >> {{output}}.runs; sleep 1; "
-        "echo Threads={{threads}} RuleMemory={{resources.mem_mb}} GPUs=${{{{CUDA_VISIBLE_DEVICES-}}}} > {{output}}; "
+        "echo Threads={{threads}} RuleMemory={{resources.mem_mb}} StepCPUs=$SLURM_CPUS_PER_TASK "
+        "GPUs=${{{{CUDA_VISIBLE_DEVICES-}}}} > {{output}}; "
         "scontrol -o show job $SLURM_JOB_ID >> {{output}}"
 """
 

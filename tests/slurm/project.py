@@ -47,11 +47,11 @@ class Project:
         self.processes.append(process)
         return process
 
-    def run(self, *arguments: str) -> int:
+    def run(self, *arguments: str, timeout: float = 180) -> int:
         """Run Snakemake to its end; keep its output and time, return its exit code."""
         began = time.monotonic()
         process = self.start(*arguments)
-        self.output, _ = process.communicate(timeout=180)
+        self.output, _ = process.communicate(timeout=timeout)
         self.seconds = time.monotonic() - began
         return process.returncode
 

@@ -12,9 +12,11 @@ from snakemake_interface_executor_plugins.executors.base import SubmittedJobInfo
 from snakemake_interface_executor_plugins.executors.real import RealExecutor
 from snakemake_interface_executor_plugins.jobs import JobExecutorInterface
 from snakemake_interface_executor_plugins.settings import ExecutorSettingsBase
+from snakemake_interface_executor_plugins.utils import format_cli_arg
 
 from snakemake_executor_plugin_submitit.executor import common_settings as common_settings
 from snakemake_executor_plugin_submitit.inner import InnerSnakemake
+from snakemake_executor_plugin_submitit.resources import cpus
 
 RUN = "import pickle, sys; pickle.load(sys.stdin.buffer)()"
 
@@ -44,8 +46,9 @@ class Executor(InnerSnakemake):
         (self.report_job_error if ran.returncode else self.report_job_success)(info)
 
     def get_job_args(self, job: JobExecutorInterface, **kwargs: object) -> str:
-        """Snakemake's own way to tell a job, without waiting for the main process's temporary folder."""
-        return RealExecutor.get_job_args(self, job, **kwargs)
+        """Arguments as Snakemake's own executors make them, without waiting for the main process's temporary folder."""
+        arguments = RealExecutor.get_job_args(self, job, cores=cpus(job))
+        return f"{arguments} {format_cli_arg('--wait-for-files', job.get_wait_for_files())}"
 
     async def check_active_jobs(self, active_jobs: list[SubmittedJobInfo]) -> AsyncGenerator[SubmittedJobInfo, None]:
         """Nothing to look at."""
