@@ -43,6 +43,7 @@ from snakemake_interface_executor_plugins.jobs import JobExecutorInterface
 from snakemake_interface_executor_plugins.settings import ExecMode
 from snakemake_interface_storage_plugins.registry import StoragePluginRegistry
 
+READ = Workflow.configfile
 COMMAND = (sys.executable, "-P", "-m", __name__)  # -P: no module comes from the folder that the job runs in
 
 
@@ -56,15 +57,16 @@ class Configuration:
     def apply(self, workflow: Workflow, path: str) -> None:
         """Do what `configfile: path` does, with what the file held for the main process."""
         overwrite, held = self.settings.overwrite_config, self.files.get(str(Path(path).absolute()))
-        if workflow.modifier.skip_configfile:
-            return
-        if held is not None:
-            workflow.configfiles.append(path)
-            update_config(workflow.config, copy.deepcopy(held))
-            if overwrite and self.settings.replace_workflow_config:
-                workflow.globals["config"] = {}
-        update_config(workflow.config, overwrite)
-        workflow.pathvars.update(Pathvars.from_config(workflow.config))
+        if held is None and not self.settings.configfiles:  # its name depends on the node
+            READ(workflow, path)
+        elif not workflow.modifier.skip_configfile:
+            if held is not None:
+                workflow.configfiles.append(path)
+                update_config(workflow.config, copy.deepcopy(held))
+                if overwrite and self.settings.replace_workflow_config:
+                    workflow.globals["config"] = {}
+            update_config(workflow.config, overwrite)
+            workflow.pathvars.update(Pathvars.from_config(workflow.config))
 
 
 @dataclass(frozen=True)

@@ -59,7 +59,7 @@ def cpus(asked: Asked, lot: random.Random, _: dict[str, str]) -> None:
     asked.cpus = lot.randint(1, 4)
     match lot.randrange(5):
         case 0 | 1:
-            asked.resources["threads"] = asked.cpus
+            asked.cpus = asked.resources["threads"] = lot.randint(1, 2)  # no more than Snakemake's own --cores
         case 2:
             asked.resources["cpus_per_task"] = asked.cpus
         case 3:
@@ -67,7 +67,7 @@ def cpus(asked: Asked, lot: random.Random, _: dict[str, str]) -> None:
         case 4:
             asked.cpus = 2
             asked.resources["threads"] = 2
-            if lot.random() < 0.2:
+            if lot.random() < 0.1:
                 asked.extra.append(spelled(lot, "cpus-per-task", 3, "c"))
                 asked.refused = "slurm_extra has --cpus-per-task=3, but threads asks for --cpus-per-task=2"
 
@@ -78,7 +78,7 @@ def memory(asked: Asked, lot: random.Random, environment: dict[str, str]) -> Non
         case 0 | 1:
             asked.resources["mem_mb"] = megabytes
             asked.facts["MinMemoryNode"] = f"{megabytes}M"
-            if lot.random() < 0.1:
+            if lot.random() < 0.05:
                 asked.extra.append(lot.choice(["--mem=77", "--mem-per-cpu 77", "--mem-per-gpu=77"]))
                 asked.refused = "but mem_mb asks for --mem="
         case 2:
@@ -116,7 +116,7 @@ def partition(asked: Asked, lot: random.Random, environment: dict[str, str]) -> 
     match lot.randrange(4):
         case 0 | 1:
             asked.resources["slurm_partition"] = name
-            if lot.random() < 0.1:
+            if lot.random() < 0.05:
                 asked.extra.append(spelled(lot, "partition", "spot", "p"))
                 asked.refused = "slurm_extra has --partition=spot, but slurm_partition asks for"
         case 2:
@@ -129,21 +129,21 @@ def partition(asked: Asked, lot: random.Random, environment: dict[str, str]) -> 
 
 
 def gpus(asked: Asked, lot: random.Random, environment: dict[str, str]) -> None:
-    match lot.randrange(8):
-        case 0 | 1:
+    match lot.randrange(30):
+        case 0 | 1 | 2 | 3 | 4 | 5 | 6:
             asked.gpus = asked.resources["gpu"] = lot.randint(1, GPUS)
             if lot.random() < 0.2:
                 asked.extra.append(lot.choice(["--gpus=1", "-G1", "--gres gpu:1", "--gpus-per-node=1"]))
                 if not (asked.gpus == 1 and "gres" in asked.extra[-1]):  # the same in other words is no contradiction
                     asked.refused = f"but gpu asks for --gres=gpu:{asked.gpus}"
-        case 2:
+        case 7 | 8 | 9 | 10:
             asked.gpus = lot.randint(1, GPUS)
             asked.resources["gres"] = f"gpu:{asked.gpus}"
-        case 3:
+        case 11 | 12 | 13 | 14:
             asked.gpus = lot.randint(1, GPUS)
             asked.extra.append(spelled(lot, "gpus", asked.gpus, "G"))
-        case 4:
-            asked.resources["gpu"] = 3
+        case 15:
+            asked.resources["gpu"] = GPUS + 1
             asked.refused = "sbatch: error"
         case _:
             found = [environment[name] for name in ("SBATCH_GRES", "SBATCH_GPUS") if name in environment]
@@ -151,17 +151,17 @@ def gpus(asked: Asked, lot: random.Random, environment: dict[str, str]) -> None:
 
 
 def tasks(asked: Asked, lot: random.Random, _: dict[str, str]) -> None:
-    match lot.randrange(10):
-        case 0:
+    match lot.randrange(30):
+        case 0 | 1 | 2:
             asked.tasks = asked.resources["tasks"] = lot.randint(2, 3)
             if lot.random() < 0.5:
                 asked.resources["mpi"] = "srun"
-        case 1:
+        case 3 | 4 | 5:
             asked.tasks = lot.randint(2, 3)
             asked.extra.append(spelled(lot, "ntasks", asked.tasks, "n"))
-        case 2:
+        case 6 | 7:
             asked.tasks = asked.resources["tasks_per_node"] = 2
-        case 3:
+        case 8:
             asked.resources["mpi"] = "srun"
             asked.refused = "resource mpi='srun' needs tasks or tasks_per_node"
 
@@ -188,7 +188,7 @@ def geometry(asked: Asked, lot: random.Random, _: dict[str, str]) -> None:
 
 
 def forbidden(asked: Asked, lot: random.Random, _: dict[str, str]) -> None:
-    if lot.random() < 0.06:
+    if lot.random() < 0.03:
         option, words = lot.choice(
             [
                 ("--array=0-3", "slurm_extra has '--array=0-3', which the executor sets itself"),
