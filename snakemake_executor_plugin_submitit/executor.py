@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 import threading
 from collections.abc import AsyncGenerator, Callable, Sequence
 from functools import cached_property
@@ -26,6 +27,8 @@ from .settings import ExecutorSettings as ExecutorSettings
 if TYPE_CHECKING:
     from .submission import Submission, Submitter
 
+RESERVED = re.compile(r"[%\\\x00-\x1f]")  # what Slurm does not take as it is in the path of a log
+
 common_settings = CommonSettings(
     non_local_exec=True,
     implies_no_shared_fs=False,  # a cluster's nodes share the file system
@@ -48,10 +51,10 @@ class Executor(InnerSnakemake):
         slurm.require_commands()
         self.settings = workflow.executor_settings
         self.log_folder = self.settings.log_folder.absolute()
-        if "%" in str(self.log_folder):
+        if RESERVED.search(str(self.log_folder)):
             raise ApiError(
-                f"Slurm's log folder is {self.log_folder}, but Slurm replaces % in the paths of logs: "
-                "choose a folder without it (--submitit-log-folder)."
+                f"Slurm's log folder is {self.log_folder}, but % and \\ have a meaning of their own in the paths of "
+                "Slurm's logs: choose a folder without them (--submitit-log-folder)."
             )
         if workflow.remote_execution_settings.immediate_submit:
             raise ApiError("The submitit executor waits for its jobs: run without --immediate-submit.")
@@ -98,7 +101,7 @@ class Executor(InnerSnakemake):
                 if self.cancelled.is_set():
                     return
                 given_up = lambda: interrupted.is_set() or self.cancelled.is_set()  # noqa: E731
-                folder = self.log_folder / tries[0].job.name
+                folder = self.folder_of(tries[0].job)
                 submissions = self.submitter.submit(planned, parameters, folder, given_up)
                 for one, submission in zip(tries, submissions, strict=True):
                     self.watch(one, submission)
@@ -123,7 +126,7 @@ class Executor(InnerSnakemake):
             return False
         from .submission import adopt  # imports submitit
 
-        submission = adopt(entry, self.log_folder / job.name)
+        submission = adopt(entry, self.folder_of(job))
         if state.succeeded or (state.name == "UNKNOWN" and submission.succeeded):
             if not all(Path(file).exists() for file in job.output):
                 self.ledger.ended(entry.slurm_id)  # its files were deleted since
@@ -133,6 +136,11 @@ class Executor(InnerSnakemake):
             return False
         self.watch(Try(job, entry.attempt, how="was submitted before as"), submission)
         return True
+
+    def folder_of(self, job: JobExecutorInterface) -> Path:
+        """Where a job's files go: a folder named after its rule, or its group, whose name may be anything."""
+        parts = RESERVED.sub("_", job.name).split("/")
+        return self.log_folder.joinpath(*(part for part in parts if part.strip(".")))
 
     def watch(self, one: Try, submission: "Submission") -> None:
         """Enter a job into the table of those that are looked at; a retry takes the place of the one before it."""
