@@ -31,7 +31,8 @@ class Asked:
     facts: dict[str, str] = field(default_factory=dict)  # as scontrol has them
     cpus: int = 1
     tasks: int = 1
-    gpus: int | None = None
+    gpus: int = 0
+    overcommit: bool = False
     at_least: int = 1  # CPUs of the job
     refused: str = ""  # in which words
 
@@ -41,9 +42,12 @@ def draw(lot: random.Random, environment: dict[str, str]) -> Asked:
     asked = Asked()
     for part in (cpus, memory, time, partition, gpus, tasks, requeue, geometry, forbidden):
         part(asked, lot, environment)
-    wide = asked.facts["Partition"] == "lean" and int(asked.facts.get("MinMemoryNode", "0M")[:-1]) > LEAN
-    if wide and ONE_THREAD.search(" ".join([*asked.extra, *environment])):
+    asked_memory = [int(value[:-1]) for name, value in asked.facts.items() if name.startswith("MinMemory")]
+    wide = asked.at_least > 1 or max(asked_memory, default=CPUS * LEAN) > LEAN
+    if wide and asked.facts["Partition"] == "lean" and ONE_THREAD.search(" ".join([*asked.extra, *environment])):
         return draw(lot, environment)  # Slurm takes such a job, and holds it for ever
+    if not asked_memory and asked.facts["Partition"] == "lean":
+        return draw(lot, environment)  # all of the node's memory
     if asked.extra:
         asked.resources["slurm_extra"] = " ".join(asked.extra)
     return asked
@@ -107,8 +111,9 @@ def time(asked: Asked, lot: random.Random, environment: dict[str, str]) -> None:
             asked.extra.append(spelled(lot, "time", minutes, "t"))
         case 2:
             asked.resources["runtime"] = 0
-            limit = environment.get("SBATCH_TIMELIMIT")
-            asked.facts["TimeLimit"] = f"00:{int(limit):02}:00" if limit else "UNLIMITED"
+            asked.facts["TimeLimit"] = f"00:{environment.get('SBATCH_TIMELIMIT')}:00"
+            if "SBATCH_TIMELIMIT" not in environment:
+                del asked.facts["TimeLimit"]
 
 
 def partition(asked: Asked, lot: random.Random, environment: dict[str, str]) -> None:
@@ -183,6 +188,7 @@ def geometry(asked: Asked, lot: random.Random, _: dict[str, str]) -> None:
         asked.at_least = CPUS
     if option == "--mincpus=6":
         asked.at_least = max(asked.at_least, 6)
+    asked.overcommit = option in ("--overcommit", "-O")
     if option == "--nice=5":
         asked.facts["Nice"] = "5"
 
@@ -232,6 +238,8 @@ def fault(asked: Asked, found: Got, told: str) -> str:
     """What is wrong with what became of a rule; nothing if all is right. `told`: why it was not submitted."""
     if asked.refused:
         return "" if found.runs == 0 and asked.refused in told else f"not refused by {asked.refused!r}"
+    if found.runs == 0 and "sbatch: error: Batch job submission failed: Requested node configuration is not" in told:
+        return ""  # this node cannot give all that at once, says Slurm
     if found.runs != 1:
         return f"ran {found.runs} times"
     facts = {name: found.facts.get(name) for name in asked.facts}
@@ -239,10 +247,11 @@ def fault(asked: Asked, found: Got, told: str) -> str:
         return f"{facts} instead of {asked.facts}"
     if (tasks := int(found.facts["NumTasks"])) != asked.tasks or int(found.facts["StepCPUs"]) != asked.cpus:
         return f"{tasks} tasks of {found.facts['StepCPUs']} CPUs instead of {asked.tasks} of {asked.cpus}"
-    if int(found.facts["NumCPUs"]) < max(asked.at_least, asked.cpus * asked.tasks):
+    if int(found.facts["NumCPUs"]) < max(asked.at_least, asked.cpus * (1 if asked.overcommit else asked.tasks)):
         return f"{found.facts['NumCPUs']} CPUs"
     devices = [device for device in found.facts["GPUs"].split(",") if device]
-    return "" if asked.gpus in (None, len(devices)) else f"GPUs {devices} instead of {asked.gpus}"
+    whole_node = asked.at_least == CPUS and asked.tasks > 1  # its batch script sees all GPUs
+    return "" if asked.gpus == len(devices) or whole_node else f"GPUs {devices} instead of {asked.gpus}"
 
 
 @pytest.mark.parametrize("number", range(COMBINATIONS // A_RUN))
@@ -260,4 +269,4 @@ def test_once_as_asked_or_refused(project: Project, number: int) -> None:
     print(f"{environment}: {len(ran)} ran once, {len(rules) - len(ran)} were refused")
     wrong = {name: (words, rules[name], found[name].text, told.get(name)) for name, words in faults.items() if words}
     assert not wrong, (environment, wrong, project.output)
-    assert "Traceback" not in project.output
+    assert "Traceback" not in project.output and len(ran) >= A_RUN * 0.6
