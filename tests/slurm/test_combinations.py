@@ -42,15 +42,20 @@ def draw(lot: random.Random, environment: dict[str, str]) -> Asked:
     asked = Asked()
     for part in (cpus, memory, time, partition, gpus, tasks, requeue, geometry, forbidden):
         part(asked, lot, environment)
-    asked_memory = [int(value[:-1]) for name, value in asked.facts.items() if name.startswith("MinMemory")]
-    wide = asked.at_least > 1 or max(asked_memory, default=CPUS * LEAN) > LEAN
-    if wide and asked.facts["Partition"] == "lean" and ONE_THREAD.search(" ".join([*asked.extra, *environment])):
-        return draw(lot, environment)  # Slurm takes such a job, and holds it for ever
-    if not asked_memory and asked.facts["Partition"] == "lean":
-        return draw(lot, environment)  # all of the node's memory
+    if held_for_ever(asked, " ".join([*asked.extra, *environment])):
+        return draw(lot, environment)
     if asked.extra:
         asked.resources["slurm_extra"] = " ".join(asked.extra)
     return asked
+
+
+def held_for_ever(asked: Asked, words: str) -> bool:
+    """Whether Slurm takes a job that it then cannot start: MaxMemPerCPU and --mincpus do not go with one thread a core."""
+    memory = [int(value[:-1]) for name, value in asked.facts.items() if name.startswith("MinMemory")]
+    lean, one_thread = asked.facts["Partition"] == "lean", ONE_THREAD.search(words)
+    if lean and not memory:  # all that the node has
+        return True
+    return bool(one_thread) and ("mincpus" in words or (lean and (asked.at_least > 1 or memory[0] > LEAN)))
 
 
 def spelled(lot: random.Random, name: str, value: object, letter: str = "") -> str:
