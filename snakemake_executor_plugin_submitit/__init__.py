@@ -4,23 +4,16 @@ Snakemake imports this package at every start, also inside each Slurm job: submi
 And submitit imports it in each job, to unpickle `job.SnakemakeJob`: what Snakemake asks for is loaded when it asks.
 
 - `settings`: what a user can set (`--submitit-...`, or the same keys in a profile)
-- `executor`: Snakemake's view: run a job, watch all, cancel all; `inner`: how it is called inside a job
-- `resources`, `submission`: from Snakemake jobs and their resources to sbatch, through submitit
-- `retry`: which jobs are submitted again
-- `ledger`: what was submitted, for the next main process to adopt
-- `job`: what runs inside the Slurm job, and its way back into the queue
-- `slurm`: squeue, sacct, scancel and the states they tell
+- `executor`: Snakemake's view: run a job, watch all, cancel all
+- `backlog`, `resources`, `options`, `submission`, `sbatch`: from Snakemake jobs and their resources to Slurm's
+- `inner`, `told`, `inside`, `guard`: the Snakemake inside a job: how it is started, what it is told, what it does
+- `job`: what runs inside the Slurm job, and its way back into the queue; `claims`: which outputs are its own
+- `polling`, `retry`: what becomes of jobs, and which are submitted again
+- `ledger`, `left_behind`, `keys`: what was submitted, and what the next main process makes of it; `lock`: one at a time
+- `cluster`, `slurm`: Slurm's own commands, and the states they tell
 """
 
-import os
 from typing import Any
-
-from .claims import VARIABLE, Claim
-
-if VARIABLE in os.environ:  # within a job
-    from . import guard
-
-    guard.install(Claim.of_environment())
 
 __all__ = ["Executor", "ExecutorSettings", "common_settings"]
 

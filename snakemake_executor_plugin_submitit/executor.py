@@ -6,7 +6,7 @@ import threading
 import uuid
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import suppress
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,8 +23,7 @@ from .claims import claim_name
 from .cluster import Cluster
 from .inner import InnerSnakemake
 from .interrupts import interrupts_deferred
-from .job import SnakemakeJob
-from .keys import key_of, marks_of, members, newest, project_of
+from .keys import RESERVED, folder_of, key_of, marks_of, members, newest, project_of
 from .ledger import Entry, Ledger
 from .left_behind import LeftBehind, take_stock
 from .lock import MainLock, WorkflowLock
@@ -34,6 +33,7 @@ from .retry import Try, cause_of, ending, next_try, shown_log
 from .settings import ExecutorSettings as ExecutorSettings
 
 if TYPE_CHECKING:
+    from .job import SnakemakeJob
     from .submission import Submission, Submitter
 
 common_settings = CommonSettings(
@@ -59,10 +59,10 @@ class Executor(InnerSnakemake):
         slurm.require_commands()
         self.settings = workflow.executor_settings
         self.log_folder = self.settings.log_folder.absolute()
-        if "%" in str(self.log_folder):
+        if RESERVED.search(str(self.log_folder)):
             raise ApiError(
-                f"Slurm's log folder is {self.log_folder}, but Slurm replaces % in the paths of logs: "
-                "choose a folder without it (--submitit-log-folder)."
+                f"Slurm's log folder is {self.log_folder}, but % and \\ have a meaning of their own in the paths of "
+                "Slurm's logs: choose a folder without them (--submitit-log-folder)."
             )
         if workflow.remote_execution_settings.immediate_submit:
             raise ApiError("The submitit executor waits for its jobs: run without --immediate-submit.")
@@ -198,15 +198,15 @@ class Executor(InnerSnakemake):
         wait, warn = self.stopped.wait, self.logger.warning
         return Submitter(self.ledger, self.log_folder, self.project, self.cluster.name, warn, wait)
 
-    def call(self, one: Try) -> tuple[Entry, SnakemakeJob]:
+    def call(self, one: Try) -> "tuple[Entry, SnakemakeJob]":
         """What runs in a job, and what the ledger notes of it."""
-        jobs, pickle = members(one.job), self.log_folder / one.job.name / f"{uuid.uuid4().hex}.pkl"
+        jobs, pickle = members(one.job), folder_of(self.log_folder, one.job.name) / f"{uuid.uuid4().hex}.pkl"
         keys = tuple(key_of(job, self.workflow.config) for job in jobs)
         makes = marks_of(file for job in jobs for file in job.output)
         claims = tuple(claim_name(job.output) for job in jobs)
         changed = max(newest(job.input, makes) for job in jobs)
         entry = Entry(one.job.name, keys, makes, claims, pickle, changed, one.attempt)
-        return entry, SnakemakeJob(self.format_job_exec(one.job), self.settings.requeues)
+        return entry, self.command(one.job)
 
     def watch(self, one: Try, submission: "Submission", was_lost: bool = False) -> None:
         """Enter a job into the table of those that are looked at; a retry takes the place of the one before it.
@@ -262,8 +262,9 @@ class Executor(InnerSnakemake):
         watched |= {slurm_id: (left.batch.name, left.entry.name) for slurm_id, left in cancelled.items()}
         ended = self.queue.ended(watched, listed)
         self.left_behind.see(ended)
-        for slurm_id in submissions.keys() - ended.keys():
-            submissions[slurm_id].restore()
+        for info in active_jobs:
+            if info.external_jobid not in ended:
+                info.aux["submission"].restore(partial(self.command, info.job))
         return ended
 
     def cancel_surplus(self, listed: dict[str, slurm.Job]) -> None:

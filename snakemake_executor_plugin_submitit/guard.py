@@ -1,7 +1,4 @@
-"""Snakemake within a job, guarded: it accepts, marks and deletes no output that a later submission has claimed.
-
-Snakemake has no hook there; this is the one place where its methods are replaced, in processes of a job alone.
-"""
+"""Snakemake within a job, guarded: it accepts, marks and deletes no output that a later submission has claimed."""
 
 import os
 import sys
@@ -24,12 +21,10 @@ def leave_if_superseded(claim: Claim) -> None:
         os._exit(SUPERSEDED)
 
 
-def install(claim: Claim) -> None:
-    """Guard the Snakemake of this process."""
-    from snakemake.jobs import Job
-
+def guard(job: type, claim: Claim) -> None:
+    """Let Snakemake's class of jobs look at the claim before it touches outputs. It has no hook there."""
     for name in GUARDED:
-        setattr(Job, name, _guarded(getattr(Job, name), claim))
+        setattr(job, name, _guarded(getattr(job, name), claim))
 
 
 def _guarded(method: Callable[..., Awaitable[Any]], claim: Claim) -> Callable[..., Awaitable[Any]]:

@@ -1,38 +1,47 @@
 """How the Snakemake inside a job is called."""
 
-import shlex
-import sys
-from pathlib import Path
-from typing import Any
+import time
+from functools import cached_property
+from typing import TYPE_CHECKING
 
-from snakemake_interface_executor_plugins.executors.real import RealExecutor
 from snakemake_interface_executor_plugins.executors.remote import RemoteExecutor
 from snakemake_interface_executor_plugins.jobs import JobExecutorInterface
-from snakemake_interface_executor_plugins.settings import SharedFSUsage
-from snakemake_interface_executor_plugins.utils import format_cli_arg, join_cli_args
 
-from .resources import cpus
+from .job import SnakemakeJob
+
+if TYPE_CHECKING:
+    from .inside import Call
+
+STARTED = time.time()  # this module is imported before Snakemake reads any configuration
 
 
 class InnerSnakemake(RemoteExecutor):
-    """The part of the executor that writes a job's command."""
+    """The part of the executor that says what a job runs. Snakemake itself imports this: it is imported when needed."""
 
-    def get_job_args(self, job: JobExecutorInterface, **kwargs: Any) -> str:
-        """Arguments for the Snakemake inside the job.
+    def __post_init__(self) -> None:
+        """Keep the configuration, before anybody edits it.
 
-        RemoteExecutor's own would wait for this process's temporary folder, gone when this process is, and would
-        allow as many cores as the login node has.
+        Raises:
+            ApiError: somebody has edited it just now.
         """
-        arguments = RealExecutor.get_job_args(self, job, cores=cpus(job))
-        if SharedFSUsage.INPUT_OUTPUT not in self.workflow.storage_settings.shared_fs_usage:
-            return arguments
-        awaited = [Path(file) for file in job.get_wait_for_files()]  # a Path is quoted for the shell, a str is not
-        return join_cli_args([arguments, format_cli_arg("--wait-for-files", awaited)])
+        from .told import read_configuration
 
-    def get_snakefile(self) -> str | Path:
-        """The main Snakefile, in a form that is quoted for the shell."""
-        return path if (path := Path(self.snakefile)).exists() else self.snakefile
+        self.configuration = read_configuration(self.workflow, STARTED)
 
-    def get_python_executable(self) -> str:
-        """This Python: nodes see the same file system."""
-        return shlex.quote(sys.executable)
+    def command(self, job: JobExecutorInterface) -> SnakemakeJob:
+        """What a Slurm job runs: a Snakemake that runs one job, or one group of them, once."""
+        from .inside import COMMAND
+        from .told import call_of
+
+        # The user's --precommand is meant for a shell; all else never sees one.
+        before = self.workflow.remote_execution_settings.precommand
+        words = ("/bin/sh", "-c", f'{before} && exec "$@"', "sh", *COMMAND) if before else COMMAND
+        call = call_of(self.workflow, job, self.common)
+        return SnakemakeJob(words, call.pickled(), self.workflow.workdir_init, self.executor_settings.requeues)
+
+    @cached_property
+    def common(self) -> "Call":
+        """What all jobs are told."""
+        from .told import common_call
+
+        return common_call(self.workflow, self.snakefile, self.configuration)

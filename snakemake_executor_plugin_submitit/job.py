@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,12 +28,15 @@ TRIES = 5
 
 @dataclass(frozen=True)
 class SnakemakeJob:
-    """The call that submitit pickles: it runs one Snakemake job's shell command and ends with its exit code.
+    """The call that submitit pickles: it runs one Snakemake job's command and ends with its exit code.
 
-    A job that was interrupted goes back into the queue: at its time limit `requeues` times, after a preemption always.
+    The command gets `data` on its standard input and begins in `folder`. A job that was interrupted goes back into the
+    queue: at its time limit `requeues` times, after a preemption always.
     """
 
-    command: str
+    command: Sequence[str]
+    data: bytes = b""
+    folder: str | None = None
     requeues: int = 0
     claim: Claim | None = None
 
@@ -42,6 +46,10 @@ class SnakemakeJob:
         Raises:
             SystemExit: the command failed. Not an Exception: submitit adds no traceback of its own to the log.
         """
+        if os.environ.get("SLURM_PROCID", "0") != "0":
+            # No error: with KillOnBadExit that would end the copy that works.
+            print("Slurm has started this job several times; the first copy does the work, this one ends.")
+            return
         if self.claim is not None:
             leave_if_superseded(self.claim)
             os.environ |= self.claim.environment
@@ -54,7 +62,7 @@ class SnakemakeJob:
             signal.signal(number, handle)  # in place of submitit's
         ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
         # On stdin, because one argument holds no more than 128 KiB, and a job may name thousands of files.
-        code = subprocess.run(["/bin/sh"], input=self.command, text=True, preexec_fn=_ignore_warning).returncode
+        code = subprocess.run(self.command, input=self.data, cwd=self.folder, preexec_fn=_ignore_warning).returncode
         if not code:
             _make_room_for_result()
             return
@@ -114,7 +122,7 @@ def read_count(path: Path) -> int:
 
 
 def _ignore_warning() -> None:
-    """In the child: the shells and Snakemake, which know nothing of USR2, must not die of it."""
+    """In the child: Snakemake and its shells, which know nothing of USR2, must not die of it."""
     signal.signal(signal.SIGUSR2, signal.SIG_IGN)
 
 
@@ -144,4 +152,5 @@ def _requeue() -> None:
 
 def _own_state() -> str:
     command = ["squeue", "-h", "-j", own_id(), "-o", "%T"]
-    return subprocess.run(command, capture_output=True, text=True).stdout.strip()
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("SQUEUE_")}  # it may filter
+    return subprocess.run(command, env=environment, capture_output=True, text=True).stdout.strip()

@@ -2,12 +2,15 @@
 
 import hashlib
 import json
+import re
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from snakemake_interface_executor_plugins.jobs import JobExecutorInterface
+
+RESERVED = re.compile(r"[%\\\x00-\x1f]")  # what Slurm does not take as it is in the path of a log
 
 
 def members(job: JobExecutorInterface) -> list[Any]:
@@ -55,6 +58,12 @@ def newest(inputs: Iterable[Any], made: Iterable[str]) -> int:
             with suppress(OSError):
                 times.append(Path(file).stat().st_mtime_ns)
     return max(times)
+
+
+def folder_of(folder: Path, name: str) -> Path:
+    """Where the files of jobs of a name go: a folder named after their rule, or their group, of whatever name."""
+    parts = RESERVED.sub("_", name).split("/")
+    return folder.joinpath(*(part for part in parts if part.strip(".")))
 
 
 def _digest(value: Any, length: int) -> str:

@@ -2,6 +2,8 @@
 
 import os
 import pickle
+import shlex
+import sys
 import time
 import uuid
 from collections.abc import Callable, Sequence
@@ -16,27 +18,23 @@ from submitit.core.utils import DelayedSubmission, JobPaths
 from . import slurm
 from .claims import Claim
 from .job import SnakemakeJob, read_count, time_limits_file
+from .keys import folder_of
 from .ledger import Batch, Entry, Ledger
+from .options import withheld, words
 from .sbatch import NoRoom, SubmissionError, Unanswered, last_line, sbatch
 
-# What a Slurm job's environment says of the cluster; the rest is about that job.
-CLUSTER_VARIABLES = frozenset(("SLURM_CLUSTERS", "SLURM_CONF", "SLURM_CONF_SERVER", "SLURM_JWT"))
 WAITS = (1, 2, 4, 8, 16)  # seconds between two calls of sbatch, before it is left to the next look at the queue
 
 
 @dataclass(frozen=True)
 class Submission:
-    """A submitted job: its Slurm id, its batch, the name that Slurm has for it, and the files submitit keeps for it.
-
-    `call` is None for a job that an earlier process has submitted.
-    """
+    """A submitted job: its Slurm id, its batch, the name that Slurm has for it, and the files submitit keeps for it."""
 
     slurm_id: str
     batch: str
     name: str
     claim: Claim
     paths: JobPaths
-    call: SnakemakeJob | None = None
 
     @property
     def log(self) -> Path:
@@ -57,31 +55,55 @@ class Submission:
         """How often the job has reached its time limit."""
         return read_count(time_limits_file(self.paths.folder, self.slurm_id))
 
-    def restore(self) -> None:
-        """Write again what the job needs to start, if it was deleted: the folder of its log, its call and claim."""
+    def restore(self, call: Callable[[], SnakemakeJob]) -> None:
+        """Write again what the job needs to start, if it was deleted: the folder of its log, its claim and its call."""
         with suppress(OSError):
             self.paths.folder.mkdir(parents=True, exist_ok=True)
             self.claim.renew()
-            if self.call is not None and not self.paths.submitted_pickle.exists():
-                DelayedSubmission(self.call).dump(self.paths.submitted_pickle)
+            if not self.paths.submitted_pickle.exists():
+                DelayedSubmission(replace(call(), claim=self.claim)).dump(self.paths.submitted_pickle)
 
 
 class Sbatch(SlurmExecutor):
-    """submitit's executor, for the script and the command that submits it."""
+    """submitit's executor, with an sbatch that neither a surrounding Slurm job nor SBATCH_... can confuse."""
+
+    def __init__(self, folder: Path):
+        super().__init__(folder, python=f"{shlex.quote(sys.executable)} -P")  # no module of the folder it runs in
 
     def script(self, batch: Batch) -> str:
-        """The script of a batch, which also says what is in it."""
-        return self._make_submission_file_text(self._submitit_command_str, batch.name) + batch.manifest()
+        """The script of a batch, which also says what is in it.
 
-    def command(self, script: Path) -> list[str]:
+        It has no options: there they would be weaker than the user's SBATCH_...
+        """
+        lines = ["#!/bin/bash", "export SUBMITIT_EXECUTOR=slurm"]
+        if self.parameters.get("use_srun", True):
+            # Some of sbatch's variables are stronger than srun's own arguments: SLURM_NTASKS_PER_GPU is.
+            lines.append("unset ${!SLURM_NTASKS@} SLURM_NPROCS")
+            srun = ["srun", "--unbuffered", f"--output={self._log(batch)}", *self.parameters["srun_args"]]
+            lines.append(f"{shlex.join(srun)} {self._submitit_command_str}")
+        else:  # for the rule's own srun
+            lines += ["export SRUN_CPUS_PER_TASK=$SLURM_CPUS_PER_TASK", self._submitit_command_str]
+        return "\n".join(lines) + "\n" + batch.manifest()
+
+    def options(self, batch: Batch) -> dict[str, Any]:
+        """sbatch's options for a batch."""
+        array = {"array": f"0-{len(batch.entries) - 1}"} if len(batch.entries) > 1 else {}
+        ours = {"comment": self.parameters["comment"], "output": self._log(batch).replace("%t", "0")}
+        return {**self.parameters["additional_parameters"], **ours, **array, "open-mode": "append"}
+
+    def command(self, batch: Batch, script: Path) -> list[str]:
         """The command that submits a script."""
-        return ["sbatch", "--parsable", str(script)]
+        return ["sbatch", "--parsable", *words(self.options(batch)), str(script)]
 
-    @staticmethod
-    def environment() -> dict[str, str]:
-        """sbatch's environment: without what a surrounding Slurm job has set."""
-        inherited = [name for name in os.environ if name.startswith(("SLURM_", "SRUN_"))]
-        return {name: os.environ[name] for name in os.environ if name not in inherited or name in CLUSTER_VARIABLES}
+    def environment(self, batch: Batch) -> dict[str, str]:
+        """sbatch's environment."""
+        without = set(withheld(os.environ, self.options(batch)))
+        return {name: value for name, value in os.environ.items() if name not in without}
+
+    def _log(self, batch: Batch) -> str:
+        """Pattern of the path of each task's log."""
+        pattern = str(JobPaths(self.folder).stdout)
+        return pattern.replace("%j", "%A_%a") if len(batch.entries) > 1 else pattern
 
 
 class Submitter:
@@ -115,22 +137,19 @@ class Submitter:
             SubmissionError: sbatch refuses them.
             NoRoom: not now, or not so many at once.
         """
-        folder = self.folder / jobs[0][0].name
+        folder = folder_of(self.folder, jobs[0][0].name)
         batch = Batch(uuid.uuid4().hex, tuple(entry for entry, _ in jobs))
-        calls = [replace(call, claim=batch.claim(index, self.claims)) for index, (_, call) in enumerate(jobs)]
+        claims = [batch.claim(index, self.claims) for index in range(len(jobs))]
         executor = Sbatch(folder)
         mark = f"snakemake-{self.project}-{batch.name}"
         executor.update_parameters(**parameters, comment=mark)
-        if len(jobs) > 1:
-            executor.update_parameters(array_parallelism=len(jobs))  # how many run is Slurm's to say
-            executor.parameters["map_count"] = len(jobs)
         script = folder / f"{mark}.sh"
         try:
             folder.mkdir(parents=True, exist_ok=True)
             script.write_text(executor.script(batch))
-            for entry, call in zip(batch.entries, calls, strict=True):
-                DelayedSubmission(call).dump(entry.pickle)
-                call.claim.make()
+            for (entry, call), claim in zip(jobs, claims, strict=True):
+                DelayedSubmission(replace(call, claim=claim)).dump(entry.pickle)
+                claim.make()
         except OSError as error:
             self._forget(batch, script)
             raise NoRoom(f"Cannot write in {folder} ({error.strerror})", fewer=False) from error
@@ -141,17 +160,15 @@ class Submitter:
             self._forget(batch, script)
             raise
         self.ledger.submitted(batch, slurm_id, self.cluster)
-        return [self.adopt(batch, index, call) for index, call in enumerate(calls)]
+        return [self.adopt(batch, index) for index in range(len(jobs))]
 
-    def adopt(self, batch: Batch, index: int, call: SnakemakeJob | None = None) -> Submission:
+    def adopt(self, batch: Batch, index: int) -> Submission:
         """A job that is in Slurm's hands; its pickle goes where the job looks for it."""
         entry, slurm_id = batch.entries[index], batch.slurm_ids[index]
-        paths = JobPaths(self.folder / entry.name, job_id=slurm_id)
-        submission = Submission(slurm_id, batch.name, entry.name, batch.claim(index, self.claims), paths, call)
+        paths = JobPaths(folder_of(self.folder, entry.name), job_id=slurm_id)
         with suppress(OSError):  # none there: the job has its call already, or it is written again
             paths.move_temporary_file(entry.pickle, "submitted_pickle")
-        submission.restore()
-        return submission
+        return Submission(slurm_id, batch.name, entry.name, batch.claim(index, self.claims), paths)
 
     @property
     def claims(self) -> Path:
@@ -161,15 +178,16 @@ class Submitter:
     def _send(self, executor: Sbatch, script: Path, batch: Batch, given_up: Callable[[], bool]) -> str:
         """Call sbatch until it answers. After a call without an answer the queue tells whether it was heard.
 
-        A call that is heard late makes a second copy of the batch: `surplus` finds it.
+        A call that is heard late makes a second copy of the batch, which the executor cancels.
         """
+        command, environment = executor.command(batch, script), executor.environment(batch)
         for wait in (*WAITS, None):
             try:
-                return sbatch(executor.command(script), executor.environment(), len(batch.entries) > 1, given_up)
+                return sbatch(command, environment, len(batch.entries) > 1, given_up)
             except Unanswered as error:
-                words = last_line(str(error))
+                why = last_line(str(error))
             if wait is not None and not given_up():
-                self.warn(f"sbatch cannot be reached ({words}); trying again in {wait} s.")
+                self.warn(f"sbatch cannot be reached ({why}); trying again in {wait} s.")
             end = time.monotonic() + (wait or 0)
             while time.monotonic() < end and not given_up():
                 self.wait(0.2)
@@ -178,15 +196,14 @@ class Submitter:
             if given_up():
                 break
         self.ledger.abandon(batch)
-        raise NoRoom(f"sbatch cannot be reached ({words})", fewer=False)
+        raise NoRoom(f"sbatch cannot be reached ({why})", fewer=False)
 
     def _look_for(self, batch: Batch, given_up: Callable[[], bool]) -> str | None:
         """The id under which the queue lists a batch. Asks until the queue answers."""
         while True:
             try:
-                return min(
-                    (job.number for job in slurm.squeue().values() if job.batch == batch.name), default=None, key=int
-                )
+                numbers = (job.number for job in slurm.squeue().values() if job.batch == batch.name)
+                return min(numbers, default=None, key=int)
             except slurm.CommandError as error:
                 if given_up():
                     return None

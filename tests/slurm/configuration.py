@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 CPUS = 16  # as told to Slurm, whatever the machine has: jobs queue for GPUs here, not for cores
+LEAN = 1000  # MB per CPU at most in partition `lean`: Slurm makes a job of more memory wider
 
 # Ended jobs are forgotten at once, only the database knows them; and a job that takes too much memory is killed for it.
 ACCOUNTED = """
@@ -24,13 +25,19 @@ UNACCOUNTED = "JobAcctGatherType=jobacct_gather/none\n"
 
 
 def write_slurm(folder: Path, nodes: Sequence[str], gpus: Sequence[str], accounting: int | None) -> Path:
-    """Write slurm.conf, gres.conf and munge's key; return the path of slurm.conf. `accounting` is slurmdbd's port."""
+    """Write slurm.conf, gres.conf and munge's key; return the path of slurm.conf. `accounting` is slurmdbd's port.
+
+    Without accounting the nodes have two threads a core, as most have: a job of one CPU gets two. Partition `whole`
+    gives whole nodes, `lean` a CPU for each GB: there too a job gets more CPUs than it asks for.
+    """
     with (folder / "munge.key").open("wb") as key:
         os.fchmod(key.fileno(), 0o600)
         key.write(os.urandom(1024))
     controller, *ports = free_ports(1 + len(nodes))
     host = socket.gethostname().split(".")[0]
-    resources = f"CPUs={CPUS} RealMemory=1000000 Gres=gpu:{len(gpus)}"
+    threads = 1 if accounting else 2
+    cores = f"Boards=1 SocketsPerBoard=1 CoresPerSocket={CPUS // threads} ThreadsPerCore={threads}"
+    resources = f"{cores} CPUs={CPUS} RealMemory=1000000 Gres=gpu:{len(gpus)}"
     lines = [
         f"NodeName={node} NodeHostname={host} NodeAddr=127.0.0.1 Port={port} {resources}"
         for node, port in zip(nodes, ports, strict=True)
@@ -68,6 +75,8 @@ PreemptType=preempt/partition_prio
 PreemptMode=REQUEUE
 PartitionName=main Nodes={names} Default=YES MaxTime=INFINITE State=UP PriorityTier=2 PreemptMode=OFF
 PartitionName=spot Nodes={names} MaxTime=INFINITE State=UP PriorityTier=1
+PartitionName=whole Nodes={names} MaxTime=INFINITE State=UP PriorityTier=2 PreemptMode=OFF OverSubscribe=EXCLUSIVE
+PartitionName=lean Nodes={names} MaxTime=INFINITE State=UP PriorityTier=2 PreemptMode=OFF MaxMemPerCPU={LEAN}
 {ACCOUNTED.format(folder=folder, port=accounting) if accounting else UNACCOUNTED}
 """
         + "\n".join(lines)

@@ -25,15 +25,15 @@ class Project:
 
     folder: Path
     environment: dict[str, str]
+    workflow: Path = WORKFLOW
     seconds: float = 0.0
     output: str = field(default="", repr=False)
     processes: list[subprocess.Popen[str]] = field(default_factory=list, repr=False)
-    snakefile: Path = WORKFLOW
     snakemake: tuple[str, ...] = (sys.executable, "-m", "snakemake")
 
     def start(self, *arguments: str) -> subprocess.Popen[str]:
         """Start Snakemake; Ctrl-C reaches it even where the tests themselves ignore it."""
-        options = ["--snakefile", str(self.snakefile), "--profile", str(PROFILE)]
+        options = ["--snakefile", str(self.workflow), "--profile", str(PROFILE)]
         options += ["--submitit-poll-interval", str(POLL), "--latency-wait", "10", "--cores", "2"]
         process = subprocess.Popen(
             [*self.snakemake, *options, *arguments],
@@ -48,17 +48,22 @@ class Project:
         self.processes.append(process)
         return process
 
-    def run(self, *arguments: str) -> int:
+    def run(self, *arguments: str, timeout: float = 180) -> int:
         """Run Snakemake to its end; keep its output and time, return its exit code."""
         began = time.monotonic()
         process = self.start(*arguments)
-        self.output, _ = process.communicate(timeout=180)
+        self.output, _ = process.communicate(timeout=timeout)
         self.seconds = time.monotonic() - began
         return process.returncode
 
     def has_told(self, words: str) -> bool:
         """Whether a Snakemake has said these words by now."""
         return any(words in log.read_text() for log in (self.folder / ".snakemake/log").glob("*.log"))
+
+    def write(self, workflow: str) -> None:
+        """Give the project a workflow of its own."""
+        self.workflow = self.folder / "Snakefile"
+        self.workflow.write_text(workflow)
 
     def facts(self) -> list[list[str]]:
         """For each GPU job its Slurm id, CUDA_VISIBLE_DEVICES, threads and SLURM_CPUS_PER_TASK."""

@@ -42,7 +42,7 @@ def let_go(project: Project, word: str = "one") -> None:
 @pytest.fixture
 def faults(project: Project) -> Project:
     """A project whose jobs last until they are let go."""
-    project.snakefile = FAULTS
+    project.workflow = FAULTS
     return project
 
 

@@ -13,13 +13,15 @@ from test_survival import is_at_work
 
 pytestmark = pytest.mark.slow
 
+INSIDE = "snakemake_executor_plugin_submitit.inside"  # the Snakemake in a job
+
 
 def kill(cluster: Cluster, slurm_id: str, whom: str) -> str:
-    """End processes of a job's step (its `worker.py`, its `snakemake`, or `all`); returns what marks its others."""
+    """End processes of a job's step (its `worker.py`, its Snakemake, or `all`); returns what marks its others."""
     mark = f"SLURM_JOB_ID={cluster.described(slurm_id)['JobId']}"
     for pid in cluster.members(mark, "SLURM_STEP_ID=0"):
         with suppress(OSError):
-            words = Path(f"/proc/{pid}/cmdline").read_text().split("\0")[:3]
+            words = Path(f"/proc/{pid}/cmdline").read_text().split("\0")[:4]
             if whom == "all" or any(Path(word).name == whom for word in words):
                 os.kill(pid, signal.SIGKILL)
     return mark
@@ -30,7 +32,7 @@ def test_killed_jobs_are_submitted_again(project: Project, slurm: Cluster) -> No
     process = project.start("patients", "--config", "steps=60")
     until(lambda: all(is_at_work(project, 1, str(i))() for i in range(3)), seconds=60)
     jobs = slurm.run("squeue", "-h", "-r", "-o", "%i").split()
-    killed = [kill(slurm, job, whom) for job, whom in zip(jobs, ("worker.py", "snakemake", "all"), strict=True)]
+    killed = [kill(slurm, job, whom) for job, whom in zip(jobs, ("worker.py", INSIDE, "all"), strict=True)]
     until(lambda: not any(slurm.members(mark) for mark in killed), seconds=30)
     output, _ = process.communicate(timeout=120)
     assert process.returncode == 0, output

@@ -151,7 +151,7 @@ def test_a_signal_that_reaches_the_command_first(project: Project, slurm: Cluste
     command = "[ -e lives ] && echo done >> lives || { echo 1 >> lives; (sleep 1; kill $PPID) & kill $$; }"
     lines = [f"#!{sys.executable}", "from snakemake_executor_plugin_submitit.job import SnakemakeJob"]
     script = project.folder / "job.py"
-    script.write_text("\n".join([*lines, f"SnakemakeJob({command!r})()"]))
+    script.write_text("\n".join([*lines, f"SnakemakeJob(('/bin/sh', '-c', {command!r}))()"]))
     (job,) = slurm.run("sbatch", "--parsable", f"--chdir={project.folder}", "--requeue", str(script)).split()
     until(lambda: job not in slurm.jobs(), seconds=90)
     assert (project.folder / "lives").read_text() == "1\ndone\n"

@@ -229,8 +229,7 @@ def test_a_limit_of_jobs_in_the_queue(faults: Project) -> None:
     faults.wrap(
         "sbatch",
         """
-        for script; do :; done
-        array=$(grep -o 'array=[^%]*' "$script" | grep -o '[0-9]*$'); wanted=$((${array:-0} + 1))
+        array=$(printf '%s\n' "$@" | grep -o 'array=0-[0-9]*' | grep -o '[0-9]*$'); wanted=$((${array:-0} + 1))
         if [ $((wanted + $(squeue --me -h -r -n quick -o %i | wc -l))) -gt 4 ]; then
             echo 'sbatch: error: AssocMaxSubmitJobLimit' >&2
             echo 'sbatch: error: Batch job submission failed: Job violates accounting/QOS policy (job submit limit)' >&2
@@ -246,7 +245,7 @@ def test_a_limit_of_jobs_in_the_queue(faults: Project) -> None:
 
 def test_arrays_that_are_too_large(accounted_project: Project, accounted: Cluster) -> None:
     """Slurm's limit is asked for; where it is not told, sbatch's refusal tells it."""
-    accounted_project.snakefile = FAULTS
+    accounted_project.workflow = FAULTS
     for name in ("told", "not told"):
         if name == "not told":
             accounted_project.wrap("scontrol", "exit 1")

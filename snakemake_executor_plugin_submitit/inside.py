@@ -1,0 +1,189 @@
+"""The Snakemake inside a job: it is told the main one's settings as objects, and runs one job once.
+
+Snakemake's own way is a command line for a shell. It quotes values as Python would, so that the shell evaluates some of
+them; wildcards lose their commas and quotes; and the configuration is read anew, which may have been edited since.
+Here nothing is quoted, parsed or evaluated on the way.
+"""
+
+import copy
+import logging
+import os
+import pickle
+import subprocess
+import sys
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from typing import Any
+
+from snakemake.api import SnakemakeApi
+from snakemake.cli import get_argument_parser
+from snakemake.exceptions import SpawnedJobError
+from snakemake.executors import local
+from snakemake.jobs import Job
+from snakemake.pathvars import Pathvars
+from snakemake.scheduling.greedy import SchedulerSettings
+from snakemake.settings.enums import Quietness
+from snakemake.settings.types import (
+    ConfigSettings,
+    DAGSettings,
+    DeploymentSettings,
+    ExecutionSettings,
+    GroupSettings,
+    OutputSettings,
+    PreemptibleRules,
+    RemoteExecutionSettings,
+    ResourceSettings,
+    SchedulingSettings,
+    StorageSettings,
+    WorkflowSettings,
+)
+from snakemake.utils import update_config
+from snakemake.workflow import Workflow
+from snakemake_interface_common.plugin_registry.plugin import TaggedSettings
+from snakemake_interface_executor_plugins.jobs import JobExecutorInterface
+from snakemake_interface_executor_plugins.settings import ExecMode
+from snakemake_interface_storage_plugins.registry import StoragePluginRegistry
+
+from .claims import Claim
+from .guard import guard
+
+READ = Workflow.configfile
+COMMAND = (sys.executable, "-P", "-m", __name__)  # -P: no module comes from the folder that the job runs in
+
+
+@dataclass(frozen=True)
+class Configuration:
+    """The main process's configuration: what its command line says, and what each `configfile:` held."""
+
+    settings: ConfigSettings
+    files: dict[str, dict[str, Any]]  # by absolute path
+
+    def apply(self, workflow: Workflow, path: str) -> None:
+        """Do what `configfile: path` does, with what the file held for the main process."""
+        overwrite, held = self.settings.overwrite_config, self.files.get(str(Path(path).absolute()))
+        if held is None and not self.settings.configfiles:  # its name depends on the node
+            READ(workflow, path)
+        elif not workflow.modifier.skip_configfile:
+            if held is not None:
+                workflow.configfiles.append(path)
+                update_config(workflow.config, copy.deepcopy(held))
+                if overwrite and self.settings.replace_workflow_config:
+                    workflow.globals["config"] = {}
+            update_config(workflow.config, overwrite)
+            workflow.pathvars.update(Pathvars.from_config(workflow.config))
+
+
+@dataclass(frozen=True)
+class Call:
+    """All that the Snakemake inside a job is told."""
+
+    snakefile: Path | str
+    folder: Path | None
+    modules: list[str]
+    output: OutputSettings
+    configuration: Configuration
+    resources: ResourceSettings
+    storage: StorageSettings
+    storage_providers: dict[str, TaggedSettings]
+    workflow: WorkflowSettings
+    deployment: DeploymentSettings
+    dag: DAGSettings
+    execution: ExecutionSettings
+    groups: GroupSettings
+
+    def run(self) -> bool:
+        """Run the job; its errors are printed as Snakemake does. Returns whether it has succeeded."""
+        sys.path += [folder for folder in self.modules if folder not in sys.path]
+        if claim := Claim.of_environment():
+            guard(Job, claim)
+        Workflow.configfile = lambda workflow, path: self.configuration.apply(workflow, path)
+        local.Executor.spawn_job = lambda executor, job: self.spawn(executor.workflow, job)
+        # A rule's own `retries` win over --retries, but not over these.
+        once = RemoteExecutionSettings(preemptible_rules=PreemptibleRules(all=True), preemptible_retries=0)
+        with SnakemakeApi(self.output) as api:
+            try:
+                workflow = api.workflow(
+                    self.resources,
+                    self.configuration.settings,
+                    self.on_this_node(),
+                    self.workflow,
+                    self.deployment,
+                    with_secrets(self.storage_providers),
+                    self.snakefile,
+                    self.folder,
+                )
+                workflow.dag(self.dag).execute_workflow(
+                    execution_settings=self.execution,
+                    remote_execution_settings=once,
+                    scheduling_settings=SchedulingSettings(scheduler="greedy"),  # of one job, or the few of a group
+                    scheduler_settings=SchedulerSettings(),
+                    group_settings=self.groups,
+                )
+            except Exception as error:
+                api.print_exception(error)
+                return False
+        return True
+
+    def spawn(self, workflow: Workflow, job: JobExecutorInterface) -> None:
+        """Run a job of a group in a process of its own, as Snakemake does with `run:` and shadow rules.
+
+        Raises:
+            SpawnedJobError: it failed, and said why.
+        """
+        quiet = {Quietness.PROGRESS, Quietness.RULES, Quietness.HOST}
+        call = replace(
+            self,
+            output=replace(self.output, quiet=quiet, log_level_override=logging.ERROR),
+            storage=replace(self.storage, unneeded_temp_files=unneeded_files(workflow, job)),
+            workflow=replace(self.workflow, exec_mode=ExecMode.SUBPROCESS),
+            dag=replace(self.dag, target_jobs=job.get_target_spec(), allowed_rules=set(job.rules)),
+            execution=replace(self.execution, use_threads=True, wait_for_files=()),
+        )
+        if subprocess.run(COMMAND, input=call.pickled(), cwd=workflow.workdir_init).returncode:
+            raise SpawnedJobError
+
+    def on_this_node(self) -> StorageSettings:
+        """Settings of the storage, with a prefix that may name this node's own variables, as $TMPDIR."""
+        return replace(self.storage, local_storage_prefix=Path(os.path.expandvars(self.storage.local_storage_prefix)))
+
+    def pickled(self) -> bytes:
+        """This call, for COMMAND's standard input; resources may be functions, which pickle cannot take."""
+        import cloudpickle
+
+        return cloudpickle.dumps(self)
+
+
+def unneeded_files(workflow: Workflow, job: JobExecutorInterface) -> set[str]:
+    """Temporary files that nobody needs any more once this job has ended."""
+    return set(map(str, workflow.dag.get_unneeded_temp_files(job)))
+
+
+def without_secrets(providers: dict[str, TaggedSettings]) -> dict[str, TaggedSettings]:
+    """Settings of storage plugins, without those that may come from the environment: a job gets them from its own."""
+    cleared = copy.deepcopy(dict(providers))
+    for tagged in cleared.values():
+        for settings in tagged:
+            for name in secret(settings):
+                setattr(settings, name, None)
+    return cleared
+
+
+def with_secrets(providers: dict[str, TaggedSettings]) -> dict[str, TaggedSettings]:
+    """Settings of storage plugins, with those that come from this environment."""
+    if any(secret(settings) for tagged in providers.values() for settings in tagged):
+        arguments = get_argument_parser().parse_args([])
+        for name, tagged in providers.items():
+            found = StoragePluginRegistry().get_plugin(name).get_settings(arguments)
+            for tag, settings in tagged._inner.items():
+                for field in secret(settings):
+                    setattr(settings, field, getattr(found.get_settings(tag), field))
+    return providers
+
+
+def secret(settings: Any) -> list[str]:
+    """Names of those settings that may come from the environment."""
+    return [field.name for field in fields(settings) if field.metadata.get("env_var")]
+
+
+if __name__ == "__main__":
+    sys.exit(not pickle.load(sys.stdin.buffer).run())

@@ -1,0 +1,74 @@
+"""The Snakemake inside a Slurm job: told what the main one was, and running once what the main one decides on."""
+
+import random
+from pathlib import Path
+
+import pytest
+from cluster import Cluster
+from project import PROFILE, Project, until
+from telling import PIECES, Told, written
+
+pytestmark = pytest.mark.slow
+
+
+def test_hostile_values_in_one_array(tmp_path: Path, slurm: Cluster) -> None:
+    """Not through a shell: jobs see what a local Snakemake sees."""
+    lot = random.Random(16)
+    words = ["".join(lot.sample(PIECES, 4)) for _ in range(20)]
+    pairs = [(f"a{one}a", f"a{two}a") for one, two in zip(words[:6], words[6:], strict=False)]
+    file = {"list": [*words, *PIECES], "nested": {word: {"value": word} for word in words}, 1: None, "01": 1e5}
+    told = Told(
+        pairs, words[0], file, {"line_1": "'$(touch PWNED)'x", "line_2": "a\\d+", "line_3": 'it\'s `id` "$HOME"'}
+    )
+    local = told.run(tmp_path / "here", "--force-use-threads")
+    assert local.returncode == 0, local.stdout
+    options = ["--profile", str(PROFILE), "--submitit-poll-interval", "1", "--group-components", "it's a $(group)/1=6"]
+    folder = tmp_path / "it's $(touch PWNED) `touch PWNED`"
+    ran = told.run(folder, *options, **slurm.environment)
+    assert ran.returncode == 0, ran.stdout
+    assert written(folder) == written(tmp_path / "here") and len(written(folder)) == 18
+    assert not list(tmp_path.rglob("PWNED"))
+    assert ran.stdout.count("_5 (log:") == 1  # six jobs in one array
+
+
+def test_the_configuration_is_edited_while_jobs_wait(project: Project, slurm: Cluster) -> None:
+    """They start with that of their submission, whatever lies in the folder by then; and no module comes from there."""
+    project.write(
+        """
+configfile: "config.yaml"
+rule waits:
+    output: "waits.txt"
+    resources: slurm_partition="spot"
+    shell: "echo '{config}' > {output}"
+"""
+    )
+    (project.folder / "config.yaml").write_text("{lr: 4.0, kept: [1, two], gone: true}")
+    slurm.run("scontrol", "update", "partition=spot", "state=down")
+    try:
+        process = project.start("waits.txt")
+        until(lambda: len(slurm.jobs()) == 1, seconds=60)
+        (project.folder / "config.yaml").write_text("{lr: 1.0, kept: [1, 2, 3], new: 1}")
+        for module in ("numpy", "submitit"):
+            (project.folder / f"{module}.py").write_text("raise SystemExit('from the current folder')")
+    finally:
+        slurm.run("scontrol", "update", "partition=spot", "state=up")
+    output, _ = process.communicate(timeout=120)
+    assert process.returncode == 0, output
+    assert (project.folder / "waits.txt").read_text() == "{lr: 4.0, kept: [1, two], gone: True}\n"
+
+
+def test_each_attempt_of_a_rule_is_a_slurm_job_of_its_own(project: Project) -> None:
+    """Three of them, with 200, 400 and 600 MB, and the command is told the same."""
+    project.write(
+        """
+rule grows:
+    output: "grows.txt"
+    retries: 2
+    resources: mem_mb=lambda wildcards, attempt: attempt * 200
+    shell: "echo $SLURM_JOB_ID $SLURM_MEM_PER_NODE {resources.mem_mb} >> runs; false"
+"""
+    )
+    assert project.run("grows.txt") != 0
+    jobs, slurms, rules = zip(*map(str.split, (project.folder / "runs").read_text().splitlines()), strict=True)
+    assert len(set(jobs)) == 3 == project.count("sbatch"), project.output
+    assert slurms == rules == ("200", "400", "600")
