@@ -18,8 +18,7 @@ from compare import OURS, row, turns, write
 from reference import Reference
 from tqdm import tqdm
 
-from fastscale.data import Dataset
-from fastscale.data.beton import write_betons
+from fastscale.data import Dataset, write_betons
 from fastscale.data.sources import open_source
 from fastscale.devices import choose_device
 from fastscale.memory import keep_freed_memory

@@ -21,7 +21,7 @@ from torch.utils.data import DataLoader
 from torchvision.datasets import ImageFolder
 from torchvision.transforms import v2
 
-from fastscale.data.beton import write_betons
+from fastscale.data import write_betons
 from fastscale.data.loaders import training_batches
 from fastscale.data.normalise import Normalise
 from fastscale.data.sources import IMAGENET_MEAN, IMAGENET_STD

@@ -5,7 +5,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from PIL import Image
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from torch.utils.data import DataLoader, Dataset, default_collate
@@ -46,7 +45,7 @@ class Pictures(Dataset[tuple[Tensor, int]]):
     """Images in memory, each transformed when it is asked for."""
 
     def __init__(self, split: Split, transform: Any):
-        self.images = [Image.fromarray(split.read(i)[1]) for i in range(len(split))]
+        self.images = [split.read(i) for i in range(len(split))]
         self.labels, self.transform = list(map(int, split.labels)), transform
 
     def __len__(self) -> int:

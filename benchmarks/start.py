@@ -16,7 +16,7 @@ import click
 import yaml
 from compare import OURS, row, turns, write
 
-from fastscale.data.beton import write_betons
+from fastscale.data import write_betons
 from fastscale.sweep import Sweep
 
 ROOT = Path(__file__).parents[1]

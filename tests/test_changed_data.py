@@ -11,6 +11,7 @@ from checkout import Checkout
 from PIL import Image
 
 from fastscale.analysis import aggregate
+from fastscale.data import write_betons
 from fastscale.errors import UserError
 from fastscale.sweep import Sweep
 
@@ -114,10 +115,8 @@ def test_what_is_no_image_and_what_is_gone(checkout: Checkout, images: Path) -> 
 def test_records_of_other_data_are_refused(checkout: Checkout, images: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(checkout.folder)
     sweep = Sweep.load(Path("results/small/sweep.json"))
-    known = sweep.data_folder / "data.hash"
     aggregate(sweep, "fig6")
-    known.write_text("0123456789abc\n")
-    with pytest.raises(
-        UserError, match=r"1x-1.json was trained on other data \(hash .*\) than .* holds now \(0123456789"
-    ):
+    Image.new("RGB", (24, 24), (1, 2, 3)).save(images / "train/a/8.png")
+    write_betons(sweep.config["data"], sweep.data_folder)
+    with pytest.raises(UserError, match=r"1x-1.json was trained on other data \(hash .*\) than the sweep has now"):
         aggregate(sweep, "fig6")

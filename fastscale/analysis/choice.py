@@ -1,6 +1,6 @@
 """Which candidate of a search is the best, by the records of their trainings."""
 
-from fastscale.analysis.reading import require_present_data
+from fastscale.analysis.reading import present_data, require_data
 from fastscale.complexity import count
 from fastscale.errors import UserError
 from fastscale.records import read_record, write_record
@@ -20,8 +20,9 @@ def choose(sweep: Sweep, name: str) -> None:
     trained = [
         read_record(path, "train", candidate.network.hash) for path, candidate in zip(paths, candidates, strict=True)
     ]
+    now = present_data(sweep)
     for record, path in zip(trained, paths, strict=True):
-        require_present_data(sweep, record, path)
+        require_data(now, record, path)
     errors = [record["top1_error"] if record["status"] == "finished" else None for record in trained]
     chosen = candidates[best(name, [candidate.network for candidate in candidates], errors)]
     write_record(

@@ -54,6 +54,7 @@ class Reader:
         self.many: dict[Path, dict[str, dict[str, Any]]] = {}
         self.read: dict[str, list[dict[str, Any]]] = {"profile": [], "train": []}
         self.stale = self.missing = 0
+        self.data = present_data(sweep)
 
     def remember(self, record: dict[str, Any], stage: str) -> None:
         """A record of a timing or training; whether it was made by older code."""
@@ -118,7 +119,7 @@ class Reader:
                     "delete it and run snakemake again"
                 )
             self.require_same("data", record["data_hash"], path)
-            require_present_data(self.sweep, record, path)
+            require_data(self.data, record, path)
             if record["status"] == "finished":
                 errors.append(record["top1_error"])
             else:
@@ -129,13 +130,18 @@ class Reader:
         return Error(statistics.fmean(errors), std, len(errors)), notes
 
 
-def require_present_data(sweep: Sweep, record: Mapping[str, Any], path: Path) -> None:
-    """Raise where a train record rests on other data than the sweep's, as far as that is here."""
-    known = sweep.data_folder / "data.hash"
-    if known.exists() and (now := known.read_text().strip()) != record["data_hash"]:
+def present_data(sweep: Sweep) -> str | None:
+    """Find the hash of the sweep's data as it is now; None where it is not here."""
+    path = sweep.data_folder / "data.json"
+    return read_record(path, "data")["data_hash"] if path.exists() else None
+
+
+def require_data(now: str | None, record: Mapping[str, Any], path: Path) -> None:
+    """Raise where a train record rests on other data than there is `now`."""
+    if now not in (None, record["data_hash"]):
         raise UserError(
-            f"{path} was trained on other data (hash {record['data_hash'][:10]}) than {sweep.data_folder} holds now "
-            f"({now[:10]}); delete it and run snakemake again"
+            f"{path} was trained on other data (hash {record['data_hash'][:10]}) than the sweep has now ({now[:10]}); "
+            "delete it and run snakemake again"
         )
 
 

@@ -17,7 +17,6 @@ from fastscale.data.order import WHOLE, Share, draw_order, window
 from fastscale.errors import UserError
 from fastscale.recipe import Recipe
 
-BATCHES_AHEAD = 8  # that the disk is asked for in a validation
 log = logging.getLogger(__name__)
 
 
@@ -46,10 +45,10 @@ def training_batches(
     order = order[first * recipe.batch : steps_per_epoch(dataset, recipe.batch) * recipe.batch]
     ours = share.of(order, recipe.batch)
     pairs = reader.pairs(ours, samples, resolution)
-    # The disk is asked for each window in the order of the file, by each rank for its part of all that is needed.
-    asked = np.concatenate([np.sort(order[begin : begin + mixed]) for begin in range(0, len(order), mixed)])
-    asked = samples["f0"][share.of(asked, recipe.batch)]
-    pairs = read_ahead(pairs, path, asked["data_ptr"], asked["size"], images_each, mixed // share.ranks)
+    # Each window is read in the order of the file, by each rank a part of all that is needed.
+    read = np.concatenate([np.sort(order[begin : begin + mixed]) for begin in range(0, len(order), mixed)])
+    read = samples["f0"][share.of(read, recipe.batch)]
+    pairs = read_ahead(pairs, path, read["data_ptr"], read["size"], images_each, mixed // share.ranks)
     if recipe.augment is None:
         return ((*pair, None) for pair in pairs)
     drawn = draw_augmentations(recipe.augment, len(samples), seed, epoch)[ours].reshape(-1, images_each, 2)
@@ -67,9 +66,9 @@ def validation_batches(
     samples, all_of_them = reader.samples.copy(), np.arange(len(reader.samples))
     _set_crops(samples, center_crops(*_sizes(samples), crop))
     ours = all_of_them[all_of_them // batch % share.ranks == share.index]
-    asked = samples["f0"][ours]
+    read = samples["f0"][ours]
     pairs = reader.pairs(ours, samples, resolution)
-    return read_ahead(pairs, path, asked["data_ptr"], asked["size"], batch, BATCHES_AHEAD * batch)
+    return read_ahead(pairs, path, read["data_ptr"], read["size"], batch, 0)
 
 
 def compile_loaders(dataset: Dataset, recipe: Recipe, threads: int) -> None:

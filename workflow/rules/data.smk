@@ -8,8 +8,8 @@ from fastscale.data.sources import source_state
 
 
 @cache
-def state_of_images(written):
-    """What tells one state of the images from another; where they are gone, the one in which they were `written`.
+def state_of_images():
+    """What tells one state of the images from another; where they are gone, the one in which they were written.
 
     It takes a look at each of them, which jobs need not do again.
     """
@@ -17,7 +17,7 @@ def state_of_images(written):
         return None
     if state := source_state(SWEEP.config["data"]):
         return f"images {state}"
-    recorded = workflow.persistence.params(written) or []
+    recorded = workflow.persistence.params(rules.data.output.hash) or []
     return next((value.strip("'") for value in recorded if value.startswith("'images ")), "no images")
 
 
@@ -38,7 +38,7 @@ checkpoint data:
     params:
         folder=SWEEP.data_folder,
         config=plain(SWEEP.config["data"]),
-        source=lambda wildcards: state_of_images(str(SWEEP.data_folder / "data.hash")),
+        source=lambda wildcards: state_of_images(),
     shell:
         "fastscale data {params.folder:q} --config {params.config:q} --threads {threads} > {log:q} 2>&1"
 
