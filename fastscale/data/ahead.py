@@ -32,16 +32,15 @@ def read_ahead(
     begins, ends = begins.astype(np.int64), (begins + sizes).astype(np.int64)
     every = max(1, round(PART * len(sizes) / sizes.sum() / images)) if len(sizes) else 1  # batches of a part
     part = every * images
-    needed = 1 - (-(ahead + IN_WORK * images) // part)  # parts
+    needed = 1 + -(-(ahead + IN_WORK * images) // part)  # parts
     with path.open("rb") as file, ThreadPoolExecutor(READERS) as readers:
         os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_RANDOM)  # what lies behind an image is not asked for
-        read = deque[Future[None]]()
+        read, firsts = deque[Future[None]](), count(0, part)
 
         def begin() -> None:
-            first = next(begun) * part
+            first = next(firsts)
             read.append(readers.submit(_read, file.fileno(), begins[first : first + part], ends[first : first + part]))
 
-        begun = count()
         try:
             for _ in range(needed + READERS):
                 begin()
