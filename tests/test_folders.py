@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from torchvision.datasets import ImageFolder
 
 from fastscale.data.folders import find_classes, folder_state, list_images
-from fastscale.data.sources import count_images, image_folder
+from fastscale.data.sources import count_images, image_folder, source_state
 from fastscale.errors import UserError
 
 CAFE = unicodedata.normalize("NFC", "café")
@@ -39,7 +39,7 @@ PARTS = st.sampled_from(["b", "B", "b c", "b-c", "ü", "10", "9", "x.png"])
 FILES = st.sampled_from(["0.png", "Z.JPG", "a b.webp", "a.tar.tiff", "é.jpeg", "notes.txt", "png", "x.ppm.gz"])
 
 
-@settings(deadline=None, max_examples=100)
+@settings(deadline=None, max_examples=50)
 @given(st.dictionaries(st.tuples(PARTS, st.lists(PARTS, max_size=2).map(tuple)), st.sets(FILES, min_size=1)))
 def test_the_same_images_in_the_same_order_as_torchvisions(drawn: dict) -> None:
     with tempfile.TemporaryDirectory() as name:
@@ -232,6 +232,19 @@ def test_state_changes_with_any_image_and_with_nothing_else(root: Path) -> None:
         change()
         states.add(folder_state(root))
     assert len(states) == 6
+
+
+def test_state_of_images_that_are_out_of_reach(root: Path) -> None:
+    """None; but what is wrong with them is a state of its own."""
+    config = {"kind": "imagefolder", "path": str(root), "classes": 2}
+    assert source_state(config) == folder_state(root)
+    (root / "val").rename(root / "away")
+    assert "val is missing" in source_state(config)
+    (root / "train").rename(root / "far away")
+    assert source_state(config) is None, "as of a disk that is not mounted"
+    assert source_state({**config, "path": str(root / "nowhere")}) is None
+    fashion = {"kind": "fashion-mnist", "classes": 10}
+    assert source_state(fashion) == source_state(fashion)
 
 
 def test_folders_are_listed_without_heavy_imports(root: Path) -> None:

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fastscale.data import Dataset, write_betons
@@ -19,6 +19,7 @@ def fashion(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
     return write_betons(FASHION, tmp_path_factory.mktemp("fashion"))
 
 
+@settings(deadline=None)
 @given(st.integers(1, 5000), st.integers(1, 2000), st.integers(0, 99), st.integers(0, 99))
 def test_every_image_once(images: int, mixed: int, seed: int, epoch: int) -> None:
     order = draw_order(images, mixed, seed, epoch)

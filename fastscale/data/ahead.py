@@ -8,6 +8,7 @@ import os
 from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from itertools import count
 from pathlib import Path
 from typing import TypeVar
 
@@ -15,6 +16,7 @@ import numpy as np
 
 READERS = 4  # threads: file servers and disks answer several requests at once
 PIECE = 1 << 20  # bytes of a request
+PART = 4 * PIECE  # bytes that are read by one thread, at least
 IN_WORK = 6  # batches that a loader prepares before they are drawn, at most
 Batch = TypeVar("Batch")
 
@@ -28,32 +30,37 @@ def read_ahead(
     copy; what the system drops before it is used is read when it is.
     """
     begins, ends = begins.astype(np.int64), (begins + sizes).astype(np.int64)
-    needed = -(-ahead // images) + IN_WORK
+    every = max(1, round(PART * len(sizes) / sizes.sum() / images)) if len(sizes) else 1  # batches of a part
+    part = every * images
+    needed = 1 + -(-(ahead + IN_WORK * images) // part)  # parts
     with path.open("rb") as file, ThreadPoolExecutor(READERS) as readers:
         os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_RANDOM)  # what lies behind an image is not asked for
-        read = deque[Future[None]]()
+        read, firsts = deque[Future[None]](), count(0, part)
 
-        def begin(number: int) -> None:
-            some = slice(number * images, (number + 1) * images)
-            read.append(readers.submit(_read, file.fileno(), begins[some], ends[some]))
+        def begin() -> None:
+            first = next(firsts)
+            read.append(readers.submit(_read, file.fileno(), begins[first : first + part], ends[first : first + part]))
 
         try:
-            for number in range(needed + READERS):
-                begin(number)
+            for _ in range(needed + READERS):
+                begin()
             while len(read) > READERS:
                 read.popleft().result()
-            for number, batch in enumerate(batches, start=needed + READERS):
-                begin(number)
+            for number, batch in enumerate(batches):
                 yield batch
-                read.popleft().result()
+                if number % every == 0:
+                    begin()
+                    read.popleft().result()
         finally:
             readers.shutdown(cancel_futures=True)
 
 
 def _read(file: int, begins: np.ndarray, ends: np.ndarray) -> None:
     """Read images, those at once that lie together."""
-    piece = bytearray(PIECE)
     breaks = 1 + np.flatnonzero((begins[1:] < ends[:-1]) | (begins[1:] > ends[:-1] + PIECE))
     for some_begin, some_end in zip(np.split(begins, breaks), np.split(ends, breaks), strict=True):
         for place in range(some_begin[0], some_end[-1], PIECE) if len(some_begin) else ():
-            os.preadv(file, [memoryview(piece)[: some_end[-1] - place]], place)
+            os.preadv(file, [NOWHERE[: some_end[-1] - place]], place)
+
+
+NOWHERE = memoryview(bytearray(PIECE))  # whatever is written there, nobody reads it

@@ -1,7 +1,6 @@
 """Where images come from: Fashion-MNIST, or any folder of class folders."""
 
 import gzip
-import hashlib
 import logging
 import sys
 from collections.abc import Mapping, Sequence
@@ -16,6 +15,7 @@ from PIL import Image
 from fastscale.data.folders import SPLITS, find_classes, folder_state, list_images
 from fastscale.data.pictures import read_picture
 from fastscale.errors import UserError
+from fastscale.records import digest
 
 # Of Debian's package dataset-fashion-mnist: installed, or unpacked into .venv (requirements/setup.sh).
 PACKAGED = [Path(root, "usr/share/datasets/fashion-mnist") for root in ("/", f"{sys.prefix}/debian")]
@@ -128,15 +128,14 @@ def source_state(config: Mapping[str, Any]) -> str | None:
     None where they are gone, or out of this machine's reach. What is wrong with them is a state too: it is told when
     they are read.
     """
-    is_folder = config["kind"] == "imagefolder"
-    root = Path(config["path"]) if is_folder else DEBIAN_FASHION_MNIST
+    root = Path(config.get("path") or "")
     try:
-        if not root.exists():
+        if config["kind"] == "imagefolder":
+            return folder_state(root) if any((root / split).exists() for split in SPLITS) else None
+        if not DEBIAN_FASHION_MNIST.exists():
             return None
-        if is_folder:
-            return folder_state(root)
-        found = [(path.name, path.stat().st_size, path.stat().st_mtime_ns) for path in sorted(root.iterdir())]
-        return hashlib.sha256(repr(found).encode()).hexdigest()
+        statuses = [(path.name, path.stat()) for path in sorted(DEBIAN_FASHION_MNIST.iterdir())]
+        return digest([(name, status.st_size, status.st_mtime_ns) for name, status in statuses])
     except (UserError, OSError) as error:
         return str(error)
 
