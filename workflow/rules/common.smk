@@ -8,7 +8,7 @@ from collections import Counter
 from functools import cache
 from pathlib import Path
 
-from snakemake.exceptions import WorkflowError
+from snakemake.exceptions import ResourceValidationError, WorkflowError
 
 # Snakemake has put the Snakefile's folder first: what lies there beside it is not to be imported.
 sys.path[:] = [path for path in sys.path if path != workflow.basedir]
@@ -50,23 +50,23 @@ def current():
     return SWEEPS[found]
 
 
-def within_reach(wildcards):
-    """No input, but a look at the images that are to be packed: what is wrong with them is told before anything runs.
+@cache
+def within_reach():
+    """Look at the images that are to be packed, for a resource: those are asked for first, and for what is to run.
 
     On a cluster the nodes may see a folder that this machine does not, or has nothing in.
     """
-    data, packed = SWEEP.config["data"], (SWEEP.data_folder / "data.json").exists()
-    if workflow.is_main_process:
-        try:
-            check_classes(data)
-        except UserError as error:
-            seen = "path" not in data or Path(data["path"], "train").exists()
-            has_nodes = not workflow.local_exec or (workflow.dryrun and workflow.resource_settings.nodes)
-            if seen or not (packed or has_nodes):
-                sys.exit(f"Error: {error}")
-            if not packed:
-                sys.stderr.write(f"Warning: {error}, unless the nodes see what this machine does not\n")
-    return []
+    if not workflow.is_main_process:
+        return
+    try:
+        check_classes(SWEEP.config["data"])
+    except UserError as error:
+        path = SWEEP.config["data"].get("path")
+        has_nodes = not workflow.local_exec or (workflow.dryrun and workflow.resource_settings.nodes)
+        if not (has_nodes and path and not Path(path, "train").exists()):
+            # The one error that Snakemake tells of a resource without a traceback.
+            raise ResourceValidationError(error) from None
+        sys.stderr.write(f"Warning: {error}, unless the nodes see what this machine does not\n")
 
 
 def absent(name):

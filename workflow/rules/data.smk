@@ -24,8 +24,6 @@ def state_of_images(written):
 
 
 checkpoint data:
-    input:
-        within_reach,
     output:
         hash=SWEEP.data_folder / "data.hash",
         train=SWEEP.data_folder / "train.beton",
@@ -37,7 +35,7 @@ checkpoint data:
     threads: workflow.cores
     resources:
         cpus_per_task=SWEEP.config["train_threads"],
-        runtime=240,
+        runtime=lambda wildcards: within_reach() or 240,
         mem_mb=8000,
     params:
         folder=SWEEP.data_folder,
