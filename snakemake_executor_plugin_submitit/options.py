@@ -110,7 +110,7 @@ def word(name: str, value: str | bool) -> str:
 def withheld(variables: Iterable[str], options: Options) -> list[str]:
     """Those of the environment's variables that sbatch must not see when it gets these options.
 
-    What is asked for wins over SBATCH_..., what is left open may come from there. Fewer CPUs than tasks ask for may not.
+    What is asked for wins over SBATCH_..., what is left open may come from there; but no fewer CPUs for tasks.
     """
     said = OURS.union(("overcommit",), *(alike(name, value) for name, value in options.items()))
     return [name for name in variables if name not in CLUSTER_VARIABLES and _speaks(name, said)]
