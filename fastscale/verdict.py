@@ -52,7 +52,7 @@ def read(path: Path, out: Path) -> Sweep:
     """
     config = read_yaml(path)
     placed = {**config, "sweep": out.name, "results": str(out.parent)} if isinstance(config, dict) else config
-    sweep = Sweep.from_config(placed, str(path))
+    sweep = Sweep.from_config(placed, f"{path}, into {out}")
     if sweep.config["train"]:
         raise UserError(f"{path} is a sweep that trains; a verdict rests on timings alone, so set train: false")
     return sweep

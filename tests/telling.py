@@ -72,6 +72,11 @@ class Told:
         )
 
 
+def as_name(word: str) -> str:
+    """A word as a part of a file's name."""
+    return f"a{word.replace('/', '_')}a"
+
+
 def written(folder: Path) -> dict[str, str]:
     """All that rules have written, by file."""
-    return {str(path.relative_to(folder)): path.read_text() for path in sorted(folder.glob("*/*.txt"))}
+    return {str(path.relative_to(folder)): path.read_text() for path in sorted(folder.rglob("*.txt"))}

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from snakemake import cli
 from snakemake.resources import Resource
 from snakemake.settings.types import OutputSettings
-from telling import PIECES, Told, written
+from telling import PIECES, Told, as_name, written
 
 pytestmark = pytest.mark.slow
 
@@ -36,7 +36,7 @@ SCALARS = st.one_of(
 )
 VALUES = st.recursive(SCALARS, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(KEYS, inner, max_size=3))
 # As a file's name may be: Snakemake takes braces for wildcards, and its own wildcards hold no line breaks.
-NAMES = WORDS.map(lambda word: f"a{word}a")
+NAMES = WORDS.map(as_name)
 TOLD = st.builds(
     Told,
     pairs=st.lists(st.tuples(NAMES, NAMES), min_size=1, max_size=2, unique=True),

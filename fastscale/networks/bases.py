@@ -140,8 +140,8 @@ def grown(base: Network, strategy: str, s: float) -> Network:
 
 def unknown_base(name: str, own: Collection[str]) -> str:
     """Say that a base is unknown: which ones are close, and where all are."""
-    names = {_folded(known): known for known in (*known_bases(), *own)}
     folded = _folded(name)
+    names = {_folded(known): known for known in (*known_bases(), *own) if ">" in name or ">" not in known}
     close = [names[one] for one in get_close_matches(folded, names, n=3, cutoff=0.5)]
     hint = f"did you mean {close[0]}? " if close else ""
     others = f"close to it are {' and '.join(close[1:])} too; " if close[1:] else ""

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from cluster import Cluster
 from project import PROFILE, Project, until
-from telling import PIECES, Told, written
+from telling import PIECES, Told, as_name, written
 
 pytestmark = pytest.mark.slow
 
@@ -15,7 +15,7 @@ def test_hostile_values_in_one_array(tmp_path: Path, slurm: Cluster) -> None:
     """Not through a shell: jobs see what a local Snakemake sees."""
     lot = random.Random(16)
     words = ["".join(lot.sample(PIECES, 4)) for _ in range(20)]
-    pairs = [(f"a{one}a", f"a{two}a") for one, two in zip(words[:6], words[6:], strict=False)]
+    pairs = [(as_name(one), as_name(two)) for one, two in zip(words[:6], words[6:], strict=False)]
     file = {"list": [*words, *PIECES], "nested": {word: {"value": word} for word in words}, 1: None, "01": 1e5}
     told = Told(
         pairs, words[0], file, {"line_1": "'$(touch PWNED)'x", "line_2": "a\\d+", "line_3": 'it\'s `id` "$HOME"'}

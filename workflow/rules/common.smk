@@ -10,8 +10,9 @@ from pathlib import Path
 
 from snakemake.exceptions import ResourceValidationError, WorkflowError
 
-# Snakemake has put the Snakefile's folder first: what lies there beside it is not to be imported.
-sys.path[:] = [path for path in sys.path if path != workflow.basedir]
+# Snakemake has put the folders of this file and of the Snakefile first: what lies there is not to be imported.
+FOLDER = Path(workflow.current_basedir.get_path_or_uri(secret_free=True))
+sys.path[:2] = [path for path in sys.path[:2] if path not in map(str, (FOLDER, FOLDER.parents[1]))]
 
 from fastscale.data import Dataset
 from fastscale.data.sources import check_classes
