@@ -176,7 +176,7 @@ def test_a_warm_start_that_cannot_be_had_is_a_cold_one(command, folder, tmp_path
     """The server ends before it listens, or while it imports what trainings need; the command itself is well."""
     stop_servers()
     (tmp_path / "sitecustomize.py").write_text(BROKEN.format(module=module))
-    environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")])}
     done = subprocess.run(command(), cwd=folder, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert done.stderr.count("it starts by itself") == 1 and told in done.stderr, done.stderr

@@ -28,6 +28,8 @@ def test_four_trainings_two_at_a_time_on_two_gpus(checkout: Checkout, slurm: Clu
     records = [checkout.record(f"train/{path.parent.name}/{path.name}") for path in train_records(checkout)]
     assert {record["provenance"]["slurm_job"] for record in records} == set(submitted)
     assert (checkout.folder / "results/small/figures/fig6.svg").exists()
+    again = checkout.snakemake("-n", "all")
+    assert "Nothing to be done" in again.stdout, "a job knows as well as its Snakemake in which state the images were"
 
 
 def test_what_is_counted_is_as_in_a_local_run(checkout: Checkout, tmp_path: Path) -> None:
