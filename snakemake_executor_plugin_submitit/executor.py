@@ -3,12 +3,11 @@
 import atexit
 import sys
 import threading
-import uuid
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import suppress
 from functools import cached_property, partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from snakemake_interface_common.exceptions import ApiError
 from snakemake_interface_executor_plugins.executors.base import SubmittedJobInfo
@@ -19,13 +18,12 @@ from snakemake_interface_executor_plugins.workflow import WorkflowExecutorInterf
 
 from . import slurm
 from .backlog import Backlog
-from .claims import claim_name
 from .cluster import Cluster
 from .inner import InnerSnakemake
 from .interrupts import interrupts_deferred
-from .keys import RESERVED, folder_of, key_of, marks_of, members, newest, project_of
+from .keys import RESERVED, members, project_of
 from .ledger import Entry, Ledger
-from .left_behind import LeftBehind, take_stock
+from .left_behind import LeftBehind, entry_of, is_run_by, take_stock
 from .lock import MainLock, WorkflowLock
 from .polling import Queue
 from .resources import sbatch_parameters
@@ -200,12 +198,7 @@ class Executor(InnerSnakemake):
 
     def call(self, one: Try) -> "tuple[Entry, SnakemakeJob]":
         """What runs in a job, and what the ledger notes of it."""
-        jobs, pickle = members(one.job), folder_of(self.log_folder, one.job.name) / f"{uuid.uuid4().hex}.pkl"
-        keys = tuple(key_of(job, self.workflow.config) for job in jobs)
-        makes = marks_of(file for job in jobs for file in job.output)
-        claims = tuple(claim_name(job.output) for job in jobs)
-        changed = max(newest(job.input, makes) for job in jobs)
-        entry = Entry(one.job.name, keys, makes, claims, pickle, changed, one.attempt)
+        entry = entry_of(one.job, self.workflow.config, self.log_folder, one.attempt)
         return entry, self.command(one.job)
 
     def watch(self, one: Try, submission: "Submission", was_lost: bool = False) -> None:
@@ -283,18 +276,12 @@ class Executor(InnerSnakemake):
     @cached_property
     def left_behind(self) -> LeftBehind:
         """Jobs that an earlier process has submitted and not seen to their end. Those that are stale are cancelled."""
-        found = take_stock(self.ledger, self.cluster, self.queue, self.log_folder, self.project, self.fits)
+        fits = partial(is_run_by, dag=self.dag, config=self.workflow.config)
+        found = take_stock(self.ledger, self.cluster, self.queue, self.log_folder, self.project, fits)
         stale, unwanted = found.sort(self.dag.needrun_jobs())
         found.cancel(stale)
         found.leave(unwanted)
         return found
-
-    def fits(self, job: Any, entry: Entry) -> bool:
-        """Whether a Slurm job runs this Snakemake job, with these parameters and these inputs."""
-        makers = [one for one in self.dag.dependencies[job] if self.dag.needrun(one) and not self.dag.finished(one)]
-        if any(not set(marks_of(one.output)) & set(entry.makes) for one in makers):
-            return False  # its inputs are still to be made: nobody can have begun with them
-        return newest(job.input, entry.makes) <= entry.newest and key_of(job, self.workflow.config) in entry.keys
 
     def is_adopted(self, job: JobExecutorInterface) -> bool:
         """Whether an earlier process submitted this job, and it runs, waits or has ended well."""

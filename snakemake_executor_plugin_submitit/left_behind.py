@@ -1,6 +1,7 @@
 """Jobs that an earlier main process has submitted and not seen to their end: which are adopted, which are cancelled."""
 
 import time
+import uuid
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,11 +10,36 @@ from typing import Any
 from snakemake_interface_common.exceptions import ApiError
 
 from . import slurm
+from .claims import claim_name
 from .cluster import Cluster
-from .keys import marks_of
+from .keys import folder_of, key_of, marks_of, members, newest
 from .ledger import KEPT_SECONDS, Batch, Entry, Ledger
 from .polling import Queue
+from .retry import Attempt
 from .slurm import Job, State
+
+
+def entry_of(job: Any, config: Mapping[str, Any], log_folder: Path, attempt: Attempt) -> Entry:
+    """What is noted of a job, or a group of jobs, that is to be submitted: by it the next process recognises it."""
+    jobs = members(job)
+    makes = marks_of(file for one in jobs for file in one.output)
+    return Entry(
+        name=job.name,
+        keys=tuple(key_of(one, config) for one in jobs),
+        makes=makes,
+        claims=tuple(claim_name(one.output) for one in jobs),
+        pickle=folder_of(log_folder, job.name) / f"{uuid.uuid4().hex}.pkl",
+        newest=max(newest(one.input, makes) for one in jobs),
+        attempt=attempt,
+    )
+
+
+def is_run_by(job: Any, entry: Entry, dag: Any, config: Mapping[str, Any]) -> bool:
+    """Whether the Slurm job of an entry runs this Snakemake job, with these parameters and these inputs."""
+    makers = [one for one in dag.dependencies[job] if dag.needrun(one) and not dag.finished(one)]
+    if any(not set(marks_of(one.output)) & set(entry.makes) for one in makers):
+        return False  # its inputs are still to be made: nobody can have begun with them
+    return newest(job.input, entry.makes) <= entry.newest and key_of(job, config) in entry.keys
 
 
 @dataclass(frozen=True)

@@ -119,7 +119,7 @@ def test_average_has_the_same_horizon_in_short_schedules():
         ({"augment": "v1"}, "augment is 'v1'; allowed is v0, imagenet, cifar10, svhn, or null"),
         ({"nesterov": 1}, "nesterov is 1; allowed is true or false"),
         ({"nesterov": True, "momentum": 0}, "nesterov is true, but momentum is 0"),
-        ({"precise_bn": True}, "precise_bn is True; allowed is a whole number from 0"),
+        ({"precise_bn": True}, "precise_bn is true; allowed is a whole number from 0"),
         ({"lighting": -0.1}, "lighting is -0.1; allowed is a number from 0"),
     ],
 )
