@@ -168,6 +168,7 @@ class Executor(InnerSnakemake):
         super().shutdown()
         if self.live:
             self.logger.warning(f"{len(self.live)} Slurm jobs run on; the same command adopts them.")
+        self.ledger.write()
         self.workflow_lock.release()
 
     def _wait_thread(self) -> None:

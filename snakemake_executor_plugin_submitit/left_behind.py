@@ -85,12 +85,14 @@ class LeftBehind:
         self.cancelled: dict[str, Left] = {}
 
     def take(self, jobs: Sequence[Any], outputs: Iterable[str]) -> Left | None:
-        """The job that runs all these Snakemake jobs; whatever else makes their outputs is cancelled."""
-        fitting = (left for left in self.jobs.values() if all(self.fits(job, left.entry) for job in jobs))
-        if (left := next(fitting, None)) is None:
-            self.cancel(_making(self.jobs, outputs))
-        else:
+        """The job that runs all these Snakemake jobs, of several the last.
+
+        Whatever else makes their outputs is cancelled.
+        """
+        fitting = [left for left in self.jobs.values() if all(self.fits(job, left.entry) for job in jobs)]
+        if left := max(fitting, key=lambda left: left.batch.planned, default=None):
             del self.jobs[left.slurm_id]
+        self.cancel(_making(self.jobs, outputs))
         return left
 
     def block(self, outputs: Iterable[str]) -> bool:

@@ -154,7 +154,7 @@ def gpus(asked: Asked, lot: random.Random, environment: dict[str, str]) -> None:
             asked.extra.append(spelled(lot, "gpus", asked.gpus, "G"))
         case 15:
             asked.resources["gpu"] = GPUS + 1
-            asked.refused.append("sbatch: error")
+            asked.refused.append("Batch job submission failed")
         case _:
             found = [environment[name] for name in ("SBATCH_GRES", "SBATCH_GPUS") if name in environment]
             asked.gpus = int(found[0][-1]) if found else 0
@@ -207,7 +207,7 @@ def forbidden(asked: Asked, lot: random.Random, _: dict[str, str]) -> None:
                 ("-o log", "slurm_extra has '-o', which the executor sets itself"),
                 ("nonsense", "slurm_extra has 'nonsense', but takes only options of sbatch"),
                 ("--no-such-option", "sbatch: unrecognized option '--no-such-option'"),
-                ("-x nowhere", "sbatch: error: Batch job submission failed: Invalid node name specified"),
+                ("-x nowhere", "Batch job submission failed: Invalid node name specified"),
             ]
         )
         asked.extra.append(option)
@@ -243,7 +243,7 @@ def fault(asked: Asked, found: Got, told: str) -> str:
     """What is wrong with what became of a rule; nothing if all is right. `told`: why it was not submitted."""
     if asked.refused:
         return "" if found.runs == 0 and any(words in told for words in asked.refused) else f"{asked.refused}?"
-    if found.runs == 0 and "sbatch: error: Batch job submission failed: Requested node configuration is not" in told:
+    if found.runs == 0 and "Batch job submission failed: Requested node configuration is not" in told:
         return ""  # this node cannot give all that at once, says Slurm
     if found.runs != 1:
         return f"ran {found.runs} times"

@@ -141,7 +141,7 @@ REFUSED = {
     "no_option": ({"slurm_extra": "exclusive"}, "slurm_extra has 'exclusive', but takes only options of sbatch"),
     "quote": ({"slurm_extra": "--comment='a"}, 'slurm_extra is "--comment=\'a", which cannot be split into words'),
     "cluster": ({"clusters": "other"}, "resource clusters: jobs run on this cluster only"),
-    "partition": ({"slurm_partition": "nowhere"}, "sbatch: error: invalid partition specified: nowhere"),
+    "partition": ({"slurm_partition": "nowhere"}, "invalid partition specified: nowhere"),
 }
 
 
