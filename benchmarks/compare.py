@@ -12,7 +12,7 @@ from pathlib import Path
 
 from tabulate import tabulate
 
-from fastscale.records import processor
+from fastscale.records.provenance import processor
 
 RESULTS = Path(__file__).parent / "results"
 OURS = "fastscale"

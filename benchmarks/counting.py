@@ -12,10 +12,10 @@ import torch
 from compare import OURS, row, turns, write
 from fvcore.nn import ActivationCountAnalysis, FlopCountAnalysis, parameter_count
 
-from fastscale.complexity import count
-from fastscale.model import build
+from fastscale.models.build import build
 from fastscale.networks import Network
-from fastscale.sweep import Sweep
+from fastscale.networks.complexity import count
+from fastscale.sweep.sweep import Sweep
 
 HUNDRED = {
     "sweep": "hundred",

@@ -19,13 +19,13 @@ from reference import Reference
 from tqdm import tqdm
 
 from fastscale.data import Dataset, write_betons
-from fastscale.data.sources import open_source
-from fastscale.devices import choose_device
-from fastscale.memory import keep_freed_memory
+from fastscale.data.images import open_source
 from fastscale.networks import Network
 from fastscale.recipe import Recipe
-from fastscale.sweep import Sweep
-from fastscale.training import Training
+from fastscale.runtime.devices import choose_device
+from fastscale.runtime.host_memory import keep_freed_memory
+from fastscale.sweep.sweep import Sweep
+from fastscale.training.trainer import Training
 
 ROOT = Path(__file__).parents[1]
 AUGMENTED = f"{OURS} with AutoAugment"

@@ -22,11 +22,11 @@ from torchvision.datasets import ImageFolder
 from torchvision.transforms import v2
 
 from fastscale.data import write_betons
+from fastscale.data.images import IMAGENET_MEAN, IMAGENET_STD
 from fastscale.data.loaders import training_batches
 from fastscale.data.normalise import Normalise
-from fastscale.data.sources import IMAGENET_MEAN, IMAGENET_STD
-from fastscale.memory import keep_freed_memory
 from fastscale.recipe import Recipe
+from fastscale.runtime.host_memory import keep_freed_memory
 
 SIDE, BATCH, CLASSES = 400, 64, 10
 

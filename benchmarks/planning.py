@@ -16,8 +16,8 @@ from pathlib import Path
 import yaml
 from tabulate import tabulate
 
-from fastscale.complexity import count
-from fastscale.sweep import Sweep
+from fastscale.networks.complexity import count
+from fastscale.sweep.sweep import Sweep
 
 ROOT = Path(__file__).parents[1]
 THOUSAND = {

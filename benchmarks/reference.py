@@ -12,10 +12,10 @@ from torchvision.models.efficientnet import EfficientNet, MBConvConfig
 from torchvision.models.regnet import BlockParams, RegNet
 from torchvision.transforms import v2
 
-from fastscale.complexity import count
-from fastscale.data.sources import Split
-from fastscale.model import build
+from fastscale.data.images import Split
+from fastscale.models.build import build
 from fastscale.networks import Network
+from fastscale.networks.complexity import count
 from fastscale.recipe import Recipe
 
 

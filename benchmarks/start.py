@@ -17,13 +17,13 @@ import yaml
 from compare import OURS, row, turns, write
 
 from fastscale.data import write_betons
-from fastscale.sweep import Sweep
+from fastscale.sweep.sweep import Sweep
 
 ROOT = Path(__file__).parents[1]
 # The command of rule `train`, ended after its first step.
 FIRST_STEP = """
 import os, sys
-from fastscale.cli import main
+from fastscale.cli.main import main
 
 def exit_after(step):
     def run(*arguments):
@@ -33,7 +33,7 @@ def exit_after(step):
 
 def watch(name, *arguments, import_module=__import__):
     module = import_module(name, *arguments)
-    training = sys.modules.get("fastscale.training")
+    training = sys.modules.get("fastscale.training.trainer")
     if training and hasattr(training, "Training") and not hasattr(training, "watched"):
         training.watched, training.Training._update = True, exit_after(training.Training._update)
     return module

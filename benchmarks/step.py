@@ -14,15 +14,15 @@ import torch
 from compare import OURS, row, turns, write
 from torch import nn
 
-from fastscale import peaks
-from fastscale.complexity import count
-from fastscale.devices import choose_device
-from fastscale.execution import WARM_UP_CALLS
-from fastscale.memory import keep_freed_memory
-from fastscale.model import build
+from fastscale.execution import FORMATS, Mode, Way, every, fastest
+from fastscale.models.build import build
+from fastscale.models.placement import WARM_UP_CALLS
 from fastscale.networks import Network, base_network
-from fastscale.steps import CHOICE_REPEATS, clock, compare, training_step, try_for
-from fastscale.ways import FORMATS, Mode, Way, every, fastest
+from fastscale.networks.complexity import count
+from fastscale.profiling import peaks
+from fastscale.profiling.steps import CHOICE_REPEATS, clock, compare, training_step, try_for
+from fastscale.runtime.devices import choose_device
+from fastscale.runtime.host_memory import keep_freed_memory
 
 try:
     from pycls.models.anynet import AnyNet

@@ -16,7 +16,7 @@ def create_model(base: str, strategy: str = "dWr", scale: float = 1.0, classes: 
         UserError: an unknown base or strategy, or a scale so small that a dimension would vanish, or so large that no
             device could hold the network.
     """
-    from fastscale import model
+    from fastscale.models import build as model
     from fastscale.networks import base_network, grown
 
     network = base_network(base).with_classes(classes)

@@ -1,84 +1,91 @@
-"""Executing a network in one of the ways of fastscale/ways.py."""
+"""Ways to execute a network: memory format, mode, and how grouped convolutions are computed. No torch.
 
-from collections.abc import Callable, Iterable, Sequence
+Which is fastest depends on network, batch and device: grouped convolutions differ by a factor of three between the two
+formats on some stacks. So ways are tried (fastscale/profiling/steps.py), and what was measured stands in the record.
+"""
 
-import torch
-from torch import Tensor, nn
+import itertools
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Self, get_args
 
-from fastscale.convolution import Conv2d
-from fastscale.devices import precision
-from fastscale.ways import Way
+if TYPE_CHECKING:
+    from fastscale.networks import Network
 
-MEMORY_FORMATS = {"channels_last": torch.channels_last, "contiguous": torch.contiguous_format}
-WARM_UP_CALLS = 3  # cuDNN chooses its kernels at the first, the allocator has seen all at the second
+MemoryFormat = Literal["channels_last", "contiguous"]
+# Each kernel by itself, or as torch's compiler fuses them; launched one by one, or all at once, as a CUDA graph.
+Mode = Literal["eager", "graph", "compiled", "compiled-graph"]
+# On a GPU; a CPU has its own way. fastscale/models/convolution.py says what these are.
+Convolutions = Literal["plain", "packed", "shifted"]
+FORMATS: tuple[MemoryFormat, ...] = get_args(MemoryFormat)
+MODES: tuple[Mode, ...] = get_args(Mode)
+CONVOLUTIONS: tuple[Convolutions, ...] = get_args(Convolutions)
 
-
-def place(module: nn.Module, way: Way, device: torch.device) -> nn.Module:
-    """The module on the device, in the way's format, with convolutions of its kind."""
-    for layer in module.modules():
-        if isinstance(layer, Conv2d):
-            layer.kind = way.convolutions
-    return module.to(device, memory_format=MEMORY_FORMATS[way.memory_format])
-
-
-def forward_of(module: nn.Module, way: Way) -> Callable[[Tensor], Tensor]:
-    """What maps images to logits; compiled at its first call, if that is the way."""
-    if not way.is_compiled:
-        return module
-    torch.compiler.reset()  # else the ninth network would run eagerly, as all share their code
-    return torch.compile(module, dynamic=False)
+TINY = 2  # the smallest batch: batch norm needs more than one value
+PACKED_WIDTH = 64  # channels of a group that a GPU's matrix units compute at once, whatever is zero among them
 
 
-def repeatable(
-    function: Callable[..., Tensor | None], way: Way, examples: Sequence[Tensor], changed: Iterable[Tensor] = ()
-) -> Callable[..., Tensor | None]:
-    """`function`, to be called with many tensors like the examples: itself, or a CUDA graph of it, if that is the way.
+class Way(NamedTuple):
+    """One way to execute a network."""
 
-    A graph is recorded here, by calls whose changes of the tensors `changed` are undone. Whatever else the function
-    changes (gradients) must be tensors that stay where they are. What it returns, the next call writes over.
-    """
-    if not way.is_graph:
-        return function
-    changed = list(changed)
-    before = [tensor.clone() for tensor in changed]
-    replay, result = capture(lambda: function(*examples))
-    for tensor, value in zip(changed, before, strict=True):
-        tensor.copy_(value)
+    memory_format: MemoryFormat = "channels_last"
+    mode: Mode = "eager"
+    convolutions: Convolutions = "plain"
 
-    def repeat(*given: Tensor) -> Tensor | None:
-        for example, tensor in zip(examples, given, strict=True):
-            if example is not tensor:
-                example.copy_(tensor, non_blocking=True)
-        replay()
-        return result
+    @classmethod
+    def of(cls, record: Mapping[str, Any]) -> Self:
+        """The one that a record tells of; of what it does not tell, the default, as nothing else was known then."""
+        return cls(**{key: record[key] for key in cls._fields if key in record})
 
-    return repeat
+    @property
+    def is_compiled(self) -> bool:
+        """Whether torch's compiler is used."""
+        return self.mode.startswith("compiled")
 
+    @property
+    def is_graph(self) -> bool:
+        """Whether CUDA graphs are replayed."""
+        return self.mode.endswith("graph")
 
-def capture(function: Callable[[], Tensor | None]) -> tuple[Callable[[], None], Tensor | None]:
-    """Record `function` as a CUDA graph, after calls that warm it up; returns what replays it, and where its result is.
+    @property
+    def eager(self) -> Self:
+        """The same without compiler and graph, for what is done rarely."""
+        convolutions: Convolutions = "plain" if self.convolutions == "shifted" else self.convolutions
+        return self._replace(mode="eager", convolutions=convolutions)
 
-    Peak memory is counted anew from here on: that of the graph, without what choosing its kernels took.
+    @property
+    def without_graph(self) -> Self:
+        """The same with its kernels launched one by one: no graph can hold an exchange between GPUs."""
+        return self._replace(mode="compiled" if self.is_compiled else "eager")
 
-    Raises:
-        RuntimeError: there is no GPU, or the function waits for it.
-    """
-    if not torch.cuda.is_available():
-        raise RuntimeError("only a GPU has CUDA graphs")
-    aside = torch.cuda.Stream()
-    aside.wait_stream(torch.cuda.current_stream())
-    with torch.cuda.stream(aside):
-        for _ in range(WARM_UP_CALLS):
-            function()
-    torch.cuda.current_stream().wait_stream(aside)
-    torch.cuda.reset_peak_memory_stats()
-    graph = torch.cuda.CUDAGraph()
-    with torch.cuda.graph(graph):
-        result = function()
-    return graph.replay, result
+    def __str__(self) -> str:
+        """For people."""
+        return ", ".join(part for part in self if part != "plain")
 
 
-def autocast(device: torch.device) -> torch.autocast:
-    """The device's precision for what is computed inside."""
-    dtype = precision(device)
-    return torch.autocast(device.type, dtype if device.type == "cuda" else None, enabled=dtype != torch.float32)
+def every(
+    formats: Iterable[MemoryFormat] = FORMATS,
+    modes: Iterable[Mode] = ("eager",),
+    convolutions: Iterable[Convolutions] = ("plain",),
+) -> list[Way]:
+    """All combinations, the cheapest to try first; shifted images are for the compiler alone."""
+    ways = [Way(*way) for way in itertools.product(formats, modes, convolutions)]
+    ways = [way for way in ways if way.is_compiled or way.convolutions != "shifted"]
+    return sorted(ways, key=lambda way: MODES.index(way.mode))
+
+
+def kinds(network: "Network", asked: Iterable[Convolutions]) -> list[Convolutions]:
+    """Those of the `asked` kinds of convolutions that differ for this network on a GPU; plain ones if none does."""
+    narrowest = min(network.group_widths)
+    differ = {"plain": True, "packed": narrowest <= PACKED_WIDTH // 2, "shifted": narrowest == 1}
+    return [kind for kind in asked if differ[kind]] or ["plain"]
+
+
+def fastest(tried: Iterable[Mapping[str, Any]]) -> Way:
+    """The one of least median time; the default where none was timed, as on a CPU."""
+    timed = [one for one in tried if "gap" not in one]
+    return Way.of(min(timed, key=lambda one: one["step_seconds"]["median"])) if timed else Way()
+
+
+def result_of(way: Way, tried: Iterable[Mapping[str, Any]]) -> Mapping[str, Any]:
+    """What was found for a way that was timed."""
+    return next(one for one in tried if Way.of(one) == way and "gap" not in one)

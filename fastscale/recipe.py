@@ -9,10 +9,10 @@ from dataclasses import asdict, dataclass, replace
 from difflib import get_close_matches
 from typing import Any, get_args, get_type_hints
 
-from fastscale.documents import plain, shown
 from fastscale.errors import UserError
-from fastscale.quantities import typed
-from fastscale.records import digest
+from fastscale.records.records import digest
+from fastscale.validation.documents import plain, shown
+from fastscale.validation.quantities import typed
 
 REFERENCE_BATCH = 1024  # the batch at which the paper's learning rate is given
 WARMUP_START = 0.1  # share of the learning rate at which the warm-up starts (the authors' pycls)

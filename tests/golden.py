@@ -4,9 +4,9 @@ import csv
 from collections.abc import Iterator
 from pathlib import Path
 
-from fastscale.complexity import count
 from fastscale.networks import base_network, known_bases
-from fastscale.scaling import NAMED, parse_strategy, scale
+from fastscale.networks.complexity import count
+from fastscale.networks.scaling import NAMED, parse_strategy, scale
 
 PATH = Path(__file__).with_suffix(".csv")
 HEADER = ["base", "strategy", "scale", "flops", "params", "acts"]

@@ -3,12 +3,14 @@
 from collections.abc import Callable
 from typing import Any
 
-from fastscale.complexity import Complexity, count
+from fastscale.cost.prediction import Costs
 from fastscale.networks import Network
-from fastscale.prediction import Costs
+from fastscale.networks.complexity import Complexity, count
 from fastscale.recipe import Recipe
-from fastscale.records import code_hash, write_networks, write_record, write_text
-from fastscale.sweep import FIXED, Sweep
+from fastscale.records.files import write_text
+from fastscale.records.provenance import code_hash
+from fastscale.records.records import write_networks, write_record
+from fastscale.sweep.sweep import FIXED, Sweep
 
 
 def minutes_of(cost: Complexity) -> float:
@@ -31,7 +33,7 @@ def write_records(
     for name, candidates in sweep.candidates.items():
         for candidate in candidates:
             write_training(sweep, candidate.network, sweep.searches[name].schedule, 1, error)
-        from fastscale.analysis.choice import choose
+        from fastscale.planning.choice import choose
 
         choose(sweep, name)
     sweep = Sweep.from_config(sweep.config)

@@ -9,6 +9,7 @@ import subprocess
 import sys
 from fractions import Fraction
 from pathlib import Path
+from pkgutil import resolve_name
 from typing import Any
 
 import pytest
@@ -16,12 +17,13 @@ import yaml
 from made_up import error_of, minutes_of, write_records
 
 from fastscale.analysis import aggregate
-from fastscale.analysis.fits import fit_line
-from fastscale.analysis.reading import MANY
-from fastscale.complexity import Complexity
+from fastscale.analysis.results.fits import fit_line
+from fastscale.analysis.results.reading import MANY
 from fastscale.errors import UserError
-from fastscale.records import read_record, write_record
-from fastscale.sweep import Sweep
+from fastscale.networks.complexity import Complexity
+from fastscale.records.records import read_record, write_record
+from fastscale.sweep.catalogue import ARTEFACTS
+from fastscale.sweep.sweep import Sweep
 
 CONFIG = yaml.safe_load((Path(__file__).parent.parent / "config.yaml").read_text())
 
@@ -81,7 +83,7 @@ def test_the_same_records_give_the_same_bytes(sweep: Sweep, tmp_path: Path) -> N
         ),
     ):
         shutil.copytree(tmp_path / "copy", tmp_path / name)
-        command = ["taskset", "-c", cores, sys.executable, "-m", "fastscale.cli", "aggregate", *sweep.artefacts]
+        command = ["taskset", "-c", cores, sys.executable, "-m", "fastscale.cli.main", "aggregate", *sweep.artefacts]
         environment = {**os.environ, **environment}
         subprocess.run(
             [*command, "--sweep", str(sweep.description)],
@@ -114,8 +116,8 @@ def test_a_changed_record_changes_just_the_artefacts_that_read_it(sweep: Sweep) 
 
 def test_no_table_and_no_figure_is_empty(sweep: Sweep) -> None:
     """With all records there, nothing of the paper is a gap."""
-    from fastscale.analysis import figures, style
-    from fastscale.analysis.results import load
+    from fastscale.analysis.rendering import style
+    from fastscale.analysis.results.results import load
 
     paper = [*(f"table{i}" for i in range(1, 9)), *(f"fig{i}" for i in range(1, 13))]
     assert set(paper) <= set(sweep.artefacts)
@@ -125,7 +127,7 @@ def test_no_table_and_no_figure_is_empty(sweep: Sweep) -> None:
         assert "—" not in sweep.artefacts[name][1].read_text().split("is a gap")[-1]
     for name in (name for name in paper[8:] if name != "fig3"):
         with style.styled():
-            figure = figures.draw(name, load(sweep, name))
+            figure = resolve_name(ARTEFACTS[name].maker)(sweep, name, load(sweep, name))
         for axes in figure.axes:
             drawn = [line for line in axes.lines if len(line.get_xdata())]
             assert drawn and not [text for text in axes.texts if text.get_text() == "not measured"]
@@ -205,11 +207,12 @@ def test_published_complexity_is_ours(sweep: Sweep) -> None:
 
 def test_figure_2_finds_the_relation_that_is_there(sweep: Sweep) -> None:
     """Time was made linear in activations, with one slope for all bases."""
-    from fastscale.analysis import figures, style
-    from fastscale.analysis.results import load
+    from fastscale.analysis.figures import curves as figures
+    from fastscale.analysis.rendering import style
+    from fastscale.analysis.results.results import load
 
     with style.styled():
-        figure = figures.fig2(load(sweep, "fig2"))
+        figure = figures.fig2(sweep, "fig2", load(sweep, "fig2"))
     by_flops, by_params, by_acts, all_acts = figure.axes
     assert "r = 1.00" in by_acts.get_title() and "r = 1.00" in all_acts.get_title()
     assert "r = 1.00" not in by_flops.get_title() + by_params.get_title()

@@ -10,7 +10,7 @@ from PIL import Image, ImageEnhance, ImageOps
 from torchvision.transforms import v2
 from torchvision.transforms.autoaugment import AutoAugmentPolicy
 
-from fastscale.data import augment as ours
+from fastscale.data import autoaugment as ours
 from fastscale.data import like_pillow
 from fastscale.recipe import POLICIES
 

@@ -3,8 +3,8 @@
 import pytest
 from torch import nn
 
-from fastscale.analysis import blocks
-from fastscale.model import ConvNorm, build
+from fastscale.analysis.figures import blocks
+from fastscale.models.build import ConvNorm, build
 from fastscale.networks import base_network
 
 

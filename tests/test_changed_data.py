@@ -13,7 +13,7 @@ from PIL import Image
 from fastscale.analysis import aggregate
 from fastscale.data import write_betons
 from fastscale.errors import UserError
-from fastscale.sweep import Sweep
+from fastscale.sweep.sweep import Sweep
 
 pytestmark = pytest.mark.slow
 

@@ -11,14 +11,15 @@ from typing import Any
 import pytest
 import yaml
 
-from fastscale.analysis import claims, growth
+from fastscale.analysis import claims
 from fastscale.analysis.claims import complexity, large
-from fastscale.analysis.published import published
-from fastscale.analysis.reading import Error, Time
-from fastscale.analysis.results import Results, Row, load
+from fastscale.analysis.results import exponents
+from fastscale.analysis.results.published import published
+from fastscale.analysis.results.reading import Error, Time
+from fastscale.analysis.results.results import Results, Row, load
 from fastscale.networks import known_bases
-from fastscale.selection import Bases
-from fastscale.sweep import Sweep
+from fastscale.sweep.selection import Bases
+from fastscale.sweep.sweep import Sweep
 
 ROOT = Path(__file__).parent.parent
 World = Callable[[Row], Row]
@@ -131,7 +132,7 @@ def test_a_hybrid_that_gains_little_fails() -> None:
 
 
 def test_counted_claims_fail_where_counts_are_others(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(growth, "measure", lambda *_: (growth.Measured("EN-B0", (1.0, 0.3, 0.3), 1.0),))
+    monkeypatch.setattr(exponents, "measure", lambda *_: (exponents.Measured("EN-B0", (1.0, 0.3, 0.3), 1.0),))
     changed = {"complexity": {"EN-B0": {"flops": 0.5, "params": 5.3, "acts": 6.7}}}
     monkeypatch.setattr(complexity, "numbers", lambda: changed)
     monkeypatch.setattr(large, "OURS", "EN-B4")

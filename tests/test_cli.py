@@ -15,10 +15,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from junk import VALUES, as_json, at
 
-from fastscale.cli import main
+from fastscale.cli.main import main
 from fastscale.networks import base_network
-from fastscale.quantities import UNITS, parse
-from fastscale.records import write_networks, write_record
+from fastscale.records.records import write_networks, write_record
+from fastscale.validation.quantities import UNITS, parse
 
 SCRIPT = str(Path(sys.executable).with_name("fastscale"))
 DESCRIPTION = base_network("EN-tiny").to_dict()

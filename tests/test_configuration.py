@@ -14,7 +14,7 @@ from junk import KEYS, VALUES, at, places
 from fastscale.errors import UserError
 from fastscale.networks import base_network, known_bases
 from fastscale.recipe import Recipe
-from fastscale.sweep import Sweep
+from fastscale.sweep.sweep import Sweep
 
 ROOT = Path(__file__).parents[1]
 BASES = yaml.safe_load((ROOT / "fastscale/networks/bases.yaml").read_text())

@@ -5,8 +5,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from fastscale.convolution import FEW_VALUES, Conv2d
-from fastscale.ways import CONVOLUTIONS, PACKED_WIDTH, Convolutions
+from fastscale.execution import CONVOLUTIONS, PACKED_WIDTH, Convolutions
+from fastscale.models.convolution import FEW_VALUES, Conv2d
 
 
 @settings(deadline=None)

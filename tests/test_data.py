@@ -13,7 +13,7 @@ from checkout import HOSTILE
 from PIL import Image
 
 from fastscale.data import Dataset, write_betons
-from fastscale.data.sources import fashion_mnist, open_source
+from fastscale.data.images import fashion_mnist, open_source
 from fastscale.errors import UserError
 from fastscale.recipe import Recipe
 
@@ -94,7 +94,7 @@ def test_training_order_depends_on_trial_and_epoch_and_repeats(fashion):
 
 def test_an_epoch_goes_on_where_it_was_left(fashion):
     """The same images, crops, flips and changes as in a whole epoch, whatever ran in between, on one thread or two."""
-    from fastscale.data.augment import augment
+    from fastscale.data.autoaugment import augment
     from fastscale.data.loaders import training_batches
 
     def pixels(first, threads, epoch=3):
@@ -270,5 +270,5 @@ def test_configuration_checks_and_loaders_stay_light():
         "import sys, fastscale.data.sources, fastscale.recipe; assert not {'torch', 'ffcv', 'numba'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", heavy], check=True)
-    training = "import sys, fastscale.train; assert not {'torchvision', 'torch._dynamo'} & set(sys.modules)"
+    training = "import sys, fastscale.training.run; assert not {'torchvision', 'torch._dynamo'} & set(sys.modules)"
     subprocess.run([sys.executable, "-c", training], check=True)

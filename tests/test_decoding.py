@@ -10,8 +10,8 @@ from PIL import Image
 
 from fastscale.data.crops import CROP
 from fastscale.data.decoding import decode_image
+from fastscale.data.images import fashion_mnist
 from fastscale.data.pictures import MODES
-from fastscale.data.sources import fashion_mnist
 
 IMAGE = np.dtype([("mode", "u1"), ("width", "<u2"), ("height", "<u2"), *CROP])
 

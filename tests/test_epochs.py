@@ -11,7 +11,7 @@ from fastscale.data import Dataset, epochs, loaders, write_betons
 from fastscale.data.epochs import Ahead
 from fastscale.networks import base_network
 from fastscale.recipe import Recipe
-from fastscale.training import Training
+from fastscale.training.trainer import Training
 
 NETWORK = base_network("EN-tiny").with_classes(10)
 RECIPE = {
@@ -73,7 +73,7 @@ def test_the_next_epoch_is_drawn_while_one_is_trained(fashion: Dataset, monkeypa
         return original_update(self, *given)
 
     original_draw, original_update = epochs.draw_epoch, Training._update
-    monkeypatch.setattr("fastscale.training.draw_epoch", draw)
+    monkeypatch.setattr("fastscale.training.trainer.draw_epoch", draw)
     monkeypatch.setattr(Training, "_update", update)
     trained(fashion)
     assert sorted(drawn) == [0, 0, 1, 1, 2, 2], "each once, and once for the statistics of batch norm"

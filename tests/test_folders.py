@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from torchvision.datasets import ImageFolder
 
 from fastscale.data.folders import find_classes, folder_state, list_images
-from fastscale.data.sources import count_images, image_folder, source_state
+from fastscale.data.images import image_folder
+from fastscale.data.sources import count_images, source_state
 from fastscale.errors import UserError
 
 CAFE = unicodedata.normalize("NFC", "café")

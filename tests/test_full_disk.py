@@ -9,11 +9,11 @@ import pytest
 import torch
 from matplotlib.figure import Figure
 
-from fastscale.analysis import style
-from fastscale.checkpoint import Checkpoints
+from fastscale.analysis.rendering import style
 from fastscale.data import Dataset, write_betons
 from fastscale.errors import UserError
-from fastscale.records import read_record, write_record
+from fastscale.records.records import read_record, write_record
+from fastscale.training.checkpoint import Checkpoints
 
 
 @pytest.fixture

@@ -9,14 +9,15 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from fastscale import steps, timing
-from fastscale.data.augment import augment, draw_augmentations
-from fastscale.data.feeding import on_device
-from fastscale.execution import MEMORY_FORMATS, forward_of, place, repeatable
-from fastscale.model import build
+from fastscale.data.autoaugment import augment, draw_augmentations
+from fastscale.data.prefetch import on_device
+from fastscale.execution import CONVOLUTIONS, FORMATS, MODES, Way, every, kinds
+from fastscale.models.build import build
+from fastscale.models.placement import MEMORY_FORMATS, forward_of, place, repeatable
 from fastscale.networks import Network, base_network
-from fastscale.records import read_record
-from fastscale.ways import CONVOLUTIONS, FORMATS, MODES, Way, every, kinds
+from fastscale.profiling import profile as timing
+from fastscale.profiling import steps
+from fastscale.records.records import read_record
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
 GPU = torch.device("cuda")
@@ -125,14 +126,14 @@ def test_a_training_by_graphs_is_one_without(
     fashion: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mode: str
 ) -> None:
     from fastscale.recipe import Recipe
-    from fastscale.train import train
+    from fastscale.training.run import train
 
     options = {"nesterov": True, "precise_bn": 256, "lighting": 0.1}
     recipe = Recipe(epochs=1, batch=64, norm_batch=32, lr=0.5, precision="fp32", augment=None, **options)
     losses = []
     for way in (Way(), Way(mode=mode)):
         tried = [{**way._asdict(), "step_seconds": {"median": 1}}]
-        monkeypatch.setattr("fastscale.train.try_for", lambda *_, tried=tried, **__: tried)
+        monkeypatch.setattr("fastscale.training.run.try_for", lambda *_, tried=tried, **__: tried)
         paths = {"record_path": tmp_path / f"{way.mode}.json", "checkpoint_folder": tmp_path / way.mode}
         record = train(network_of("RegNetY-tiny"), fashion, recipe, "1x", 1, **paths, threads=1, device="cuda:0")
         losses.append(record["train_loss"])
@@ -145,7 +146,7 @@ def test_a_step_waits_for_nothing(fashion: Path, mode: str, precision: str) -> N
     """Nor does one of fp16 that may be skipped."""
     from fastscale.data import Dataset
     from fastscale.recipe import Recipe
-    from fastscale.training import Training
+    from fastscale.training.trainer import Training
 
     tried = [{**Way(mode=mode)._asdict(), "step_seconds": {"median": 1}}]
     recipe = Recipe(epochs=1, batch=64, norm_batch=32, lighting=0.1, precision=precision).for_family("RegNetY")

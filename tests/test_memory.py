@@ -10,10 +10,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fastscale.data.beton import write_beton
 from fastscale.data.dataset import Dataset, fingerprint
 from fastscale.data.pictures import MODES, Stored
-from fastscale.records import write_record
+from fastscale.data.writer import write_beton
+from fastscale.records.records import write_record
 
 pytestmark = pytest.mark.slow
 

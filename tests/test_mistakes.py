@@ -13,7 +13,7 @@ import yaml
 from checkout import SMALL, Checkout
 from PIL import Image
 
-from fastscale.sweep import Sweep
+from fastscale.sweep.sweep import Sweep
 
 pytestmark = pytest.mark.slow
 

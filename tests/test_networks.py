@@ -18,12 +18,12 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 import fastscale
-from fastscale.cli import main
-from fastscale.complexity import count, count_layers
+from fastscale.cli.main import main
 from fastscale.errors import UserError
-from fastscale.model import build
+from fastscale.models.build import build
 from fastscale.networks import Network, base_network, is_consistent, known_bases
-from fastscale.scaling import NAMED, family, parse_strategy, scale, scale_to_flops
+from fastscale.networks.complexity import count, count_layers
+from fastscale.networks.scaling import NAMED, family, parse_strategy, scale, scale_to_flops
 
 PUBLISHED = yaml.safe_load(files("fastscale.analysis").joinpath("published.yaml").read_text())
 STRATEGIES = [*NAMED, "alpha=0.6"]
@@ -230,7 +230,7 @@ def test_a_base_of_ones_own() -> None:
 
 
 def test_scale_on_the_command_line() -> None:
-    command = [sys.executable, "-X", "importtime", "-m", "fastscale.cli", "scale", "RegNetY-500MF"]
+    command = [sys.executable, "-X", "importtime", "-m", "fastscale.cli.main", "scale", "RegNetY-500MF"]
     ran = subprocess.run([*command, "--scale", "8.25", "--json"], capture_output=True, text=True, check=True)
     shown = json.loads(ran.stdout)
     assert shown["flops"] == count(scale(base_network("RegNetY-500MF"), NAMED["dWr"], 8.25)).flops

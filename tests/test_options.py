@@ -13,10 +13,10 @@ from fastscale.data import Dataset, write_betons
 from fastscale.data.lighting import draw_lighting
 from fastscale.data.loaders import training_batches
 from fastscale.data.streams import stream
-from fastscale.model import build
+from fastscale.models.build import build
 from fastscale.networks import base_network
 from fastscale.recipe import Recipe
-from fastscale.training import Training
+from fastscale.training.trainer import Training
 
 NETWORK = base_network("EN-tiny").with_classes(10)
 BATCH, PART, STEPS = 64, 16, 10

@@ -9,7 +9,7 @@ from tqdm import tqdm
 from fastscale.data import Dataset, write_betons
 from fastscale.networks import base_network
 from fastscale.recipe import Recipe
-from fastscale.training import Training
+from fastscale.training.trainer import Training
 
 NETWORK = base_network("RegNetY-tiny").with_classes(10)
 BATCH, STEPS = 64, 10

@@ -18,8 +18,8 @@ from checkout import clone
 from PIL import Image
 
 from fastscale.data import Dataset, loaders, plain, write_betons
+from fastscale.data.images import fashion_mnist
 from fastscale.data.order import WHOLE, Share
-from fastscale.data.sources import fashion_mnist
 from fastscale.recipe import Recipe
 
 operations = pytest.importorskip("fastscale.data.operations", reason="FFCV is not built here", exc_type=ImportError)
@@ -144,7 +144,7 @@ def python(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
         (library,) = (there / "ffcv").glob("_libffcv*")
         library.write_bytes(b"no library")
     script = folder / "bin/fastscale"
-    script.write_text(f"#!{folder}/bin/python\nfrom fastscale.cli import main\nmain()\n")
+    script.write_text(f"#!{folder}/bin/python\nfrom fastscale.cli.main import main\nmain()\n")
     script.chmod(0o755)
     return folder / "bin/python"
 
@@ -172,7 +172,7 @@ def test_libturbojpeg_is_found_without_ffcv(photos: Dataset, python: Path) -> No
 
 
 def train(python: Path | str, data: Dataset, folder: Path, ranks: int = 1, **environment: str) -> tuple[int, str]:
-    command = [python, "-m", "fastscale.cli", "train", "EN-tiny", "--classes", "10", "--data", data.folder]
+    command = [python, "-m", "fastscale.cli.main", "train", "EN-tiny", "--classes", "10", "--data", data.folder]
     command += ["--recipe", json.dumps(RECIPE), "--schedule", "1x", "--device", "cpu", "--ranks", str(ranks)]
     command += ["--checkpoints", folder / "checkpoints", "--record", folder / "record.json"]
     environment = {**os.environ, **environment}

@@ -10,11 +10,11 @@ import yaml
 from click.testing import CliRunner
 from made_up import write_records
 
-from fastscale.analysis.plan import Plan, plan
-from fastscale.cli import main
+from fastscale.cli.main import main
 from fastscale.errors import UserError
-from fastscale.records import write_record
-from fastscale.sweep import Sweep
+from fastscale.planning.plan import Plan, plan
+from fastscale.records.records import write_record
+from fastscale.sweep.sweep import Sweep
 
 ROOT = Path(__file__).parents[1]
 PUBLISHED = yaml.safe_load((ROOT / "fastscale/analysis/published.yaml").read_text())["complexity"]

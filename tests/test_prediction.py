@@ -13,14 +13,14 @@ from hypothesis import strategies as st
 from made_up import write_records
 
 from fastscale.analysis import aggregate
-from fastscale.analysis.advice import ALPHAS, largest, probes
-from fastscale.cli import main
-from fastscale.complexity import count
+from fastscale.cli.main import main
+from fastscale.cost.prediction import FEWEST, TIME_TERMS, Costs, Prediction, Timing, fit, time_model
 from fastscale.networks import base_network
-from fastscale.prediction import FEWEST, TIME_TERMS, Costs, Prediction, Timing, fit, time_model
-from fastscale.records import write_record
-from fastscale.scaling import parse_strategy, scale
-from fastscale.sweep import Sweep
+from fastscale.networks.complexity import count
+from fastscale.networks.scaling import parse_strategy, scale
+from fastscale.planning.advice import ALPHAS, largest, probes
+from fastscale.records.records import write_record
+from fastscale.sweep.sweep import Sweep
 
 ROOT = Path(__file__).parents[1]
 PUBLISHED = yaml.safe_load((ROOT / "fastscale/analysis/published.yaml").read_text())["complexity"]

@@ -28,7 +28,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def start(data: Path, folder: Path, ranks: int, **environment: str) -> subprocess.Popen[str]:
-    command = [sys.executable, "-m", "fastscale.cli", "train", "EN-tiny", "--classes", "10", "--data", str(data)]
+    command = [sys.executable, "-m", "fastscale.cli.main", "train", "EN-tiny", "--classes", "10", "--data", str(data)]
     command += ["--recipe", json.dumps(RECIPE), "--schedule", "1x", "--device", "cpu", "--ranks", str(ranks)]
     command += ["--checkpoints", str(folder / "checkpoints"), "--record", str(folder / "record.json")]
     environment = {**os.environ, **environment}

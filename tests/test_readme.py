@@ -17,8 +17,8 @@ from PIL import Image
 from test_prediction import write_timings
 
 from fastscale.analysis import aggregate
-from fastscale.cli import main
-from fastscale.sweep import Sweep
+from fastscale.cli.main import main
+from fastscale.sweep.sweep import Sweep
 
 README = (REPOSITORY / "README.md").read_text()
 SWEEPS = re.findall(r"^```yaml\n(.*?)^```", README, re.M | re.S)
@@ -82,7 +82,7 @@ def run_fastscale(folder: Checkout, *arguments: str) -> subprocess.CompletedProc
     """Run a verb, with the timings that README has made by `fastscale profile`."""
     if "--profiles" in arguments:
         write_timings(folder.folder / arguments[arguments.index("--profiles") + 1])
-    command = [sys.executable, "-m", "fastscale.cli", *arguments]
+    command = [sys.executable, "-m", "fastscale.cli.main", *arguments]
     return subprocess.run(command, cwd=folder.folder, capture_output=True, text=True)
 
 

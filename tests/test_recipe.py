@@ -10,8 +10,8 @@ from made_up import write_records
 from fastscale.analysis import aggregate
 from fastscale.errors import UserError
 from fastscale.recipe import LATER, Recipe
-from fastscale.records import write_record
-from fastscale.sweep import Sweep
+from fastscale.records.records import write_record
+from fastscale.sweep.sweep import Sweep
 
 ROOT = Path(__file__).parent.parent
 CONFIG = yaml.safe_load((ROOT / "config.yaml").read_text())

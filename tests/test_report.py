@@ -12,7 +12,7 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.remote.webdriver import WebDriver
 
 from fastscale.analysis import aggregate
-from fastscale.sweep import Sweep
+from fastscale.sweep.sweep import Sweep
 
 pytestmark = pytest.mark.slow
 

@@ -30,7 +30,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def start(data: Path, folder: Path, *options: str, **environment: str) -> subprocess.Popen[str]:
     """Start the training whose record and checkpoints lie in `folder`."""
-    command = [sys.executable, "-m", "fastscale.cli", "train", "EN-tiny", "--classes", "10", "--data", str(data)]
+    command = [sys.executable, "-m", "fastscale.cli.main", "train", "EN-tiny", "--classes", "10", "--data", str(data)]
     command += ["--recipe", json.dumps(RECIPE), "--schedule", "1x", "--device", "cpu", *options]
     command += ["--checkpoints", str(folder / "checkpoints"), "--record", str(folder / "record.json")]
     environment = {**os.environ, **environment}

@@ -12,12 +12,12 @@ from click.testing import CliRunner
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fastscale.cli import main
-from fastscale.complexity import Complexity, count
+from fastscale.cli.main import main
 from fastscale.errors import UserError
-from fastscale.model import build
+from fastscale.models.build import build
 from fastscale.networks import Network, base_network, is_consistent, known_bases
-from fastscale.scaling import NAMED, family, parse_strategy, round_group_width, scale
+from fastscale.networks.complexity import Complexity, count
+from fastscale.networks.scaling import NAMED, family, parse_strategy, round_group_width, scale
 
 AUTHORS = Path(__file__).with_name("authors.csv")
 OWN = yaml.safe_load(AUTHORS.with_suffix(".yaml").read_text())["bases"]

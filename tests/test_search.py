@@ -11,11 +11,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fastscale.complexity import count
 from fastscale.errors import UserError
 from fastscale.networks import FAMILIES, Network, base_network, is_consistent
-from fastscale.scaling import NAMED, scale
-from fastscale.search import Search, Space, best
+from fastscale.networks.complexity import count
+from fastscale.networks.scaling import NAMED, scale
+from fastscale.sweep.search import Search, Space, best
 
 PAPERS = {"family": "RegNetY", "flops": [3.8e9, 4.2e9]}  # footnote 3: 32 networks in the regime of 4 GF
 GROWING = [NAMED[name] for name in ("d", "w", "r", "dw", "dr", "wr", "dwr", "dWr")]
@@ -60,7 +60,7 @@ def test_candidates_are_distinct_and_of_the_regime() -> None:
 def test_the_same_seed_draws_the_same_in_every_process() -> None:
     search = Search.from_dict("found", PAPERS)
     code = (
-        "import json; from fastscale.search import Search;"
+        "import json; from fastscale.sweep.search import Search;"
         f"print(json.dumps([one.network.id for one in Search.from_dict('found', {PAPERS}).candidates()]))"
     )
     command = [sys.executable, "-c", code]

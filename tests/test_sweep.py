@@ -11,7 +11,7 @@ import yaml
 
 from fastscale.errors import UserError
 from fastscale.networks import base_network
-from fastscale.sweep import Sweep
+from fastscale.sweep.sweep import Sweep
 
 ROOT = Path(__file__).parent.parent
 CONFIG = yaml.safe_load((ROOT / "config.yaml").read_text())

@@ -9,17 +9,18 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fastscale import steps, timing
-from fastscale.batch_size import GRAIN, LARGEST, MARGIN, SMALL, TRIES, largest_batch
-from fastscale.devices import choose_device
+from fastscale.cost.roofline import EAGER_CROSSINGS, Roofline
 from fastscale.errors import UserError
-from fastscale.execution import MEMORY_FORMATS, forward_of, place
-from fastscale.model import build
+from fastscale.execution import FORMATS, Way, every, fastest
+from fastscale.models.build import build
+from fastscale.models.placement import MEMORY_FORMATS, forward_of, place
 from fastscale.networks import Network, base_network
-from fastscale.ranks import run
-from fastscale.records import read_record
-from fastscale.roofline import EAGER_CROSSINGS, Roofline
-from fastscale.ways import FORMATS, Way, every, fastest
+from fastscale.profiling import profile as timing
+from fastscale.profiling import steps
+from fastscale.profiling.batch_size import GRAIN, LARGEST, MARGIN, SMALL, TRIES, largest_batch
+from fastscale.records.records import read_record
+from fastscale.runtime.devices import choose_device
+from fastscale.runtime.distributed import run
 
 CPU = torch.device("cpu")
 OPTIONS = timing.Options(batch=8, repeats=3, images=8000)

@@ -40,7 +40,7 @@ def fashion(tmp_path_factory):
 @pytest.fixture
 def run(fashion, tmp_path):
     """Trains; the checkpoints of all calls of a test lie in one folder."""
-    from fastscale.train import train
+    from fastscale.training.run import train
 
     def run(trial=1, network=NETWORK, data=fashion, record="record.json", **changes):
         return train(
@@ -63,7 +63,7 @@ def no_training(monkeypatch):
     """From now on, an epoch that is trained is an error."""
 
     def forbid():
-        monkeypatch.setattr("fastscale.train.Training.run_epoch", lambda *_: pytest.fail("an epoch was trained"))
+        monkeypatch.setattr("fastscale.training.run.Training.run_epoch", lambda *_: pytest.fail("an epoch was trained"))
 
     return forbid
 
@@ -132,8 +132,8 @@ def test_wrong_recipe_is_one_sentence(wrong, sentence):
 def test_no_batch_norm_is_decayed_and_all_else_is(base):
     from torch import nn
 
-    from fastscale.model import build
-    from fastscale.optimizer import parameter_groups
+    from fastscale.models.build import build
+    from fastscale.models.optimizer import parameter_groups
 
     model = build(base_network(base).with_classes(10))
     decayed, kept = ({id(p) for p in group["params"]} for group in parameter_groups(model, 2e-5))
@@ -145,7 +145,7 @@ def test_no_batch_norm_is_decayed_and_all_else_is(base):
 def test_optimizer_is_torchs_sgd(nesterov):
     import torch
 
-    from fastscale.optimizer import sgd
+    from fastscale.models.optimizer import sgd
 
     def trained(make):
         torch.manual_seed(0)
@@ -172,7 +172,7 @@ def test_a_first_step_that_overflows_leaves_nothing_behind(nesterov):
     """As it is with fp16, whose scale begins too high."""
     import torch
 
-    from fastscale.optimizer import sgd
+    from fastscale.models.optimizer import sgd
 
     def trained(scales):
         torch.manual_seed(0)
@@ -223,7 +223,7 @@ def test_error_is_of_the_averaged_weights_on_every_validation_image(run, fashion
 
     from fastscale.data import Dataset
     from fastscale.data.loaders import validation_batches
-    from fastscale.model import build
+    from fastscale.models.build import build
 
     record = run()
     (newest,) = (tmp_path / "checkpoints").glob("*/step-000000062.pt")
@@ -244,7 +244,7 @@ import sys
 from pathlib import Path
 from fastscale.networks import base_network
 from fastscale.recipe import Recipe
-from fastscale.train import train
+from fastscale.training.run import train
 network = base_network("RegNetY-tiny").with_classes(10)
 train(network, Path(sys.argv[1]), Recipe.from_dict({recipe}), "1x", 1, record_path=Path(sys.argv[2]) / "record.json",
       checkpoint_folder=Path(sys.argv[2]) / "checkpoints", threads=1, device="cpu")
@@ -267,7 +267,7 @@ def test_killed_training_resumes_at_its_last_epoch(run, fashion, tmp_path, caplo
     assert 2 <= len(kept) <= 3  # two, and a third if it was killed between writing one and dropping the oldest
     last = int(kept[-1].stem.removeprefix("step-")) // STEPS
 
-    from fastscale.train import Training
+    from fastscale.training.run import Training
 
     stop_at = last + 2
     original = Training.run_epoch
@@ -300,7 +300,7 @@ def with_flipped_bit(whole):
     ids=["empty", "half", "flipped bit"],
 )
 def test_resumed_training_says_so_and_passes_over_damaged_checkpoints(run, tmp_path, caplog, damage):
-    from fastscale.train import Training
+    from fastscale.training.run import Training
 
     original = Training.run_epoch
     with pytest.MonkeyPatch.context() as patch:
@@ -338,12 +338,12 @@ def test_diverged_training_has_no_error(run, tmp_path, no_training):
 
 
 def test_a_lost_training_ends_before_its_epoch(run, monkeypatch):
-    from fastscale.training import Training
+    from fastscale.training.trainer import Training
 
     steps = []
     original = Training._update
     monkeypatch.setattr(Training, "_update", lambda self, *rest: steps.append(1) or original(self, *rest))
-    monkeypatch.setattr("fastscale.training.LOOK_STEPS", 4)
+    monkeypatch.setattr("fastscale.training.trainer.LOOK_STEPS", 4)
     record = run(lr=1e9)
     assert (record["status"], record["epochs"]) == ("diverged", 1) and len(steps) < STEPS
 
@@ -352,7 +352,7 @@ def test_what_does_not_fit_in_memory_is_trained_with_a_smaller_batch(run, tmp_pa
     """A GPU's memory that is full cannot be had here: the error that torch then raises is."""
     import torch
 
-    from fastscale.training import Training
+    from fastscale.training.trainer import Training
 
     original = Training._update
 
@@ -396,7 +396,7 @@ def by_calls(function):
 )
 def test_a_training_is_the_same_however_it_is_executed(run, monkeypatch, memory_format, mode, convolutions):
     """As a GPU's measurement may have it; batch norm takes its statistics over two parts of a batch."""
-    monkeypatch.setattr("fastscale.execution.capture", by_calls)
+    monkeypatch.setattr("fastscale.models.placement.capture", by_calls)
     shape = {"depth": 1, "w0": 8, "wa": 0.0, "wm": 2.0, "group_width": 8, "resolution": 8, "stem_width": 8}
     small = base_network("small", {"small": {"family": "RegNetZ", **shape}}).with_classes(10)
     options = {"nesterov": True, "precise_bn": 256, "lighting": 0.1}
@@ -405,7 +405,7 @@ def test_a_training_is_the_same_however_it_is_executed(run, monkeypatch, memory_
     assert (usual["memory_format"], usual["mode"], usual["tried"]) == ("channels_last", "eager", [])
     way = {"memory_format": memory_format, "mode": mode, "convolutions": convolutions}
     tried = {**way, "n": 1, "step_seconds": {"median": 1.0}}
-    monkeypatch.setattr("fastscale.train.try_for", lambda *_, **__: [tried])
+    monkeypatch.setattr("fastscale.training.run.try_for", lambda *_, **__: [tried])
     other = run(trial=1, record="other.json", mixup=0.1, ema=1e-5, **changes)
     assert {key: other[key] for key in way} == way and other["tried"] == [tried]
     assert other["train_loss"] == pytest.approx(usual["train_loss"], rel=1e-3)

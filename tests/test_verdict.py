@@ -8,13 +8,13 @@ from click.testing import CliRunner, Result
 from made_up import minutes_of, write_records
 
 from fastscale.analysis import aggregate
-from fastscale.cli import main
-from fastscale.complexity import Complexity, count
+from fastscale.cli.main import main
+from fastscale.cli.verdict import PAPER, read
 from fastscale.errors import UserError
 from fastscale.networks import base_network
-from fastscale.records import read_record, write_record
-from fastscale.sweep import FIXED, Sweep
-from fastscale.verdict import PAPER, read
+from fastscale.networks.complexity import Complexity, count
+from fastscale.records.records import read_record, write_record
+from fastscale.sweep.sweep import FIXED, Sweep
 
 CURVES = {"bases": ["EN-tiny", "RegNetZ-tiny"], "strategies": ["w", "dwr", "dWr"], "scales": [1, 4]}
 SMALL = {

@@ -28,7 +28,7 @@ def folder(tmp_path_factory):
 def command(folder, tmp_path):
     """A warm training of a test, relative to the folder, as the DAG's are."""
 
-    def command(data="data", program=(sys.executable, "-m", "fastscale.cli"), **changes):
+    def command(data="data", program=(sys.executable, "-m", "fastscale.cli.main"), **changes):
         arguments = ["train", "RegNetY-tiny", "--classes", "10", "--data", data, "--schedule", "1x"]
         arguments += ["--recipe", json.dumps({**RECIPE, **changes})]
         arguments += ["--checkpoints", str(tmp_path / "checkpoints"), "--device", "cpu", "--warm"]
@@ -65,7 +65,7 @@ def stop_servers():
     for path in Path("/proc").glob("[0-9]*/cmdline"):
         with suppress(OSError):
             arguments = path.read_bytes().decode().split("\0")
-            if arguments[0] == sys.executable and "fastscale.warm" in arguments:
+            if arguments[0] == sys.executable and "fastscale.cli.warm" in arguments:
                 started.append(int(path.parent.name))
     for pid in started:
         with suppress(ProcessLookupError):
@@ -163,7 +163,7 @@ class Broken:
         if name == "{module}":
             raise ImportError("broken")
 
-if "fastscale.warm" in sys.orig_argv:
+if "fastscale.cli.warm" in sys.orig_argv:
     sys.meta_path.insert(0, Broken())
 """
 
@@ -199,7 +199,7 @@ def test_no_training_outlives_the_process_that_it_was_forked_from(command, folde
 
 
 def test_no_warm_start_on_a_gpu_nor_within_slurm(monkeypatch):
-    from fastscale.warm import can_run
+    from fastscale.cli.warm import can_run
 
     monkeypatch.delenv("SLURM_JOB_ID", raising=False)
     assert can_run("cpu") and not can_run("cuda") and not can_run(None)

@@ -13,7 +13,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from fastscale.data import Dataset, beton, write_betons
+from fastscale.data import Dataset, write_betons
+from fastscale.data import writer as beton
 from fastscale.errors import UserError
 
 FILES = ("train.beton", "val.beton", "data.hash", "data.json")
@@ -63,7 +64,7 @@ def test_from_one_process_to_another(folder: Path, tmp_path: Path) -> None:
     """By the command, under other seeds of Python's hashes."""
     config = json.dumps({"kind": "imagefolder", "classes": 2, "path": str(folder), "write_mode": "proportion"})
     for seed in "12":
-        command = [sys.executable, "-m", "fastscale.cli", "data", str(tmp_path / seed), "--config", config]
+        command = [sys.executable, "-m", "fastscale.cli.main", "data", str(tmp_path / seed), "--config", config]
         subprocess.run([*command, "--threads", "2"], env={**os.environ, "PYTHONHASHSEED": seed}, check=True)
     assert all((tmp_path / "1" / name).read_bytes() == (tmp_path / "2" / name).read_bytes() for name in FILES)
 
@@ -207,7 +208,7 @@ def test_what_is_left_out_is_told(folder: Path, tmp_path: Path) -> None:
     (folder / "train/a/notes.txt").touch()
     (folder / "train/b/x.heic").touch()
     config = json.dumps({"kind": "imagefolder", "classes": 2, "path": str(folder)})
-    command = [sys.executable, "-m", "fastscale.cli", "data", str(tmp_path / "out"), "--config", config]
+    command = [sys.executable, "-m", "fastscale.cli.main", "data", str(tmp_path / "out"), "--config", config]
     ran = subprocess.run(command, capture_output=True, text=True, check=True)
     (line,) = ran.stderr.splitlines()
     assert "in/train: left out 1 .heic, 1 .txt (what is read: .avif, .bmp," in line

@@ -1,11 +1,15 @@
 """Tables and figures from records alone: the same records give the same bytes, on any machine. No torch."""
 
+from functools import partial
 from pathlib import Path
+from pkgutil import resolve_name
 
-from fastscale.analysis.reading import Scope
-from fastscale.analysis.results import load
-from fastscale.artefacts import ARTEFACTS
-from fastscale.sweep import Sweep
+from fastscale.analysis.rendering import table
+from fastscale.analysis.results.reading import Scope
+from fastscale.analysis.results.results import load
+from fastscale.records.files import write_text
+from fastscale.sweep.catalogue import ARTEFACTS
+from fastscale.sweep.sweep import Sweep
 
 
 def aggregate(sweep: Sweep, artefact: str, scope: Scope = "all") -> list[Path]:
@@ -17,13 +21,16 @@ def aggregate(sweep: Sweep, artefact: str, scope: Scope = "all") -> list[Path]:
         UserError: records are missing (in the scope "all"), broken or do not belong together.
     """
     results = load(sweep, artefact, scope)
-    match ARTEFACTS[artefact].kind:  # tables need no matplotlib, figures no sympy
-        case "figure":
-            from fastscale.analysis import figures as module
-        case "table":
-            from fastscale.analysis import tables as module
-        case "page":
-            from fastscale.analysis import readme as module
     paths = [sweep.in_scope(path, scope) for path in sweep.artefacts[artefact]]
-    module.write(sweep, artefact, results, paths)
+    make = resolve_name(ARTEFACTS[artefact].maker)  # now: tables need no matplotlib, figures no sympy
+    match ARTEFACTS[artefact].kind:
+        case "table":
+            table.write(make(sweep, artefact, results), artefact, paths)
+        case "figure":
+            from fastscale.analysis.rendering import style
+
+            footer = "\n".join(filter(None, [results.conditions, *results.remarks]))
+            style.write(partial(make, sweep, artefact, results), footer, paths)
+        case "page":
+            write_text(paths[0], make(sweep, artefact, results))
     return paths

@@ -2,22 +2,15 @@
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
-from fastscale.analysis.results import Results
-from fastscale.analysis.tables import Grid, markdown_grid
-from fastscale.artefacts import caption, files, title
-from fastscale.records import write_text
-from fastscale.sweep import Sweep
+from fastscale.analysis.rendering.table import Grid, markdown_grid
+from fastscale.analysis.results.results import Results
+from fastscale.sweep.catalogue import caption, files, title
+from fastscale.sweep.sweep import Sweep
 
 
-def write(sweep: Sweep, artefact: str, results: Results, paths: Sequence[Path]) -> None:
-    """Write the page."""
-    write_text(paths[0], page(sweep, results))
-
-
-def page(sweep: Sweep, results: Results) -> str:
+def page(sweep: Sweep, artefact: str, results: Results) -> str:
     """The page as Markdown."""
     linked = []
     for name in sweep.artefacts:

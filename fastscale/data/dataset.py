@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from fastscale.errors import UserError
-from fastscale.records import digest, read_record
+from fastscale.records.records import digest, read_record
 
 SAMPLED = 1 << 16  # bytes of each block that a fingerprint reads
 BLOCKS = 64

@@ -10,7 +10,7 @@ import numpy as np
 from torch import Tensor
 
 from fastscale.data.ahead import read_ahead
-from fastscale.data.augment import draw_augmentations
+from fastscale.data.autoaugment import draw_augmentations
 from fastscale.data.crops import CROP, center_crops, draw_crops
 from fastscale.data.dataset import Dataset
 from fastscale.data.order import WHOLE, Share, draw_order, window

@@ -8,7 +8,6 @@ import numpy as np
 from torch import Tensor
 
 from fastscale.data import decoding
-from fastscale.data.beton import map_bytes, read_samples
 from fastscale.data.ffcv import (
     AllocationQuery,
     EpochIterator,
@@ -19,6 +18,7 @@ from fastscale.data.ffcv import (
     ToTensor,
     ToTorchImage,
 )
+from fastscale.data.writer import map_bytes, read_samples
 
 UNUSED = (1, 1)  # the resolution of a decoder that has not been told one
 
@@ -26,7 +26,7 @@ UNUSED = (1, 1)  # the resolution of a decoder that has not been told one
 class Reader:
     """Reads batches of a .beton file, which is mapped into memory: the system keeps what is used, once for all ranks.
 
-    `samples` are its images and labels, (n,) of dtype `fastscale.data.beton.READ`. One reader serves every resolution,
+    `samples` are its images and labels, (n,) of dtype `fastscale.data.writer.READ`. One reader serves every resolution,
     epoch and trial of a process.
     """
 

@@ -15,8 +15,8 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from fastscale.data.beton import map_bytes, read_samples
 from fastscale.data.decoding import JPEG, LIBRARY, decode_alone, resize_alone
+from fastscale.data.writer import map_bytes, read_samples
 
 AHEAD = 2  # batches that are decoded while one is used
 

@@ -11,14 +11,16 @@ from typing import Any, TypeVar
 
 from PIL import Image
 
-from fastscale.data.beton import PAGE_BYTES, write_beton
 from fastscale.data.dataset import Dataset, fingerprint
 from fastscale.data.folders import EXTENSIONS, SPLITS, told
+from fastscale.data.images import Split, open_source
 from fastscale.data.order import written_order
 from fastscale.data.pictures import Stored, store
-from fastscale.data.sources import Split, open_source
+from fastscale.data.writer import PAGE_BYTES, write_beton
 from fastscale.errors import UserError
-from fastscale.records import provenance, replacing, write_record, write_text
+from fastscale.records.files import replacing, write_text
+from fastscale.records.provenance import provenance
+from fastscale.records.records import write_record
 
 SETTINGS = ("max_resolution", "write_mode", "jpeg_quality")
 MADE_BY = ("commit", "code", "python", "versions")  # of the provenance; not when and where, so that bytes are equal

@@ -11,11 +11,11 @@ from typing import Any
 
 import yaml
 
-from fastscale.checks import checked
 from fastscale.errors import UserError, within
 from fastscale.networks.definitions import described, refuse_impossible
 from fastscale.networks.families import FAMILIES
 from fastscale.networks.network import Network
+from fastscale.validation.checks import checked
 
 Definitions = Mapping[str, Mapping[str, Any]]
 
@@ -97,7 +97,7 @@ def checked_definition(definition: Any, place: str) -> dict[str, Any]:
     Raises:
         UserError: an unknown family, a key that is unknown or missing, or a value out of range.
     """
-    from fastscale.scaling import parse_strategy  # which is built on networks
+    from fastscale.networks.scaling import parse_strategy  # which is built on networks
 
     keys = (*DERIVATIONS, "family")
     found = checked(definition, {"type": "object"}, place)
@@ -130,7 +130,11 @@ def grown(base: Network, strategy: str, s: float) -> Network:
     Raises:
         UserError: an unknown strategy, or a scale that is too small or too large.
     """
-    from fastscale.scaling import LARGEST_SCALE, parse_strategy, scale  # built on networks, as this data's reader is
+    from fastscale.networks.scaling import (  # built on networks, as this data's reader is
+        LARGEST_SCALE,
+        parse_strategy,
+        scale,
+    )
 
     if not 1 / LARGEST_SCALE <= s <= LARGEST_SCALE:
         allowed = f"a number from {1 / LARGEST_SCALE:g} to {LARGEST_SCALE:,.0f}"

@@ -59,7 +59,7 @@ def refuse_impossible(network: Network, place: str) -> Network:
     Raises:
         UserError: its widths are no whole numbers of groups, or it is larger than any device.
     """
-    from fastscale.complexity import count  # which is built on networks
+    from fastscale.networks.complexity import count  # which is built on networks
 
     widths = zip(network.stages, network.stage_inputs(), network.widths, strict=True)
     inner = (network.inner_width(stage, width) for stage, *both in widths for width in both)

@@ -44,8 +44,7 @@ for name in GROUPED:
 
 
 # All that needs no training and no timing, by one process: networks are counted as they are drawn.
-COUNTED = [name for name in SWEEP.artefacts if name.startswith("table") or name in ("fig1", "fig3", "fig11", "fig12")]
-COUNTED += ["published", "networks"]
+COUNTED = [name for name in SWEEP.artefacts if ARTEFACTS[name].counted]
 
 
 rule complexity:

@@ -1,6 +1,6 @@
 # What rules ask of artefacts: their records, their files, and what the report says of them.
 
-from fastscale.artefacts import ARTEFACTS, caption, title
+from fastscale.sweep.catalogue import ARTEFACTS, caption, title
 
 
 def found(artefact):

@@ -16,9 +16,9 @@ sys.path[:2] = [path for path in sys.path[:2] if path not in map(str, (FOLDER, F
 
 from fastscale.data import Dataset
 from fastscale.data.sources import check_classes
-from fastscale.documents import refuse_repeats
+from fastscale.validation.documents import refuse_repeats
 from fastscale.errors import UserError
-from fastscale.sweep import FIXED, Sweep
+from fastscale.sweep.sweep import FIXED, Sweep
 
 try:
     if workflow.is_main_process:  # a job on a cluster has the configuration of its submission
@@ -88,7 +88,7 @@ def described(network):
 
 @cache
 def _clock(searches, timings):
-    from fastscale.analysis.clock import Clock
+    from fastscale.planning.epoch_time import Clock
 
     try:
         return Clock(current(), {})

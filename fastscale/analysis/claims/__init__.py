@@ -4,9 +4,9 @@ from collections import Counter
 
 from fastscale.analysis.claims import accuracy, complexity, large, runtime, search
 from fastscale.analysis.claims.evidence import NOISE, Evidence
-from fastscale.analysis.results import Results
-from fastscale.analysis.tables import Grid, Table, conditions
-from fastscale.sweep import Sweep
+from fastscale.analysis.rendering.table import Grid, Table, conditions
+from fastscale.analysis.results.results import Results
+from fastscale.sweep.sweep import Sweep
 
 PARTS = {
     "Complexity": complexity.CLAIMS,
@@ -18,7 +18,7 @@ PARTS = {
 HEADER = ("claim", "where", "paper", "ours", "n", "test", "verdict")
 
 
-def table(sweep: Sweep, results: Results) -> Table:
+def table(sweep: Sweep, artefact: str, results: Results) -> Table:
     """Each claim with the paper's number, ours, n, the test and a verdict: holds, fails, not measured."""
     evidence = Evidence(sweep, results)
     lines, body, verdicts = [], [], Counter()

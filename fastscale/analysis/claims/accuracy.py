@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from fastscale.analysis.claims.claim import Claim, Measure, above, at_most, below
 from fastscale.analysis.claims.comparisons import apart, family, versus
 from fastscale.analysis.claims.evidence import Case, Evidence, Reading, combine, compare, difference, label
-from fastscale.analysis.published import numbers, published
+from fastscale.analysis.results.published import numbers, published
 
 CLOSE = 0.5  # percentage points; 0.6 is a difference that the paper makes something of (section 6.4)
 

@@ -7,7 +7,7 @@ from itertools import pairwise
 from fastscale.analysis.claims.claim import Measure
 from fastscale.analysis.claims.evidence import Case, Evidence
 from fastscale.errors import UserError
-from fastscale.scaling import parse_strategy
+from fastscale.networks.scaling import parse_strategy
 
 
 def versus(y: str, strategy: str, *others: str) -> Measure:

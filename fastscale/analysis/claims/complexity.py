@@ -2,13 +2,13 @@
 
 from collections.abc import Iterator
 
-from fastscale.analysis import growth
 from fastscale.analysis.claims.claim import Claim, Measure, at_most
 from fastscale.analysis.claims.evidence import Case, Evidence
-from fastscale.analysis.published import UNITS, numbers
-from fastscale.complexity import count
+from fastscale.analysis.results import exponents as measured
+from fastscale.analysis.results.published import UNITS, numbers
 from fastscale.networks import base_network
-from fastscale.scaling import NAMED
+from fastscale.networks.complexity import count
+from fastscale.networks.scaling import NAMED
 
 SIMPLE = dict.fromkeys(("d", "w", "r"), "§3.3, Table 1")
 COMPOUND = dict.fromkeys(("dw", "wr", "dr", "dwr"), "§3.4, Table 2")
@@ -23,7 +23,7 @@ def exponents(strategy: str, acts: float, params: float, of_group_convs: bool = 
     """How far the measured exponents of each base are from these of the theory."""
 
     def cases(_: Evidence) -> Iterator[Case]:
-        for found in growth.measure(strategy, of_group_convs):
+        for found in measured.measure(strategy, of_group_convs):
             _, by_params, by_acts = found.exponents
             off = max(abs(by_acts - acts), abs(by_params - params))
             yield Case(found.base, off, f"{by_acts:.2f}, {by_params:.2f}", found.n, "scales")
@@ -49,8 +49,8 @@ def _growth(strategy: str, where: str) -> Claim:
         where,
         f"{acts:.2f}, {params:.2f}",
         exponents(strategy, acts, params),
-        f"slopes of log acts and params of quantised stages over log s, s from 1 to {growth.SCALES[-1]:.0f}; off by",
-        at_most(growth.TOLERANCE),
+        f"slopes of log acts and params of quantised stages over log s, s from 1 to {measured.SCALES[-1]:.0f}; off by",
+        at_most(measured.TOLERANCE),
     )
 
 
@@ -61,7 +61,7 @@ def _group_growth(strategy: str, what: str, acts: float, params: float) -> Claim
         f"{acts:.2f}, {params:.2f}",
         exponents(strategy, acts, params, of_group_convs=True),
         "slopes of log acts and params of a RegNet's group convs over log flops (g stops at the width); off by",
-        at_most(growth.TOLERANCE),
+        at_most(measured.TOLERANCE),
     )
 
 

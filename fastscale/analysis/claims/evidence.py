@@ -7,13 +7,13 @@ from functools import cached_property
 from itertools import pairwise
 from typing import NamedTuple
 
-from fastscale.analysis.fits import fit_line
-from fastscale.analysis.published import published
-from fastscale.analysis.results import Results, Row
+from fastscale.analysis.results.fits import fit_line
+from fastscale.analysis.results.published import published
+from fastscale.analysis.results.results import Results, Row
 from fastscale.networks import Network, known_bases
 from fastscale.networks.bases import depthwise
-from fastscale.selection import Point
-from fastscale.sweep import Sweep
+from fastscale.sweep.selection import Point
+from fastscale.sweep.sweep import Sweep
 
 Key = tuple[str, str]  # of a curve: its base and its strategy
 

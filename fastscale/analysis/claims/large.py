@@ -6,8 +6,8 @@ from itertools import combinations
 from fastscale.analysis.claims.claim import Claim, Measure, at_least, at_most, below
 from fastscale.analysis.claims.comparisons import models
 from fastscale.analysis.claims.evidence import Case, Evidence, Reading, combine, compare, difference
-from fastscale.complexity import count
 from fastscale.networks import base_network
+from fastscale.networks.complexity import count
 
 OURS, THEIRS = "RegNetY-4GF->16GF", "EN-B4"
 TIMES_AS_MANY = 3.5  # "~4x as many flops": 15.5 GF are 3.5 times 4.4 GF (Table 8)

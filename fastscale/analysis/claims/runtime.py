@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from fastscale.analysis.claims.claim import Claim, Measure, above, at_least, at_most, below
 from fastscale.analysis.claims.comparisons import apart, by_alpha, versus
 from fastscale.analysis.claims.evidence import Case, Evidence
-from fastscale.analysis.fits import fit_line
+from fastscale.analysis.results.fits import fit_line
 
 R = 0.99  # "r >= 0.99" (section 4, Figure 2)
 NEARLY = 0.5  # "nearly as fast": by the exponents of acts dWr has (5/6 - 3/5) / (5/6 - 1/2) = 0.7 of w's speedup on dwr

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 
 from fastscale.analysis.claims.claim import Claim, at_least, below
 from fastscale.analysis.claims.evidence import Case, Evidence, combine, compare, difference, label
-from fastscale.analysis.results import Row
+from fastscale.analysis.results.results import Row
 
 FAR = 1.25  # "far fewer parameters": the paper's scaled models have 1.6 and 1.5 times as many (Table 7)
 MUCH_OF_THE_GAP = 1 / 3  # the paper's hybrid closes 0.3 of 0.8 points (Table 8, 4x)

@@ -1,0 +1,213 @@
+"""Figures 1 to 12 of the paper, from records: ours solid, published numbers as hollow markers."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+
+from fastscale.analysis.rendering import style
+from fastscale.analysis.results.fits import Line, fit_line
+from fastscale.analysis.results.published import Published, published
+from fastscale.analysis.results.results import Results, Row
+from fastscale.sweep.sweep import Sweep
+
+SI = ((1e9, "B"), (1e6, "M"), (1e3, "K"), (1, ""))
+
+
+@dataclass(frozen=True)
+class Measure:
+    """An axis: how it is called, what it shows of a row and of a published network, and whether it is logarithmic."""
+
+    label: str
+    ours: Callable[[Results, Row], float | None]
+    published: Callable[[Results, Published], float | None]
+    log: bool = True
+
+
+def _error(results: Results, row: Row) -> float | None:
+    error = results.error(row)
+    return error.mean if error else None
+
+
+MEASURES = {
+    "flops": Measure("flops", lambda _, row: row.flops, lambda _, paper: paper.flops),
+    "params": Measure("params", lambda _, row: row.params, lambda _, paper: paper.params),
+    "acts": Measure("activations", lambda _, row: row.acts, lambda _, paper: paper.acts),
+    "time": Measure(
+        "epoch time (minutes)", lambda _, row: row.time.median / 60 if row.time else None, lambda _, paper: paper.time
+    ),
+    "error": Measure(
+        "top-1 error (%)", _error, lambda results, paper: paper.errors.get(results.schedule, (None,))[0], log=False
+    ),
+}
+
+# The panels of each figure: rows of (what, x, y), where what is a base of which each strategy is a curve, or None: each
+# curve of the figure by its model.
+Panel = tuple[str | None, str, str]
+LAYOUTS: dict[str, Callable[[list[str]], list[list[Panel]]]] = {
+    "fig1": lambda bases: [
+        [(base, "flops", "error") for base in bases[:2]],
+        [(bases[0], "flops", y) for y in ("acts", "time")][: len(bases[:2])],
+    ],
+    "fig4": lambda bases: [[(bases[0], "flops", "error"), (bases[0], "flops", "time")]],
+    "fig5": lambda bases: [[(base, "flops", "error") for base in bases]],
+    "fig6": lambda bases: [[(bases[0], "flops", "error"), (bases[0], "flops", "time")]],
+    "fig7": lambda bases: [[(base, "flops", "error") for base in bases]],
+    "fig8": lambda _: [[(None, "flops", "error"), (None, "flops", "time")]],
+    "fig9": lambda _: [[(None, "time", "error"), (None, "acts", "time")]],
+    "fig10": lambda _: [[(None, "flops", "error")]],
+    "fig11": lambda bases: [[(base, "flops", y) for base in bases] for y in ("acts", "time")],
+    "fig12": lambda bases: [[(base, "flops", y) for base in bases] for y in ("acts", "time")],
+}
+
+
+def figure(sweep: Sweep, artefact: str, results: Results) -> Figure:
+    """Draw a figure of the paper by its layout; without the panels that show errors if nothing is trained."""
+    if not results.rows:  # all of them wait for a search
+        return style.panels(1, 1)[0]
+    layout = LAYOUTS[artefact](results.bases)
+    if not sweep.config["train"]:
+        layout = [kept for row in layout if (kept := [panel for panel in row if "error" not in panel])]
+    drawn, panels = style.panels(len(layout), len(layout[0]))
+    for axes, (base, x, y) in zip(panels, (panel for row in layout for panel in row), strict=True):
+        if base is None:
+            by_model(axes, results, x, y, fits=y == "time" and x == "acts")
+        else:
+            by_strategy(axes, results, base, x, y)
+    share_legend(drawn)
+    return drawn
+
+
+def fig2(sweep: Sweep, artefact: str, results: Results) -> Figure:
+    """Runtime against flops, params and activations of the first base, and against activations for every base."""
+    figure, (by_flops, by_params, by_acts, all_acts) = style.panels(2, 2)
+    first = results.bases[0]
+    for axes, measure in ((by_flops, "flops"), (by_params, "params"), (by_acts, "acts")):
+        for strategy in results.strategies:
+            look, own = style.of_strategy(strategy, results.strategies), results.select(first, strategy)
+            line = regression(own, measure)
+            series(axes, results, own, measure, "time", look._replace(linestyle=""), strategy + _r(line))
+            if measure == "flops":
+                draw_line(axes, line, own, measure, look)
+        overall = regression(results.select(first), measure)
+        draw_line(axes, overall, results.select(first), measure, style.Look("0.4", "", ":"))
+        finish(axes, f"{first}: all strategies{_r(overall)}", measure, "time", linear=True)
+    for base, look in zip(results.bases, style.SERIES, strict=False):
+        line = regression(results.select(base), "acts")
+        series(all_acts, results, results.select(base), "acts", "time", look._replace(linestyle=""), base + _r(line))
+        draw_line(all_acts, line, results.select(base), "acts", look)
+    finish(all_acts, f"all bases{_r(regression(results.rows, 'acts'))}", "acts", "time", linear=True)
+    return figure
+
+
+def by_strategy(axes: Axes, results: Results, base: str, x: str, y: str) -> None:
+    """One curve for each strategy, from the base on, against the realised flops."""
+    for strategy in dict.fromkeys(curve.strategy for curve in results.curves if curve.base == base):
+        look = style.of_strategy(strategy, results.strategies)
+        series(axes, results, results.select(base, strategy), x, y, look, strategy)
+    finish(axes, base, x, y)
+
+
+def by_model(axes: Axes, results: Results, x: str, y: str, fits: bool = False) -> None:
+    """One curve for each base and strategy; with `fits`, points and the line through them."""
+    one_strategy = len(results.strategies) == 1
+    for curve, look in zip(results.curves, style.SERIES, strict=False):
+        rows = results.select(curve.base, curve.strategy)
+        label = curve.base if one_strategy else f"{curve.base} {curve.strategy}"
+        if fits:
+            line = regression(rows, x)
+            draw_line(axes, line, rows, x, look)
+            series(axes, results, rows, x, y, look._replace(linestyle=""), label + _r(line))
+        else:
+            series(axes, results, rows, x, y, look, label)
+    finish(axes, MEASURES[y].label.split(" (")[0].replace("epoch time", "runtime"), x, y, linear=fits)
+
+
+def series(axes: Axes, results: Results, rows: Sequence[Row], x: str, y: str, look: style.Look, label: str) -> None:
+    """Our points with the spread of their errors, and published ones as hollow markers of the same look."""
+    to_x, to_y = MEASURES[x], MEASURES[y]
+    pairs = [(to_x.ours(results, row), to_y.ours(results, row), row) for row in rows]
+    known = [(a, b, row) for a, b, row in pairs if a is not None and b is not None]
+    if known:
+        spread = [(e.std or 0) if y == "error" and (e := results.error(row)) else 0 for _, _, row in known]
+        bars = spread if any(spread) else None
+        axes.errorbar(*zip(*((a, b) for a, b, _ in known), strict=True), bars, **look(label=label, **style.BARS))
+    papers = [paper for row in rows if (paper := published(row.point.network))]
+    printed = [(to_x.published(results, paper), to_y.published(results, paper)) for paper in papers]
+    if there := [(a, b) for a, b in printed if a is not None and b is not None]:
+        name = "published" if known else f"{label}, published"
+        axes.plot(*zip(*there, strict=True), **look(label=name, linestyle="", **style.HOLLOW))
+
+
+def regression(rows: Sequence[Row], measure: str) -> Line | None:
+    """The line through epoch time (minutes) against a measure."""
+    timed = [row for row in rows if row.time]
+    return fit_line([getattr(row, measure) for row in timed], [row.time.median / 60 for row in timed])
+
+
+def draw_line(axes: Axes, line: Line | None, rows: Sequence[Row], measure: str, look: style.Look) -> None:
+    """A best-fit line over the range of its points."""
+    if line:
+        ends = [f(getattr(row, measure) for row in rows if row.time) for f in (min, max)]
+        axes.plot(ends, [line.at(x) for x in ends], **look(marker="", linewidth=1, zorder=1))
+
+
+def finish(axes: Axes, title: str, x: str, y: str, linear: bool = False) -> None:
+    """Title, labels, ticks in words and a legend that names each thing once; a panel without data says so."""
+    axes.set(title=title, xlabel=MEASURES[x].label, ylabel=MEASURES[y].label)
+    if not axes.get_legend_handles_labels()[1]:
+        axes.set(xticks=[], yticks=[])
+        axes.text(0.5, 0.5, "not measured", transform=axes.transAxes, ha="center", va="center", color="0.35")
+        return
+    for axis, measure in ((axes.xaxis, MEASURES[x]), (axes.yaxis, MEASURES[y])):
+        if measure.log and not linear:
+            log_axis(axis)
+        elif measure.log:
+            axis.set_major_formatter(FuncFormatter(human))
+    if linear:
+        axes.set_xlim(left=0)
+        axes.set_ylim(bottom=0)
+    axes.legend(**_named_once(axes))
+
+
+def share_legend(figure: Figure) -> None:
+    """One legend for all panels, where each would have the same: above them, or in the one that tells r too."""
+    named = {axes: _named_once(axes) for axes in figure.axes if axes.get_legend()}
+    plain = {axes: [label.split(" (r = ")[0] for label in one["labels"]] for axes, one in named.items()}
+    if len({*map(tuple, plain.values())}) != 1 or len(named) == 1:
+        return
+    dispensable = [axes for axes, one in named.items() if one["labels"] == plain[axes]]
+    for axes in dispensable:
+        axes.get_legend().remove()
+    if len(dispensable) == len(named):
+        shown = named[dispensable[0]]
+        figure.legend(**shown, loc="outside upper center", ncols=min(6, len(shown["labels"])))
+
+
+def _named_once(axes: Axes) -> dict[str, list[Any]]:
+    """What a legend shows: each name once, the paper's last."""
+    handles, labels = axes.get_legend_handles_labels()
+    once = dict(sorted(zip(labels, handles, strict=True), key=lambda named: named[0] == "published"))
+    return {"handles": list(once.values()), "labels": list(once)}
+
+
+def log_axis(axis: Any) -> None:
+    """A log axis with ticks in words, at 1, 2 and 5 where it is short."""
+    axis.axes.set(**{f"{axis.axis_name}scale": "log"})
+    low, high = axis.get_view_interval()
+    axis.set_major_locator(LogLocator(subs=(1, 2, 5) if high / low < 100 else (1,)))
+    axis.set_major_formatter(FuncFormatter(human))
+    axis.set_minor_formatter(NullFormatter())
+
+
+def human(value: float, _: int = 0) -> str:
+    """1.5M for 1,500,000."""
+    factor, unit = next(((f, u) for f, u in SI if abs(value) >= f), (1, ""))
+    return f"{value / factor:g}{unit}"
+
+
+def _r(line: Line | None) -> str:
+    return f" (r = {line.r:.2f})" if line else ""

@@ -1,0 +1,1 @@
+"""How tables, figures and pages look, in each format that they are written in."""

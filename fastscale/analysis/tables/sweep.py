@@ -1,0 +1,168 @@
+"""Tables of a whole sweep: its networks, what scale gains, its searches, and the published complexity beside ours."""
+
+import math
+import statistics
+from collections.abc import Sequence
+
+from fastscale.analysis.rendering.table import Grid, Table, conditions
+from fastscale.analysis.results.published import UNITS, numbers
+from fastscale.analysis.results.reading import Error
+from fastscale.analysis.results.results import Results, Row
+from fastscale.networks import base_network
+from fastscale.networks.complexity import count
+from fastscale.records.records import read_record
+from fastscale.sweep.sweep import Sweep
+
+SHAPE = ("network", "base", "strategy", "scale", "realised_scale", "resolution", "depths", "widths", "group_widths")
+MEASURED = ("flops", "params", "acts", "epoch_seconds", "epoch_q1", "epoch_q3", "timed_steps", "batch")
+
+
+def networks(sweep: Sweep, artefact: str, results: Results) -> Table:
+    """Every point: what its network is, what it costs and how good it is."""
+    schedules = [name for name in sweep.config["schedules"] if any(name in row.errors for row in results.rows)]
+    lines, shown = [], []
+    for row in results.rows:
+        network, time = row.point.network, row.time
+        line: list[object] = [network.id, row.point.base, row.point.strategy, f"{row.point.scale:g}"]
+        line += [f"{row.realised:.4f}", network.resolution]
+        line += [" ".join(map(str, sizes)) for sizes in (network.depths, network.widths, network.group_widths)]
+        line += [row.flops, row.params, row.acts]
+        line += [f"{time.median:.6g}", f"{time.q1:.6g}", f"{time.q3:.6g}", time.n, time.batch] if time else [""] * 5
+        for error in map(row.errors.get, schedules):
+            spread = "" if error is None or error.std is None else f"{error.std:.4f}"
+            line += [f"{error.mean:.4f}", spread, error.n] if error else ["", "", ""]
+        lines.append([*line, "; ".join(row.notes)])
+        shown.append(
+            [row.point.base, row.point.strategy, f"{row.point.scale:g}", f"{row.realised:.2f}"]
+            + [f"{row.flops / 1e6:,.3f}", f"{row.params / 1e3:,.1f}", f"{row.acts / 1e3:,.1f}", _time(row)]
+            + [_error(row.errors.get(schedule)) for schedule in schedules]
+            + ["; ".join(row.notes), network.id]
+        )
+    text = (
+        "Scale s is nominal, realised is what quantisation makes of it: flops over the base's. Time is that of an "
+        f"epoch of {sweep.config['profile']['images']:,} images: median [quartiles] (n timed steps). Error is top-1 in "
+        "percent by schedule: mean ± standard deviation (n trials)."
+    )
+    titles = ["base", "strategy", "s", "realised", "flops (M)", "params (K)", "acts (K)", "epoch (min)"]
+    titles += [*(f"error {schedule} (%)" for schedule in schedules), "notes", "network"]
+    errors = [f"error_{name}{part}" for name in schedules for part in ("", "_std", "_trials")]
+    return Table(
+        f"Networks of the sweep {sweep.name}",
+        [conditions(results), text, Grid(titles, shown)],
+        [*SHAPE, *MEASURED, *errors, "notes"],
+        lines,
+    )
+
+
+def gain(sweep: Sweep, artefact: str, results: Results) -> Table:
+    """Whether errors fall with scale: the error minus that of the base, as mean and spread over the bases."""
+    errors = {row.point: error.mean for row in results.rows if (error := results.error(row))}
+    base_errors = {point.base: error for point, error in errors.items() if point.scale == 1}
+    scaled = [point for point in errors if point.scale != 1 and point.base in base_errors]
+    lines: list[list[str]] = []
+    shown = []
+    for strategy in (*dict.fromkeys(point.strategy for point in scaled), "all"):
+        for s in sorted({point.scale for point in scaled}):
+            by_base: dict[str, list[float]] = {}
+            for point in scaled:
+                if point.scale == s and strategy in ("all", point.strategy):
+                    by_base.setdefault(point.base, []).append(errors[point] - base_errors[point.base])
+            gains = [statistics.fmean(values) for values in by_base.values()]
+            if not gains:
+                continue
+            mean, std = statistics.fmean(gains), statistics.stdev(gains) if len(gains) > 1 else None
+            n, fewer = f"{len(gains)}", f"{sum(value < 0 for value in gains)}"
+            lines.append([strategy, f"{s:g}", f"{mean:.4f}", "" if std is None else f"{std:.4f}", n, fewer])
+            spread = "" if std is None else f" ± {std:.2f}"
+            shown.append([strategy, f"{s:g}", f"{mean:+.2f}{spread}", n, f"{fewer} of {n}"])
+    text = (
+        "Top-1 error minus the base's, in percentage points (negative: better than the base): mean ± standard "
+        "deviation over n bases."
+    )
+    return Table(
+        f"What scale gains, sweep {sweep.name}",
+        [
+            conditions(results),
+            _verdict(lines),
+            text,
+            Grid(["strategy", "s", "error - base's", "n", "bases improved"], shown),
+        ],
+        ["strategy", "scale", "error_minus_base", "std", "bases", "bases_improved"],
+        lines,
+    )
+
+
+def _verdict(lines: Sequence[Sequence[str]]) -> str:
+    """The answer in words: are the largest networks better than their base?"""
+    if not lines:
+        return "No errors were measured."
+    _, s, mean, std, n, fewer = lines[-1]
+    better = "better" if float(mean) < 0 else "not better"
+    spread = f" (standard deviation {float(std):.2f} over the bases)" if std else ""
+    return (
+        f"**The largest networks (s = {s}) are {better} than their base: {float(mean):+.2f} percentage points in "
+        f"the mean over {n} bases and all strategies{spread}; {fewer} of {n} bases improve.**"
+    )
+
+
+def published(sweep: Sweep, artefact: str, results: Results) -> Table:
+    """The complexity of each network of Tables 5, 6 and 8, as the paper has it and as counted here."""
+    lines, shown, equal = [], [], 0
+    for name, row in numbers()["complexity"].items():
+        exact = count(base_network(name))._asdict()
+        rounded = {key: round(exact[key] / unit, 1) for key, unit in UNITS.items()}
+        equal += sum(rounded[key] == row[key] for key in UNITS)
+        lines.append([name, *exact.values(), *(row[key] for key in UNITS)])
+        shown.append([name, *(f"{exact[key] / unit:.3f} ({row[key]:.1f})" for key, unit in UNITS.items())])
+    return Table(
+        "Published complexity: Tables 5, 6 and 8",
+        [
+            f"**{equal} of {3 * len(lines)} published numbers equal ours at one decimal.** "
+            "Ours (published), for one image.",
+            Grid(["network", "flops (B)", "params (M)", "acts (M)"], shown),
+        ],
+        ["network", *UNITS, *(f"published_{key}" for key in UNITS)],
+        lines,
+    )
+
+
+def searches(sweep: Sweep, artefact: str, results: Results) -> Table:
+    """The candidates of each search, best first."""
+    lines, shown = [], []
+    keys = ("depth", "w0", "wa", "wm", "group_width", "resolution")
+    for name in sweep.searches:
+        if not sweep.search_record(name).exists():  # allowed in partial artefacts alone: the DAG asks for the record
+            continue
+        record = read_record(sweep.search_record(name), "search")
+        for found in sorted(
+            record["candidates"], key=lambda found: (found["top1_error"] or math.inf, found["network"])
+        ):
+            network, error, chosen = found["network"], found["top1_error"], found["network"] == record["network"]
+            parameters = [found["parameters"][key] for key in keys]
+            lines.append([name, network, *parameters, found["flops"], "" if error is None else error, int(chosen)])
+            told = "diverged" if error is None else f"{error:.2f}", "best" if chosen else "", network
+            shown.append([name, *map(str, parameters), f"{found['flops'] / 1e6:,.3f}", *told])
+    text = (
+        "RegNets drawn at random in a flop regime, trained once by the search's schedule; the one of the lowest error "
+        "becomes a base (section 6.1, footnote 3)."
+    )
+    return Table(
+        f"Searches of the sweep {sweep.name}",
+        [text, Grid(["search", *keys, "flops (M)", "error (%)", "", "network"], shown)],
+        ["search", "network", *keys, "flops", "error", "chosen"],
+        lines,
+    )
+
+
+def _time(row: Row) -> str:
+    if not row.time:
+        return "—"
+    median, q1, q3 = (f"{seconds / 60:.3g}" for seconds in (row.time.median, row.time.q1, row.time.q3))
+    return f"{median} [{q1}, {q3}] ({row.time.n})"
+
+
+def _error(error: Error | None) -> str:
+    if not error:
+        return "—"
+    spread = "" if error.std is None else f" ± {error.std:.2f}"
+    return f"{error.mean:.2f}{spread} ({error.n})"

@@ -1,0 +1,1 @@
+"""What a network costs on a device: time, memory and what bounds them, by timings of others. No torch."""

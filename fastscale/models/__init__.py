@@ -1,0 +1,1 @@
+"""Networks as torch modules: building, placing and optimizing them."""

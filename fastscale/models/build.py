@@ -1,0 +1,123 @@
+"""From a network description to a torch module; every convolution stands in the order in which it is counted."""
+
+import math
+
+from torch import Tensor, nn
+
+from fastscale.models.convolution import Conv2d
+from fastscale.networks import BLOCKS, Network, Stage
+
+ACTIVATIONS = {"relu": nn.ReLU, "silu": nn.SiLU}
+
+
+def build(network: Network) -> nn.Module:
+    """The network as a module that maps images (N, 3, r, r) to logits (N, classes), initialised for training."""
+    model = Classifier(network)
+    model.apply(_initialise)
+    for module in model.modules():
+        if isinstance(module, BlockModule) and module.has_shortcut:
+            # The residual branch starts as nothing (Goyal et al. 2017, the paper's [7]).
+            nn.init.zeros_(module.last_norm.weight)
+    return model
+
+
+class ConvNorm(nn.Sequential):
+    """A padded convolution without bias, batch norm, and an activation where one is given."""
+
+    def __init__(
+        self, width_in: int, width_out: int, kernel: int = 1, stride: int = 1, groups: int = 1, activation: str = ""
+    ):
+        conv = Conv2d(width_in, width_out, kernel, stride, padding=kernel // 2, groups=groups, bias=False)
+        super().__init__(conv, nn.BatchNorm2d(width_out))
+        if activation:
+            self.append(ACTIVATIONS[activation](inplace=True))
+
+
+class SqueezeExcitation(nn.Module):
+    """Channels weighted by what their global average says (Hu et al. 2018)."""
+
+    def __init__(self, width: int, squeezed: int, activation: str):
+        super().__init__()
+        self.weigh = nn.Sequential(
+            nn.AdaptiveAvgPool2d(1),
+            Conv2d(width, squeezed, 1),
+            ACTIVATIONS[activation](inplace=True),
+            Conv2d(squeezed, width, 1),
+            nn.Sigmoid(),
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, width, r, r) to the same shape."""
+        return x * self.weigh(x)
+
+
+class BlockModule(nn.Module):
+    """1x1 conv, k x k group conv, SE, 1x1 conv, and a shortcut (Figure 3 of the paper)."""
+
+    def __init__(self, network: Network, stage: Stage, width_in: int, stride: int):
+        super().__init__()
+        kind, act = BLOCKS[network.block], network.activation
+        inner, same_shape = network.inner_width(stage, width_in), stride == 1 and width_in == stage.width
+        layers: list[nn.Module] = []
+        if kind.always_expands or inner != width_in:
+            layers.append(ConvNorm(width_in, inner, activation=act))
+        layers.append(ConvNorm(inner, inner, stage.kernel, stride, inner // stage.group_width, act))
+        if squeezed := network.se_width(width_in):
+            layers.append(SqueezeExcitation(inner, squeezed, act))
+        layers.append(ConvNorm(inner, stage.width))
+        self.residual = nn.Sequential(*layers)
+        self.has_shortcut = same_shape or kind.projects
+        self.projection = ConvNorm(width_in, stage.width, stride=stride) if kind.projects and not same_shape else None
+        self.activation = ACTIVATIONS[act](inplace=True) if kind.final_activation else nn.Identity()
+
+    @property
+    def last_norm(self) -> nn.BatchNorm2d:
+        """The batch norm that ends the residual branch."""
+        return self.residual[-1][1]
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, width_in, r, r) to (N, width, ceil(r / stride), ceil(r / stride))."""
+        y = self.residual(x)
+        if self.has_shortcut:
+            y = y + (x if self.projection is None else self.projection(x))
+        return self.activation(y)
+
+
+class Classifier(nn.Module):
+    """Stem, stages, head; `resolution` is the side of the images that the network was scaled for, in pixels."""
+
+    def __init__(self, network: Network):
+        super().__init__()
+        self.resolution = network.resolution
+        act, stem = network.activation, network.stem
+        self.stem = ConvNorm(3, stem.width, stem.kernel, stride=2, activation=act)
+        if stem.pool:
+            self.stem.append(nn.MaxPool2d(3, stride=2, padding=1))
+        self.stages = nn.Sequential()
+        for stage, width_in in zip(network.stages, network.stage_inputs(), strict=True):
+            widths = [width_in, *[stage.width] * (stage.depth - 1)]
+            self.stages.append(
+                nn.Sequential(
+                    *(BlockModule(network, stage, w, stage.stride if i == 0 else 1) for i, w in enumerate(widths))
+                )
+            )
+        width = network.widths[-1]
+        self.head = ConvNorm(width, network.head_width, activation=act) if network.head_width else nn.Identity()
+        self.pool = nn.AdaptiveAvgPool2d(1)
+        self.classifier = nn.Linear(network.head_width or width, network.classes)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """(N, 3, r, r) to logits (N, classes)."""
+        features = self.pool(self.head(self.stages(self.stem(images))))
+        return self.classifier(features.flatten(1))
+
+
+def _initialise(module: nn.Module) -> None:
+    if isinstance(module, nn.Conv2d):
+        fan_out = module.kernel_size[0] * module.kernel_size[1] * module.out_channels // module.groups
+        nn.init.normal_(module.weight, 0.0, math.sqrt(2.0 / fan_out))
+        if module.bias is not None:
+            nn.init.zeros_(module.bias)
+    elif isinstance(module, nn.Linear):
+        nn.init.normal_(module.weight, 0.0, 0.01)
+        nn.init.zeros_(module.bias)

@@ -1,0 +1,1 @@
+"""What is left to do and what it would cost, and which network to choose. No torch."""

@@ -1,0 +1,45 @@
+"""Which candidate of a search is the best, by the records of their trainings."""
+
+from fastscale.analysis.results.reading import present_data, require_data
+from fastscale.errors import UserError
+from fastscale.networks.complexity import count
+from fastscale.records.records import read_record, write_record
+from fastscale.sweep.search import best
+from fastscale.sweep.sweep import Sweep
+
+
+def choose(sweep: Sweep, name: str) -> None:
+    """Write the record of the search `name`: its candidates, their errors, and the one that becomes a base.
+
+    Raises:
+        UserError: no such search, a record is missing, broken or of other data, or all trainings diverged.
+    """
+    if name not in sweep.searches:
+        raise UserError(f"unknown search {name!r}: the sweep {sweep.name!r} has {', '.join(sweep.searches) or 'none'}")
+    candidates, paths = sweep.candidates[name], sweep.candidate_records(name)
+    trained = [
+        read_record(path, "train", candidate.network.hash) for path, candidate in zip(paths, candidates, strict=True)
+    ]
+    now = present_data(sweep)
+    for record, path in zip(trained, paths, strict=True):
+        require_data(now, record, path)
+    errors = [record["top1_error"] if record["status"] == "finished" else None for record in trained]
+    chosen = candidates[best(name, [candidate.network for candidate in candidates], errors)]
+    write_record(
+        sweep.search_record(name),
+        {
+            "kind": "search",
+            "search": sweep.config["search"][name],
+            "found": chosen.definition,
+            "network": chosen.network.id,
+            "candidates": [
+                {
+                    "network": candidate.network.id,
+                    "parameters": candidate.definition,
+                    "flops": count(candidate.network).flops,
+                    "top1_error": error,
+                }
+                for candidate, error in zip(candidates, errors, strict=True)
+            ],
+        },
+    )

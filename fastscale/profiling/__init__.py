@@ -1,0 +1,1 @@
+"""How fast networks are on this device: steps, batch sizes, peaks."""

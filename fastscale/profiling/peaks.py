@@ -1,0 +1,38 @@
+"""What a device reaches at its best: measured by a large matrix product and a large copy, not taken on trust."""
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+
+from fastscale.models.placement import WARM_UP_CALLS
+from fastscale.profiling.steps import clock
+from fastscale.runtime.devices import precision
+
+SIDES = {"cuda": 8192, "cpu": 1024}  # of the matrices; arithmetic exceeds traffic by far
+COPIED = {"cuda": 2**30, "cpu": 2**28}  # bytes, several times what caches hold
+REPEATS = 10
+
+
+def measure(device: torch.device) -> dict[str, Any]:
+    """Floating-point operations a second (an add or a multiply each) and bytes a second: the best of `n`.
+
+    The best, as both are bounds: what disturbs them only makes them slower.
+    """
+    dtype = precision(device)
+    side, values = SIDES[device.type], COPIED[device.type] // 4
+    a, b = (torch.randn(side, side, device=device).to(dtype) for _ in range(2))
+    product = torch.empty_like(a)
+    source = torch.ones(values, device=device)
+    target = torch.empty_like(source)
+
+    def best(step: Callable[[], object]) -> float:
+        return min(clock(step, WARM_UP_CALLS + REPEATS, device)[WARM_UP_CALLS:])
+
+    return {
+        "flops_per_second": 2 * side**3 / best(lambda: torch.mm(a, b, out=product)),
+        "bytes_per_second": 2 * COPIED[device.type] / best(lambda: target.copy_(source)),
+        "bytes_per_value": dtype.itemsize,
+        "precision": str(dtype).removeprefix("torch."),
+        "n": REPEATS,
+    }

@@ -1,0 +1,1 @@
+"""What was measured, in JSON files, and by which code. No torch."""

@@ -1,0 +1,295 @@
+"""Which tables and figures there are, and which measurements each one reads. No matplotlib: the DAG asks this."""
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+Measurement = Literal["time", "error"]
+
+SUFFIXES = {"table": ("csv", "md", "tex", "html"), "figure": ("svg", "pdf")}
+
+
+@dataclass(frozen=True)
+class Artefact:
+    """A table, figure or page; `reads` are the measurements that it shows of each of its points.
+
+    `points` are those that the sweep's configuration gives it under its own name ("own"), all of the sweep ("all"), or
+    none. The caption says what it shows, and what the paper says. `maker` is the function that makes it of a sweep, its
+    name and the results: a table, a figure or text. It is loaded when it is called. What is `counted` shows something
+    where nothing has been trained or timed yet.
+    """
+
+    kind: Literal["table", "figure", "page"]
+    maker: str
+    points: Literal["own", "all", "none"]
+    reads: tuple[Measurement, ...]
+    caption: str
+    counted: bool = False
+
+
+BOTH: tuple[Measurement, ...] = ("time", "error")
+
+ARTEFACTS = {
+    "claims": Artefact(
+        "table",
+        "fastscale.analysis.claims:table",
+        "all",
+        BOTH,
+        "What the paper claims, what is found here, and whether it holds.",
+    ),
+    "fig1": Artefact(
+        "figure",
+        "fastscale.analysis.figures.curves:figure",
+        "own",
+        BOTH,
+        "Four strategies: error of two bases (top), activations and runtime of the first (bottom). The paper: compound "
+        "and fast scaling give the lowest errors; activations grow with about sqrt(s) for w and dWr, and almost with s "
+        "for dwr and dw; dWr is nearly as fast as w.",
+        counted=True,
+    ),
+    "fig2": Artefact(
+        "figure",
+        "fastscale.analysis.figures.curves:fig2",
+        "own",
+        ("time",),
+        "Runtime against flops, params and activations. The paper: for one base, r is 0.81 with flops, 0.56 with "
+        "params and 0.99 with activations, whatever the strategy; 0.95 with activations across bases.",
+    ),
+    "fig3": Artefact(
+        "figure",
+        "fastscale.analysis.figures.blocks:fig3",
+        "none",
+        (),
+        "The Y and Z blocks of RegNets at stride 1 and 2, drawn from the definitions that are counted and trained.",
+        counted=True,
+    ),
+    "fig4": Artefact(
+        "figure",
+        "fastscale.analysis.figures.curves:figure",
+        "own",
+        BOTH,
+        "Simple and compound scaling of an EfficientNet: error and runtime. The paper: dwr is the most accurate, w the "
+        "fastest, and the original compound rule (orig) closely matches dwr.",
+    ),
+    "fig5": Artefact(
+        "figure",
+        "fastscale.analysis.figures.curves:figure",
+        "own",
+        ("error",),
+        "Simple and compound scaling of RegNets: error. The paper: as in Figure 4, dwr achieves the lowest error.",
+    ),
+    "fig6": Artefact(
+        "figure",
+        "fastscale.analysis.figures.curves:figure",
+        "own",
+        BOTH,
+        "The family of strategies by alpha, on an EfficientNet: error and runtime. The paper: any alpha below 1 is "
+        "about as accurate, and clearly more so than w; dWr (0.8) is nearly as fast as w.",
+    ),
+    "fig7": Artefact(
+        "figure",
+        "fastscale.analysis.figures.curves:figure",
+        "own",
+        ("error",),
+        "The family of strategies by alpha, on RegNets: error. The paper: dWr yields good accuracy and speed.",
+    ),
+    "fig8": Artefact(
+        "figure",
+        "fastscale.analysis.figures.curves:figure",
+        "own",
+        BOTH,
+        "Large models by fast scaling: error and runtime. The paper: the ranking of the models is the same across flop "
+        "regimes, the gap between them shrinks, all are asymptotically faster than the original EfficientNets.",
+    ),
+    "fig9": Artefact(
+        "figure",
+        "fastscale.analysis.figures.curves:figure",
+        "own",
+        BOTH,
+        "Large models: error against runtime, and runtime against activations. The paper: RegNetY and RegNetZ offer "
+        "the best tradeoff; for one model type, activations predict runtime.",
+    ),
+    "fig10": Artefact(
+        "figure",
+        "fastscale.analysis.figures.curves:figure",
+        "own",
+        ("error",),
+        "Group and depthwise convolutions under fast scaling: error. The paper: at higher flops RegNetZ shows gains "
+        "over RegNetZ-G1 and EfficientNet.",
+    ),
+    "fig11": Artefact(
+        "figure",
+        "fastscale.analysis.figures.curves:figure",
+        "own",
+        ("time",),
+        "Activations and runtime of the RegNets of Figure 5. The paper: activations predict runtime, and w is fastest.",
+        counted=True,
+    ),
+    "fig12": Artefact(
+        "figure",
+        "fastscale.analysis.figures.curves:figure",
+        "own",
+        ("time",),
+        "Activations and runtime of the RegNets of Figure 7. The paper: a large alpha gives the lowest of both.",
+        counted=True,
+    ),
+    "table1": Artefact(
+        "table",
+        "fastscale.analysis.tables.growth:table",
+        "none",
+        (),
+        "Simple scaling: complexity of a stage; below, exponents as measured.",
+        counted=True,
+    ),
+    "table2": Artefact(
+        "table",
+        "fastscale.analysis.tables.growth:table",
+        "none",
+        (),
+        "Compound scaling: complexity of a stage; below, exponents as measured.",
+        counted=True,
+    ),
+    "table3": Artefact(
+        "table",
+        "fastscale.analysis.tables.growth:table",
+        "none",
+        (),
+        "Group width scaling: a group conv; below, exponents as measured.",
+        counted=True,
+    ),
+    "table4": Artefact(
+        "table",
+        "fastscale.analysis.tables.growth:table",
+        "none",
+        (),
+        "Fast scaling: the family by alpha; below, exponents as measured.",
+        counted=True,
+    ),
+    "table5": Artefact(
+        "table",
+        "fastscale.analysis.tables.named_networks:table",
+        "own",
+        BOTH,
+        "EfficientNets: complexity, epoch time and error by schedule.",
+        counted=True,
+    ),
+    "table6": Artefact(
+        "table",
+        "fastscale.analysis.tables.named_networks:table",
+        "own",
+        BOTH,
+        "RegNet baselines: complexity, epoch time and error by schedule.",
+        counted=True,
+    ),
+    "table7": Artefact(
+        "table",
+        "fastscale.analysis.tables.named_networks:table",
+        "own",
+        BOTH,
+        "Scaling and search. The paper: models optimised for a regime outperform scaled ones, and a hybrid, which "
+        "scales a model that was optimised at an intermediate regime, is better than scaling a small one.",
+        counted=True,
+    ),
+    "table8": Artefact(
+        "table",
+        "fastscale.analysis.tables.named_networks:table",
+        "own",
+        BOTH,
+        "Large models: complexity, epoch time and error by schedule.",
+        counted=True,
+    ),
+    "published": Artefact(
+        "table",
+        "fastscale.analysis.tables.sweep:published",
+        "none",
+        (),
+        "The published flops, params and activations beside ours.",
+        counted=True,
+    ),
+    "searches": Artefact(
+        "table",
+        "fastscale.analysis.tables.sweep:searches",
+        "none",
+        (),
+        "The candidates of each random search and the one that was chosen.",
+    ),
+    "networks": Artefact(
+        "table",
+        "fastscale.analysis.tables.sweep:networks",
+        "all",
+        BOTH,
+        "Every point of the sweep: its network, its costs, its error.",
+        counted=True,
+    ),
+    "prediction": Artefact(
+        "table",
+        "fastscale.analysis.tables.prediction:table",
+        "all",
+        ("time",),
+        "How well flops, activations and layers predict runtime. The paper: activations alone are an excellent proxy.",
+    ),
+    "verdict": Artefact(
+        "table",
+        "fastscale.analysis.tables.verdict:table",
+        "all",
+        ("time",),
+        "Whether fast scaling holds on this device: what goes with runtime, and how much faster dWr is than dwr.",
+    ),
+    "timing": Artefact(
+        "table",
+        "fastscale.analysis.tables.timing:timing",
+        "all",
+        ("time",),
+        "How each network is executed fastest: steps, inference, memory.",
+    ),
+    "roofline": Artefact(
+        "table",
+        "fastscale.analysis.tables.timing:roofline",
+        "all",
+        ("time",),
+        "What bounds each network: arithmetic, memory traffic or launches. The paper: modern accelerators are bound by "
+        "memory, so that activations dominate runtime.",
+    ),
+    "gain": Artefact(
+        "table",
+        "fastscale.analysis.tables.sweep:gain",
+        "all",
+        ("error",),
+        "How much lower than its base's the error of a scaled network is.",
+    ),
+    "learning": Artefact(
+        "figure",
+        "fastscale.analysis.figures.learning:figure",
+        "all",
+        ("error",),
+        "Validation error by epoch, a curve for each training.",
+    ),
+    "readme": Artefact(
+        "page",
+        "fastscale.analysis.readme:page",
+        "all",
+        BOTH,
+        "What was run, where, when, with which versions, and links to it all.",
+    ),
+}
+
+
+def files(name: str) -> tuple[str, ...]:
+    """The files of an artefact, within the sweep's folder."""
+    kind = ARTEFACTS[name].kind
+    return tuple(f"{kind}s/{name}.{suffix}" for suffix in SUFFIXES[kind]) if kind in SUFFIXES else ("README.md",)
+
+
+def title(name: str, digits: int = 1) -> str:
+    """Figure 6 for fig6, Claims for claims; numbers with at least so many digits, spaces in front."""
+    number = name.removeprefix("fig").removeprefix("table")
+    return f"{ARTEFACTS[name].kind.capitalize()} {int(number):{digits}d}" if number.isdecimal() else name.capitalize()
+
+
+def caption(name: str, records: Iterable[Path], folder: Path) -> str:
+    """What an artefact shows, what the paper says of it, and from which records in the sweep's folder it is made."""
+    folders = Counter(path.relative_to(folder).parts[0] for path in records)
+    made = ", ".join(f"{n} in {part}/" for part, n in sorted(folders.items()))
+    return f"{ARTEFACTS[name].caption} Made from {f'records: {made}' if made else 'the definitions alone'}."

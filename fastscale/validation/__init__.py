@@ -1,0 +1,1 @@
+"""Reading what a user wrote, and saying in a sentence what is wrong with it. No torch."""
