@@ -1,29 +1,39 @@
 """Figure 3 shows what is built."""
 
 import pytest
-from torch import nn
 
 from fastscale.analysis.figures import blocks
-from fastscale.models.build import ConvNorm, build
+from fastscale.analysis.rendering import style
+from fastscale.models.build import BlockModule, ConvNorm, build
 from fastscale.networks import base_network
+
+
+def texts(module: BlockModule, width: int) -> list[str]:
+    """What the figure must say of the residual branch of a torch module, layer by layer."""
+    said = []
+    for layer in module.residual:
+        if not isinstance(layer, ConvNorm):
+            said.append("SE")
+            continue
+        conv, ratio = layer[0], layer[0].out_channels / width
+        name = f"{conv.kernel_size[0]} × {conv.kernel_size[0]} {'group ' if conv.groups > 1 else ''}conv"
+        channels = ", w" if ratio == 1 else f", {ratio:g}w"
+        stride = f", s = {conv.stride[0]}" if conv.stride[0] > 1 else ""
+        said.append(name + channels + (", g" if conv.groups > 1 else "") + stride)
+        said.append(", ".join(["BN", *(type(activation).__name__ for activation in list(layer)[2:])]))
+    return said
 
 
 @pytest.mark.parametrize(("base", "stride"), blocks.PANELS)
 def test_drawn_blocks_are_those_of_the_torch_module(base: str, stride: int) -> None:
     network = base_network(base)
     module = build(network).stages[-1][0 if stride == 2 else 1]
-    drawn = blocks.block(network, network.stages[-1], stride)
-    convs = [layer for layer in module.residual if isinstance(layer, ConvNorm)]
-    assert len(convs) == len(drawn.residual)
-    for layer, shown in zip(convs, drawn.residual, strict=True):
-        conv = layer[0]
-        assert conv.kernel_size == (shown.kernel,) * 2 and conv.stride == (shown.stride,) * 2
-        assert conv.out_channels == shown.ratio * network.widths[-1] and (conv.groups > 1) == shown.grouped
-        assert isinstance(layer[1], nn.BatchNorm2d)
-        activations = [blocks.ACTIVATIONS[shown.activation]] if shown.activation else []
-        assert [type(act).__name__ for act in list(layer)[2:]] == activations
-    assert (len(module.residual) > len(convs)) == drawn.squeezes
-    assert module.has_shortcut == bool(drawn.shortcut)
-    assert (module.projection is not None) == (drawn.shortcut == "projection")
-    final = {"": "Identity", "relu": "ReLU", "silu": "SiLU"}[drawn.activation]
-    assert type(module.activation).__name__ == final
+    with style.styled():
+        axes = blocks.fig3(None, "fig3", None).axes[blocks.PANELS.index((base, stride))]
+    shown = [text.get_text() for text in axes.texts]
+    inside = shown[1 : shown.index("+") if module.has_shortcut else -2]
+    assert inside == texts(module, network.widths[-1])
+    assert ("+" in shown) == module.has_shortcut
+    assert any("1 × 1 conv, s = 2" in text and "→" in text for text in shown) == (module.projection is not None)
+    final = {"Identity": "", "ReLU": "ReLU", "SiLU": "SiLU"}[type(module.activation).__name__]
+    assert shown[-2:] == [final, "r × r × w"]

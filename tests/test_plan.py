@@ -17,7 +17,7 @@ from fastscale.records.records import write_record
 from fastscale.sweep.sweep import Sweep
 
 ROOT = Path(__file__).parents[1]
-PUBLISHED = yaml.safe_load((ROOT / "fastscale/analysis/published.yaml").read_text())["complexity"]
+PUBLISHED = yaml.safe_load((ROOT / "fastscale/analysis/results/published.yaml").read_text())["complexity"]
 SMALL = {
     "sweep": "small",
     "data": {"kind": "fashion-mnist", "classes": 10, "train_images": 4000, "val_images": 3000},

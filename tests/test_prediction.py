@@ -23,7 +23,7 @@ from fastscale.records.records import write_record
 from fastscale.sweep.sweep import Sweep
 
 ROOT = Path(__file__).parents[1]
-PUBLISHED = yaml.safe_load((ROOT / "fastscale/analysis/published.yaml").read_text())["complexity"]
+PUBLISHED = yaml.safe_load((ROOT / "fastscale/analysis/results/published.yaml").read_text())["complexity"]
 COSTS = [Costs.of(network) for name in ("EN-B0", "RegNetY-500MF") for network in probes(base_network(name))]
 BATCH = 64
 

@@ -16,7 +16,7 @@ from fastscale.sweep.sweep import Sweep
 ROOT = Path(__file__).parent.parent
 CONFIG = yaml.safe_load((ROOT / "config.yaml").read_text())
 IMAGENET = ROOT / "workflow/sweeps/imagenet.yaml"
-PUBLISHED = ROOT / "fastscale/analysis/published.yaml"
+PUBLISHED = ROOT / "fastscale/analysis/results/published.yaml"
 
 
 def changed(path: str, value: Any) -> dict[str, Any]:

@@ -5,7 +5,7 @@ import math
 from torch import Tensor, nn
 
 from fastscale.models.convolution import Conv2d
-from fastscale.networks import BLOCKS, Network, Stage
+from fastscale.networks import Network, layers
 
 ACTIVATIONS = {"relu": nn.ReLU, "silu": nn.SiLU}
 
@@ -24,9 +24,8 @@ def build(network: Network) -> nn.Module:
 class ConvNorm(nn.Sequential):
     """A padded convolution without bias, batch norm, and an activation where one is given."""
 
-    def __init__(
-        self, width_in: int, width_out: int, kernel: int = 1, stride: int = 1, groups: int = 1, activation: str = ""
-    ):
+    def __init__(self, layer: layers.Conv):
+        width_in, width_out, kernel, stride, groups, activation = layer
         conv = Conv2d(width_in, width_out, kernel, stride, padding=kernel // 2, groups=groups, bias=False)
         super().__init__(conv, nn.BatchNorm2d(width_out))
         if activation:
@@ -36,13 +35,13 @@ class ConvNorm(nn.Sequential):
 class SqueezeExcitation(nn.Module):
     """Channels weighted by what their global average says (Hu et al. 2018)."""
 
-    def __init__(self, width: int, squeezed: int, activation: str):
+    def __init__(self, layer: layers.SqueezeExcitation):
         super().__init__()
         self.weigh = nn.Sequential(
             nn.AdaptiveAvgPool2d(1),
-            Conv2d(width, squeezed, 1),
-            ACTIVATIONS[activation](inplace=True),
-            Conv2d(squeezed, width, 1),
+            Conv2d(layer.width, layer.squeezed, 1),
+            ACTIVATIONS[layer.activation](inplace=True),
+            Conv2d(layer.squeezed, layer.width, 1),
             nn.Sigmoid(),
         )
 
@@ -54,21 +53,12 @@ class SqueezeExcitation(nn.Module):
 class BlockModule(nn.Module):
     """1x1 conv, k x k group conv, SE, 1x1 conv, and a shortcut (Figure 3 of the paper)."""
 
-    def __init__(self, network: Network, stage: Stage, width_in: int, stride: int):
+    def __init__(self, block: layers.BlockLayers):
         super().__init__()
-        kind, act = BLOCKS[network.block], network.activation
-        inner, same_shape = network.inner_width(stage, width_in), stride == 1 and width_in == stage.width
-        layers: list[nn.Module] = []
-        if kind.always_expands or inner != width_in:
-            layers.append(ConvNorm(width_in, inner, activation=act))
-        layers.append(ConvNorm(inner, inner, stage.kernel, stride, inner // stage.group_width, act))
-        if squeezed := network.se_width(width_in):
-            layers.append(SqueezeExcitation(inner, squeezed, act))
-        layers.append(ConvNorm(inner, stage.width))
-        self.residual = nn.Sequential(*layers)
-        self.has_shortcut = same_shape or kind.projects
-        self.projection = ConvNorm(width_in, stage.width, stride=stride) if kind.projects and not same_shape else None
-        self.activation = ACTIVATIONS[act](inplace=True) if kind.final_activation else nn.Identity()
+        self.residual = nn.Sequential(*map(_layer, block.residual))
+        self.has_shortcut = block.has_shortcut
+        self.projection = ConvNorm(block.projection) if block.projection else None
+        self.activation = ACTIVATIONS[block.activation](inplace=True) if block.activation else nn.Identity()
 
     @property
     def last_norm(self) -> nn.BatchNorm2d:
@@ -90,7 +80,7 @@ class Classifier(nn.Module):
         super().__init__()
         self.resolution = network.resolution
         act, stem = network.activation, network.stem
-        self.stem = ConvNorm(3, stem.width, stem.kernel, stride=2, activation=act)
+        self.stem = ConvNorm(layers.Conv(3, stem.width, stem.kernel, stride=2, activation=act))
         if stem.pool:
             self.stem.append(nn.MaxPool2d(3, stride=2, padding=1))
         self.stages = nn.Sequential()
@@ -98,11 +88,15 @@ class Classifier(nn.Module):
             widths = [width_in, *[stage.width] * (stage.depth - 1)]
             self.stages.append(
                 nn.Sequential(
-                    *(BlockModule(network, stage, w, stage.stride if i == 0 else 1) for i, w in enumerate(widths))
+                    *(
+                        BlockModule(layers.block_layers(network, stage, w, stage.stride if i == 0 else 1))
+                        for i, w in enumerate(widths)
+                    )
                 )
             )
         width = network.widths[-1]
-        self.head = ConvNorm(width, network.head_width, activation=act) if network.head_width else nn.Identity()
+        head = layers.Conv(width, network.head_width, activation=act)
+        self.head = ConvNorm(head) if network.head_width else nn.Identity()
         self.pool = nn.AdaptiveAvgPool2d(1)
         self.classifier = nn.Linear(network.head_width or width, network.classes)
 
@@ -110,6 +104,10 @@ class Classifier(nn.Module):
         """(N, 3, r, r) to logits (N, classes)."""
         features = self.pool(self.head(self.stages(self.stem(images))))
         return self.classifier(features.flatten(1))
+
+
+def _layer(layer: layers.Conv | layers.SqueezeExcitation) -> nn.Module:
+    return ConvNorm(layer) if isinstance(layer, layers.Conv) else SqueezeExcitation(layer)
 
 
 def _initialise(module: nn.Module) -> None:
