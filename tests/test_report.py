@@ -60,18 +60,23 @@ def test_claims_come_first(browser: WebDriver, report: Path) -> None:
 def test_each_figure_is_drawn_and_told(browser: WebDriver, report: Path, category: str, count: int) -> None:
     """Sweep: the learning curves."""
     listed = open_category(browser, report, category)
+    show(browser, 0)
     figures = [i for i, line in enumerate(listed) if re.match(r"Figure|Learning", line)]
     assert len(figures) == count
     if category == "Figures":
         assert [re.match(r"Figure\s+(\d+)", line)[1] for line in listed] == [str(i) for i in range(1, 13)]
+    seen = set()
     for i in figures:
-        open_category(browser, report, category)
+        browser.find_element(By.LINK_TEXT, category).click()  # back to what it lists
         show(browser, i)
         images = browser.find_elements(By.CSS_SELECTOR, "img[src^='data:image/svg']")  # icons too
         figure = max(images, key=lambda image: image.size["width"])
+        browser.execute_script("return arguments[0].decode()", figure)  # until then, the one before is shown
+        seen.add(figure.get_attribute("src"))
         assert figure.size["width"] > 300 and 0.01 < ink(figure) < 0.6, listed[i]
         told = browser.find_element(By.TAG_NAME, "body").text
         assert "Made from " in told, listed[i]
+    assert len(seen) == count
 
 
 def test_each_table_is_shown(browser: WebDriver, report: Path) -> None:
