@@ -8,8 +8,10 @@ import yaml
 from browser import ink
 from checkout import REPOSITORY, Checkout
 from made_up import write_records
+from selenium.common.exceptions import WebDriverException
 from selenium.webdriver.common.by import By
 from selenium.webdriver.remote.webdriver import WebDriver
+from selenium.webdriver.support.wait import WebDriverWait
 
 from fastscale.analysis import aggregate
 from fastscale.sweep import Sweep
@@ -82,10 +84,20 @@ def test_each_figure_is_drawn_and_told(browser: WebDriver, report: Path, categor
 def test_each_table_is_shown(browser: WebDriver, report: Path) -> None:
     listed = open_category(browser, report, "Tables")
     assert sum(line.startswith("Table") for line in listed) == 8
-    for i in range(len(listed)):
-        open_category(browser, report, "Tables")
-        show(browser, i)
+    show(browser, 0)
+    seen: set[str] = set()
+
+    def is_another(_: WebDriver) -> bool:
+        """Whether the page within is no longer the one before."""
+        browser.switch_to.default_content()
         browser.switch_to.frame(browser.find_element(By.TAG_NAME, "iframe"))
+        return browser.find_element(By.TAG_NAME, "h1").text not in seen
+
+    for i in range(len(listed)):
+        browser.find_element(By.LINK_TEXT, "Tables").click()  # back to what it lists
+        show(browser, i)
+        WebDriverWait(browser, 60, ignored_exceptions=[WebDriverException]).until(is_another)
+        seen.add(browser.find_element(By.TAG_NAME, "h1").text)
         assert len(browser.find_elements(By.CSS_SELECTOR, "tbody tr")) >= 3, listed[i]
         browser.switch_to.default_content()
 
