@@ -95,12 +95,16 @@ def panels(rows: int, columns: int) -> tuple[Figure, list[Any]]:
 
 
 def save(figure: Figure, path: Path) -> None:
-    """Write an SVG or PDF that depends on what it shows alone: no date, no random ids."""
+    """Write an SVG or PDF that depends on what it shows alone: no date, no random ids.
+
+    Its panels are laid out for the first file, and stay so in the others: that takes as long as drawing them.
+    """
     canvas, metadata = {
         ".svg": (FigureCanvasSVG, {"Date": None}),
         ".pdf": (FigureCanvasPdf, {"CreationDate": None}),
     }[path.suffix]
     drawn = io.BytesIO()  # in memory: on a full disk matplotlib's PDF writer fails in its own way
     canvas(figure).print_figure(drawn, format=path.suffix[1:], metadata=metadata)
+    figure.set_layout_engine(None)
     with replacing(path) as temporary:
         temporary.write_bytes(drawn.getvalue())
