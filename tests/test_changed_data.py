@@ -1,8 +1,9 @@
-"""Images that change under a sweep: what rests on them is made again, and nothing else."""
+"""Images that change under a sweep: what rests on them is made again, and nothing else. Its tests are one story."""
 
 import json
 import re
 import shutil
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +21,7 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture(scope="module")
 def images(checkout: Checkout) -> Path:
-    """A folder of pictures that a finished sweep has been trained on: one network, two trials."""
+    """A folder of pictures that Figure 6 of a sweep has been made of: one network, two trials."""
     rng = np.random.default_rng(0)
     for split, count in (("train", 30), ("val", 5)):
         for name in ("a", "b"):
@@ -35,53 +36,51 @@ def images(checkout: Checkout) -> Path:
         scales=[1],
         recipe={"batch": 20},
     )
-    ran = checkout.snakemake("all")
-    assert ran.returncode == 0, ran.stdout
+    assert run(checkout)[1]["train"] == 2
     return checkout.folder / "images"
 
 
-def planned(checkout: Checkout) -> dict[str, int]:
-    """How often each rule is planned to run."""
-    ran = checkout.snakemake("-n", "all")
+def run(checkout: Checkout, *targets: str) -> tuple[dict[str, int], dict[str, int]]:
+    """Make Figure 6, or other targets; returns how often each rule was planned to run, and how often it ran."""
+    ran = checkout.snakemake(*(targets or ["fig6"]))
     assert ran.returncode == 0, ran.stdout
-    rules = re.findall(r"^(?:rule|checkpoint) (\w+):", ran.stdout, re.M)
-    assert bool(rules) != ("Nothing to be done" in ran.stdout), ran.stdout
-    return {rule: rules.count(rule) for rule in rules}
-
-
-def run(checkout: Checkout) -> int:
-    """Run the sweep; returns how many trainings that were."""
-    ran = checkout.snakemake("all")
-    assert ran.returncode == 0, ran.stdout
-    return len(re.findall(r"Finished jobid: \d+ \(Rule: train\)", ran.stdout))
+    table = re.search(r"^Job stats:\n.*\n[- ]+\n([^-]*?)^total", ran.stdout, re.M)
+    planned = {rule: int(n) for rule, n in map(str.split, table[1].splitlines())} if table else {}
+    assert bool(planned) != ("Nothing to be done" in ran.stdout), ran.stdout
+    return planned, dict(Counter(re.findall(r"Finished jobid: \d+ \(Rule: (\w+)\)", ran.stdout)))
 
 
 def records(checkout: Checkout) -> dict[Path, bytes]:
     return {path: path.read_bytes() for path in (checkout.folder / "results/small/train").glob("*/*.json")}
 
 
+@pytest.fixture(scope="module")
+def trainings(checkout: Checkout, images: Path) -> list[str]:
+    """The train records, as targets."""
+    return [str(path.relative_to(checkout.folder)) for path in records(checkout)]
+
+
+@pytest.fixture(scope="module")
+def original(checkout: Checkout, images: Path) -> tuple[set[str], bytes]:
+    """The hash of the first data, and the image that is going to be replaced."""
+    return hashes(checkout), (images / "train/a/7.png").read_bytes()
+
+
 def hashes(checkout: Checkout) -> set[str]:
     return {json.loads(record)["data_hash"] for record in records(checkout).values()}
 
 
-def test_one_image_replaced(checkout: Checkout, images: Path) -> None:
-    assert planned(checkout) == {}
-    before = hashes(checkout)
-    kept = (images / "train/a/7.png").read_bytes()
+def test_one_image_replaced(checkout: Checkout, images: Path, original: tuple[set[str], bytes]) -> None:
     Image.new("RGB", (24, 24), (1, 2, 3)).save(images / "train/a/7.png")
-    plan = planned(checkout)
-    assert plan["data"] == 1 and plan["train"] == 2 and plan["fig6"] == 1
-    assert run(checkout) == 2 and planned(checkout) == {}
-    assert len(before) == len(hashes(checkout)) == 1 and hashes(checkout) != before
-    (images / "train/a/7.png").write_bytes(kept)
-    assert run(checkout) == 2 and hashes(checkout) == before
+    planned, ran = run(checkout)
+    assert planned == ran == {"data": 1, "train": 2, "fig6": 1}
+    assert len(original[0]) == len(hashes(checkout)) == 1 and hashes(checkout) != original[0]
 
 
-def test_one_image_more_and_one_less(checkout: Checkout, images: Path) -> None:
-    before = hashes(checkout)
-    (images / "val/a/3.png").rename(images / "val/b/9.png")
-    assert planned(checkout)["train"] == 2
-    assert run(checkout) == 2 and hashes(checkout) != before
+def test_what_is_no_image(checkout: Checkout, images: Path) -> None:
+    (images / "train/a/notes.txt").touch()
+    (images / "train/.ipynb_checkpoints").mkdir()
+    assert run(checkout) == ({}, {})
 
 
 def test_images_that_have_been_touched_alone(checkout: Checkout, images: Path) -> None:
@@ -89,27 +88,38 @@ def test_images_that_have_been_touched_alone(checkout: Checkout, images: Path) -
     before = records(checkout)
     for path in images.rglob("*.png"):
         path.write_bytes(path.read_bytes())
-    assert planned(checkout)["data"] == 1
-    assert run(checkout) == 0 and planned(checkout) == {}
+    planned, ran = run(checkout)
+    assert planned["data"] == 1 and ran["data"] == 1 and "train" not in ran
     assert records(checkout) == before
+    assert run(checkout) == ({}, {})
 
 
-def test_what_is_no_image_and_what_is_gone(checkout: Checkout, images: Path) -> None:
-    (images / "train/a/notes.txt").touch()
-    (images / "train/.ipynb_checkpoints").mkdir()
-    assert planned(checkout) == {}
+def test_one_image_more_and_one_less(
+    checkout: Checkout, images: Path, trainings: list[str], original: tuple[set[str], bytes]
+) -> None:
+    before = hashes(checkout)
+    (images / "val/a/3.png").rename(images / "val/b/9.png")
+    planned, ran = run(checkout, *trainings)
+    assert planned == ran == {"data": 1, "train": 2}
+    assert hashes(checkout) not in (before, original[0])
+
+    (images / "val/b/9.png").rename(images / "val/a/3.png")
+    (images / "train/a/7.png").write_bytes(original[1])
+    assert run(checkout, *trainings)[1] == {"data": 1, "train": 2} and hashes(checkout) == original[0]
+
+
+def test_what_is_gone(checkout: Checkout, images: Path, trainings: list[str]) -> None:
     images.rename(images.with_name("away"))
-    assert planned(checkout) == {}, "they have been written"
     (next(iter(records(checkout)))).unlink()
-    assert run(checkout) == 1
+    assert run(checkout, *trainings)[1] == {"train": 1}, "they have been written"
     shutil.rmtree(next((checkout.folder / "data").iterdir()))
-    assert planned(checkout) == {}, "nothing needs them"
+    assert run(checkout, *trainings) == ({}, {}), "nothing needs them"
     images.with_name("away").rename(images)
-    assert planned(checkout) == {}
+    assert run(checkout, *trainings) == ({}, {})
     (next(iter(records(checkout)))).unlink()
     before = records(checkout)
-    assert run(checkout) == 1, "the data is written again, for this one"
-    assert before.items() <= records(checkout).items()
+    assert run(checkout, *trainings)[1] == {"data": 1, "train": 1}, "the data is written again, for this one"
+    assert before and before.items() <= records(checkout).items()
 
 
 def test_records_of_other_data_are_refused(checkout: Checkout, images: Path, monkeypatch: pytest.MonkeyPatch) -> None:

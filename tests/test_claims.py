@@ -13,10 +13,9 @@ import yaml
 
 from fastscale.analysis import claims
 from fastscale.analysis.claims import complexity, large
-from fastscale.analysis.results import exponents
 from fastscale.analysis.results.published import published
 from fastscale.analysis.results.reading import Error, Time
-from fastscale.analysis.results.results import Results, Row, load
+from fastscale.analysis.results.results import Results, Row, exponents, load
 from fastscale.networks import known_bases
 from fastscale.sweep.selection import Bases
 from fastscale.sweep.sweep import Sweep

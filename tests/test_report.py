@@ -8,8 +8,10 @@ import yaml
 from browser import ink
 from checkout import REPOSITORY, Checkout
 from made_up import write_records
+from selenium.common.exceptions import WebDriverException
 from selenium.webdriver.common.by import By
 from selenium.webdriver.remote.webdriver import WebDriver
+from selenium.webdriver.support.wait import WebDriverWait
 
 from fastscale.analysis import aggregate
 from fastscale.sweep.sweep import Sweep
@@ -60,27 +62,42 @@ def test_claims_come_first(browser: WebDriver, report: Path) -> None:
 def test_each_figure_is_drawn_and_told(browser: WebDriver, report: Path, category: str, count: int) -> None:
     """Sweep: the learning curves."""
     listed = open_category(browser, report, category)
+    show(browser, 0)
     figures = [i for i, line in enumerate(listed) if re.match(r"Figure|Learning", line)]
     assert len(figures) == count
     if category == "Figures":
         assert [re.match(r"Figure\s+(\d+)", line)[1] for line in listed] == [str(i) for i in range(1, 13)]
+    seen = set()
     for i in figures:
-        open_category(browser, report, category)
+        browser.find_element(By.LINK_TEXT, category).click()  # back to what it lists
         show(browser, i)
         images = browser.find_elements(By.CSS_SELECTOR, "img[src^='data:image/svg']")  # icons too
         figure = max(images, key=lambda image: image.size["width"])
+        browser.execute_script("return arguments[0].decode()", figure)  # until then, the one before is shown
+        seen.add(figure.get_attribute("src"))
         assert figure.size["width"] > 300 and 0.01 < ink(figure) < 0.6, listed[i]
         told = browser.find_element(By.TAG_NAME, "body").text
         assert "Made from " in told, listed[i]
+    assert len(seen) == count
 
 
 def test_each_table_is_shown(browser: WebDriver, report: Path) -> None:
     listed = open_category(browser, report, "Tables")
     assert sum(line.startswith("Table") for line in listed) == 8
-    for i in range(len(listed)):
-        open_category(browser, report, "Tables")
-        show(browser, i)
+    show(browser, 0)
+    seen: set[str] = set()
+
+    def is_another(_: WebDriver) -> bool:
+        """Whether the page within is no longer the one before."""
+        browser.switch_to.default_content()
         browser.switch_to.frame(browser.find_element(By.TAG_NAME, "iframe"))
+        return browser.find_element(By.TAG_NAME, "h1").text not in seen
+
+    for i in range(len(listed)):
+        browser.find_element(By.LINK_TEXT, "Tables").click()  # back to what it lists
+        show(browser, i)
+        WebDriverWait(browser, 60, ignored_exceptions=[WebDriverException]).until(is_another)
+        seen.add(browser.find_element(By.TAG_NAME, "h1").text)
         assert len(browser.find_elements(By.CSS_SELECTOR, "tbody tr")) >= 3, listed[i]
         browser.switch_to.default_content()
 

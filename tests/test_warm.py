@@ -83,22 +83,48 @@ def forks_of(log):
     return found
 
 
+SCRIPT = str(Path(sys.executable).with_name("fastscale"))
+
+
+@pytest.fixture
+def hostile(tmp_path):
+    """A folder with files that are named like modules: anything may lie where trainings are started."""
+    hostile = tmp_path / "hostile"
+    (hostile / "fastscale").mkdir(parents=True)
+    for name in ("fastscale/__init__", *(name for name in sys.stdlib_module_names if name[0] != "_"), "torch", "yaml"):
+        (hostile / f"{name}.py").write_text(f"raise SystemExit('imported {name} from the current folder')")
+    return hostile
+
+
+def trained(command, folder, record):
+    """The record of a training that imports nothing from the current folder; nor does what it is forked from."""
+    done = run(command, folder)
+    assert done.returncode == 0 and "starts by itself" not in done.stderr, done.stderr
+    return json.loads(record.read_text())
+
+
 @pytest.mark.slow
-def test_warm_training_leaves_the_record_of_a_cold_one(command, folder, tmp_path):
-    done = run(command(), folder)
-    assert done.returncode == 0, done.stderr
-    warm = json.loads((tmp_path / "record.json").read_text())
+def test_warm_training_leaves_the_record_of_a_cold_one(command, folder, tmp_path, hostile):
+    stop_servers()
+    start = command(data=str(folder / "data"), program=[SCRIPT])
+    warm = trained(start, hostile, tmp_path / "record.json")
     assert (warm["status"], warm["epochs"], warm["data"]["images"]) == ("finished", 1, {"train": 1000, "val": 200})
     for checkpoint in (tmp_path / "checkpoints").rglob("*"):
         if checkpoint.is_file():
             checkpoint.unlink()
-    assert run([*command(), "--cold"], folder).returncode == 0
-    cold = json.loads((tmp_path / "record.json").read_text())
+    cold = trained([*start, "--cold"], hostile, tmp_path / "record.json")
     measured = ("top1_error", "top5_error", "train_loss", "seconds")
     for record in (warm, cold):
         del record["provenance"]["date"], record["digest"]
         assert all(record.pop(key) is not None for key in measured)
     assert warm == cold
+
+
+@pytest.mark.slow
+def test_ranks_import_nothing_from_the_current_folder(command, folder, tmp_path, hostile):
+    start = command(data=str(folder / "data"), program=[SCRIPT])
+    record = trained([*start, "--cold", "--ranks", "2"], hostile, tmp_path / "record.json")
+    assert (record["status"], record["ranks"]) == ("finished", 2)
 
 
 def test_mistake_is_told_by_the_command_itself(command, folder):
@@ -127,23 +153,6 @@ def test_killed_command_ends_its_training_and_the_next_resumes(command, folder, 
     os.kill(fork, signal.SIGKILL)
     assert process.wait(timeout=30) == 128 + signal.SIGKILL, "what ends the fork is told by the command"
     assert "resumed after epoch" in log.read_text()
-
-
-SCRIPT = str(Path(sys.executable).with_name("fastscale"))
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("start", [["--warm"], ["--cold"], ["--cold", "--ranks", "2"]], ids=" ".join)
-def test_nothing_is_imported_from_the_current_folder(command, folder, tmp_path, start):
-    """Neither by a training, nor by the process that it is forked from, nor by ranks: anything may lie there."""
-    stop_servers()
-    hostile = tmp_path / "hostile"
-    (hostile / "fastscale").mkdir(parents=True)
-    for name in ("fastscale/__init__", *(name for name in sys.stdlib_module_names if name[0] != "_"), "torch", "yaml"):
-        (hostile / f"{name}.py").write_text(f"raise SystemExit('imported {name} from the current folder')")
-    done = run([*command(data=str(folder / "data"), program=[SCRIPT]), *start], hostile)
-    assert done.returncode == 0 and "starts by itself" not in done.stderr, done.stderr
-    assert json.loads((tmp_path / "record.json").read_text())["status"] == "finished"
 
 
 @pytest.mark.slow
@@ -188,14 +197,14 @@ def test_no_training_outlives_the_process_that_it_was_forked_from(command, folde
     """Killed, as by a lack of memory: the training goes on from its last epoch, and only once."""
     log = tmp_path / "log"
     with log.open("w") as output:
-        process = subprocess.Popen(command(epochs=30), cwd=folder, stdout=output, stderr=output)
+        process = subprocess.Popen(command(epochs=15), cwd=folder, stdout=output, stderr=output)
     wait(lambda: len(rows(tmp_path / "record.csv")) >= 2 or process.poll() is not None)
     (fork,) = forks_of(log) - {process.pid}
     stop_servers()
     assert not is_running(fork)
     assert process.wait(timeout=600) == 0, log.read_text()
     assert log.read_text().count("it starts by itself") == 1 and "resumed after epoch" in log.read_text()
-    assert json.loads((tmp_path / "record.json").read_text())["epochs"] == 30
+    assert json.loads((tmp_path / "record.json").read_text())["epochs"] == 15
 
 
 def test_no_warm_start_on_a_gpu_nor_within_slurm(monkeypatch):

@@ -106,13 +106,14 @@ class Choice:
 
 @dataclass(frozen=True)
 class Advice:
-    """The frontier within a limit: a choice for each alpha."""
+    """The frontier within a limit: a choice for each alpha, but for those that do not reach it at any scale."""
 
     base: str
     quantity: Quantity
     limit: float
     device: Device | None
     choices: tuple[Choice, ...]
+    left_out: tuple[str, ...] = ()  # strategies
 
     def to_dict(self) -> dict[str, Any]:
         """The advice for programs."""
@@ -123,6 +124,7 @@ class Advice:
             "device": self.device and self.device.name,
             "error": prediction and prediction.time.error,
             "frontier": list(map(asdict, self.choices)),
+            "left_out": list(self.left_out),
             "recommended": asdict(self.recommended),
         }
 
@@ -152,6 +154,11 @@ class Advice:
                 "`fastscale profile probes.json --record profiles.json`, then this with `--profiles profiles.json`."
             )
             return
+        if self.left_out:
+            yield (
+                f"Left out: {', '.join(self.left_out)}, of which even scale {LARGEST_SCALE:,.0f} is predicted to be "
+                "within the limit."
+            )
         model, (least, most) = self.device.prediction.time, self.device.flops
         yield (
             f"Seconds are predicted, of an epoch of {self.device.images:,} images in steps of {self.device.batch:g} on "
@@ -191,7 +198,8 @@ def advise(name: str, base: Network, quantity: Quantity, limit: float, device: D
     """The largest network of each alpha that is within the limit, in flops, seconds of an epoch or bytes of memory.
 
     Raises:
-        UserError: the base alone is beyond the limit, or times or memory are asked for and not known.
+        UserError: the base alone is beyond the limit, the paper's alpha does not reach it at any scale, or times or
+            memory are asked for and not known.
     """
     if not (math.isfinite(limit) and limit > 0):
         raise UserError(f"--{quantity} {limit:g}: a limit must be a positive number")
@@ -214,34 +222,39 @@ def advise(name: str, base: Network, quantity: Quantity, limit: float, device: D
             f"{name} alone takes {least:.4g} {UNITS[quantity]}, more than the limit of {limit:.4g}; give a larger "
             "limit or a smaller base"
         )
-    choices = []
+    choices, left_out = [], []
     for alpha in ALPHAS:
         strategy = parse_strategy(f"alpha={alpha}")
-        s = largest(base, strategy, cost, limit)
+        told = strategy.name if strategy.name in NAMED else f"alpha={alpha}"
+        if (s := largest(base, strategy, cost, limit)) is None:
+            if alpha == RECOMMENDED:
+                raise UserError(
+                    f"the limit of {limit:.4g} is beyond {told} at scale {LARGEST_SCALE:,.0f}; give a smaller one"
+                )
+            left_out.append(told)
+            continue
         network = scale(base, strategy, s)
         costs = Costs.of(network)
-        told = strategy.name if strategy.name in NAMED else f"alpha={alpha}"
         measured = (device.seconds(costs), device.memory(costs)) if device else (None, None)
         choices.append(Choice(float(alpha), told, s, network.resolution, *costs, *measured))
-    return Advice(name, quantity, limit, device, tuple(choices))
+    return Advice(name, quantity, limit, device, tuple(choices), tuple(left_out))
 
 
-def largest(base: Network, strategy: Strategy, cost: Callable[[Network], float], limit: float) -> float:
+def largest(base: Network, strategy: Strategy, cost: Callable[[Network], float], limit: float) -> float | None:
     """The scale that gives the most flops at a cost within `limit`, in as few digits as tell it; the base is within it.
 
-    Raises:
-        UserError: the largest scale that is tried is still within the limit.
+    None: so is the largest scale.
     """
     low, high = 1.0, 2.0
     while cost(scale(base, strategy, high)) <= limit:
-        low, high = high, 2 * high
-        if high > LARGEST_SCALE:
-            raise UserError(f"the limit of {limit:.4g} is beyond {strategy.name} at scale {low:g}; give a smaller one")
+        if high == LARGEST_SCALE:
+            return None
+        low, high = high, min(2 * high, LARGEST_SCALE)
     while high / low > 1 + 1e-4:
         middle = math.sqrt(low * high)
         low, high = (middle, high) if cost(scale(base, strategy, middle)) <= limit else (low, middle)
     # Rounding makes stairs of flops and costs, which may fall where s grows: look around the crossing.
-    around = [max(1.0, low * 1.1 ** (step / 100)) for step in range(-100, 101)]
+    around = [min(max(1.0, low * 1.1 ** (step / 100)), LARGEST_SCALE) for step in range(-100, 101)]
     near = {s: scale(base, strategy, s) for s in around}
     best = max((s for s, network in near.items() if cost(network) <= limit), key=lambda s: Costs.of(near[s]).flops)
     rounded = (float(f"{best:.{digits}g}") for digits in range(1, 18))

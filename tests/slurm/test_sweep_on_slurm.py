@@ -6,10 +6,17 @@ from pathlib import Path
 from subprocess import CompletedProcess
 
 import pytest
-from checkout import Checkout, clone
+import yaml
+from checkout import Checkout
 from cluster import Cluster
 
+from fastscale.analysis import aggregate
+from fastscale.records.records import write_networks
+from fastscale.sweep.sweep import Sweep
+
 pytestmark = pytest.mark.slow
+
+EN = {"bases": ["EN-tiny"], "strategies": ["w"]}  # at two scales, with two trials each
 
 
 def snakemake_all(checkout: Checkout, slurm: Cluster) -> CompletedProcess[str]:
@@ -19,7 +26,7 @@ def snakemake_all(checkout: Checkout, slurm: Cluster) -> CompletedProcess[str]:
 
 
 def test_four_trainings_two_at_a_time_on_two_gpus(checkout: Checkout, slurm: Cluster) -> None:
-    checkout.configure(trials=1)
+    checkout.configure(grid=EN, figures={"fig6": EN})
     ran = snakemake_all(checkout, slurm)
     assert ran.returncode == 0, ran.stdout
     submitted = re.findall(r"is Slurm job ([\d_]+) \(log: .*?/train/", ran.stdout)
@@ -32,15 +39,17 @@ def test_four_trainings_two_at_a_time_on_two_gpus(checkout: Checkout, slurm: Clu
     assert "Nothing to be done" in again.stdout, "a job knows as well as its Snakemake in which state the images were"
 
 
-def test_what_is_counted_is_as_in_a_local_run(checkout: Checkout, tmp_path: Path) -> None:
+def test_what_is_counted_is_as_in_this_process(
+    checkout: Checkout, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """To the byte: the networks' record, and the tables; of the networks' table the columns up to the counts."""
-    local = clone(tmp_path)
-    local.configure(trials=1)
-    ran = local.snakemake("complexity", "results/small/networks/fixed.json")
-    assert ran.returncode == 0, ran.stdout
-    swept, counted = checkout.folder / "results/small", tmp_path / "results/small"
-    assert (swept / "networks/fixed.json").read_bytes() == (counted / "networks/fixed.json").read_bytes()
-    tables = {path.name: path.read_text() for path in (counted / "complexity/tables").glob("*.csv")}
+    monkeypatch.chdir(checkout.folder)
+    swept, sweep = Path("results/small"), Sweep.from_config(yaml.safe_load(Path("config.yaml").read_text()))
+    write_networks(tmp_path / "fixed.json", sweep.networks.values())
+    assert (swept / "networks/fixed.json").read_bytes() == (tmp_path / "fixed.json").read_bytes()
+    counted = [name for name in sweep.artefacts if name.startswith("table") or name in ("networks", "published")]
+    files = [path for name in counted for path in aggregate(sweep, name, "complexity") if path.suffix == ".csv"]
+    tables = {path.name: path.read_text() for path in files}
     assert set(tables) >= {"networks.csv", "published.csv", "table1.csv"}
     for name, table in tables.items():
         assert up_to_counts((swept / "tables" / name).read_text()) == up_to_counts(table), name

@@ -11,7 +11,7 @@ from matplotlib.backends.backend_pdf import FigureCanvasPdf
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 
-from fastscale.records.files import replacing
+from fastscale.records.records.files import replacing
 
 PANEL = (3.6, 2.9)  # inches
 BARS: dict[str, Any] = {"capsize": 2, "elinewidth": 0.8}  # of errors
@@ -105,12 +105,16 @@ def write(draw: Callable[[], Figure], footer: str, paths: Iterable[Path]) -> Non
 
 
 def save(figure: Figure, path: Path) -> None:
-    """Write an SVG or PDF that depends on what it shows alone: no date, no random ids."""
+    """Write an SVG or PDF that depends on what it shows alone: no date, no random ids.
+
+    Its panels are laid out for the first file, and stay so in the others: that takes as long as drawing them.
+    """
     canvas, metadata = {
         ".svg": (FigureCanvasSVG, {"Date": None}),
         ".pdf": (FigureCanvasPdf, {"CreationDate": None}),
     }[path.suffix]
     drawn = io.BytesIO()  # in memory: on a full disk matplotlib's PDF writer fails in its own way
     canvas(figure).print_figure(drawn, format=path.suffix[1:], metadata=metadata)
+    figure.set_layout_engine(None)
     with replacing(path) as temporary:
         temporary.write_bytes(drawn.getvalue())
