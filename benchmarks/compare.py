@@ -10,8 +10,9 @@ from datetime import date
 from importlib.metadata import version
 from pathlib import Path
 
-from fastscale.records.records.provenance import processor
 from tabulate import tabulate
+
+from fastscale.records.provenance import processor
 
 RESULTS = Path(__file__).parent / "results"
 OURS = "fastscale"

@@ -3,13 +3,12 @@
 from collections.abc import Callable
 from typing import Any
 
-from fastscale.records.records.files import write_text
-from fastscale.records.records.provenance import code_hash
-
 from fastscale.cost.prediction import Costs
 from fastscale.networks import Network
 from fastscale.networks.complexity import Complexity, count
 from fastscale.recipe import Recipe
+from fastscale.records.files import write_text
+from fastscale.records.provenance import code_hash
 from fastscale.records.records import write_networks, write_record
 from fastscale.sweep.sweep import FIXED, Sweep
 

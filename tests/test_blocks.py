@@ -2,7 +2,7 @@
 
 import pytest
 
-from fastscale.analysis.figures.curves import blocks
+from fastscale.analysis.figures import blocks
 from fastscale.analysis.rendering import style
 from fastscale.models.build import BlockModule, ConvNorm, build
 from fastscale.networks import base_network

@@ -25,7 +25,7 @@ from fastscale.networks import Network, base_network, is_consistent, known_bases
 from fastscale.networks.complexity import count, count_layers
 from fastscale.networks.scaling import NAMED, family, parse_strategy, scale, scale_to_flops
 
-PUBLISHED = yaml.safe_load(files("fastscale.analysis.results.results").joinpath("published.yaml").read_text())
+PUBLISHED = yaml.safe_load(files("fastscale.analysis.results").joinpath("published.yaml").read_text())
 STRATEGIES = [*NAMED, "alpha=0.6"]
 
 

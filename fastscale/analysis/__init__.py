@@ -7,7 +7,7 @@ from pkgutil import resolve_name
 from fastscale.analysis.rendering import table
 from fastscale.analysis.results.reading import Scope
 from fastscale.analysis.results.results import load
-from fastscale.records.records.files import write_text
+from fastscale.records.files import write_text
 from fastscale.sweep.catalogue import ARTEFACTS
 from fastscale.sweep.sweep import Sweep
 

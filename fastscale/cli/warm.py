@@ -209,7 +209,7 @@ def _prepare(folder: str, recipe: Any, threads: int) -> None:
     from fastscale.data import Dataset
     from fastscale.data.loaders import compile_loaders
     from fastscale.recipe import Recipe
-    from fastscale.records.records.provenance import code_hash
+    from fastscale.records.provenance import code_hash
     from fastscale.training.run import train  # noqa: F401
 
     code_hash("train")  # computed once, for all

@@ -18,9 +18,9 @@ from fastscale.data.order import written_order
 from fastscale.data.pictures import Stored, store
 from fastscale.data.writer import PAGE_BYTES, write_beton
 from fastscale.errors import UserError
+from fastscale.records.files import replacing, write_text
+from fastscale.records.provenance import provenance
 from fastscale.records.records import write_record
-from fastscale.records.records.files import replacing, write_text
-from fastscale.records.records.provenance import provenance
 
 SETTINGS = ("max_resolution", "write_mode", "jpeg_quality")
 MADE_BY = ("commit", "code", "python", "versions")  # of the provenance; not when and where, so that bytes are equal

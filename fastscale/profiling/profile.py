@@ -20,8 +20,8 @@ from fastscale.networks import Network
 from fastscale.profiling import peaks
 from fastscale.profiling.batch_size import LARGEST, largest_batch
 from fastscale.profiling.steps import clock, compare, inference_step, spread, training_step
+from fastscale.records.provenance import code_hash, provenance
 from fastscale.records.records import read_record, write_record
-from fastscale.records.records.provenance import code_hash, provenance
 from fastscale.runtime import distributed as ranks
 from fastscale.runtime.devices import describe, out_of_memory, precision
 from fastscale.runtime.host_memory import keep_freed_memory

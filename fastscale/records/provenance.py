@@ -31,9 +31,9 @@ EXEMPT = {
     "fastscale.networks.definitions": "likewise",
     "fastscale.networks.scaling": "likewise",
     "fastscale.records.claim": "whether a record is written, not what it says",
-    "fastscale.records.records.files": "likewise",
+    "fastscale.records.files": "likewise",
     "fastscale.records.records": "form of a record, whose digest tells of its content",
-    "fastscale.records.records.provenance": "this module",
+    "fastscale.records.provenance": "this module",
     "fastscale.runtime.signals": "when a training stops; it goes on to the same bits",
 }
 

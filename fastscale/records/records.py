@@ -9,7 +9,7 @@ from typing import Any
 from fastscale.errors import UserError
 from fastscale.networks import Network
 from fastscale.networks.complexity import count
-from fastscale.records.records.files import write_text
+from fastscale.records.files import write_text
 
 # Which verb writes a record of its kind.
 WRITERS = {

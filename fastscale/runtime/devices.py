@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 from fastscale.errors import UserError
-from fastscale.records.records.provenance import processor
+from fastscale.records.provenance import processor
 
 # Of cuDNN, where no algorithm finds room to work in; of cuDNN and cuBLAS; of the driver.
 FULL = "unable to find an engine", "STATUS_ALLOC_FAILED", "CUDA error: out of memory"

@@ -8,8 +8,8 @@ from zipfile import BadZipFile, ZipFile
 
 import torch
 
+from fastscale.records.files import replacing
 from fastscale.records.records import digest, write_record
-from fastscale.records.records.files import replacing
 
 KEPT = 2
 log = logging.getLogger(__name__)

@@ -16,9 +16,9 @@ from fastscale.errors import Stopped, UserError
 from fastscale.networks import Network
 from fastscale.profiling.steps import try_for
 from fastscale.recipe import Recipe
+from fastscale.records.files import write_text
+from fastscale.records.provenance import code_hash, provenance
 from fastscale.records.records import write_record
-from fastscale.records.records.files import write_text
-from fastscale.records.records.provenance import code_hash, provenance
 from fastscale.runtime.devices import choose_device, describe, out_of_memory
 from fastscale.runtime.distributed import any_rank, count, first, index, run
 from fastscale.runtime.host_memory import keep_freed_memory

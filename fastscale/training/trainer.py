@@ -28,7 +28,7 @@ from fastscale.models.optimizer import sgd
 from fastscale.models.placement import MEMORY_FORMATS, forward_of, place, repeatable
 from fastscale.networks import Network
 from fastscale.recipe import Recipe
-from fastscale.records.records.provenance import code_hash
+from fastscale.records.provenance import code_hash
 from fastscale.runtime import distributed as ranks
 from fastscale.runtime.devices import precision
 from fastscale.training.batch_norm import RunningStatistics, renew_statistics, statistics_of

@@ -4,8 +4,8 @@ from collections.abc import Iterator
 
 from fastscale.analysis.claims.claim import Claim, Measure, at_most
 from fastscale.analysis.claims.evidence import Case, Evidence
+from fastscale.analysis.results import exponents as measured
 from fastscale.analysis.results.published import UNITS, numbers
-from fastscale.analysis.results.results import exponents as measured
 from fastscale.networks import base_network
 from fastscale.networks.complexity import count
 from fastscale.networks.scaling import NAMED

@@ -11,7 +11,7 @@ from matplotlib.backends.backend_pdf import FigureCanvasPdf
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 
-from fastscale.records.records.files import replacing
+from fastscale.records.files import replacing
 
 PANEL = (3.6, 2.9)  # inches
 BARS: dict[str, Any] = {"capsize": 2, "elinewidth": 0.8}  # of errors

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fastscale.analysis.rendering import pages
-from fastscale.records.records.files import write_text
+from fastscale.records.files import write_text
 
 if TYPE_CHECKING:
     from fastscale.analysis.results.results import Results

@@ -26,7 +26,7 @@ class Published(NamedTuple):
 @cache
 def numbers() -> Mapping[str, Any]:
     """All of published.yaml."""
-    return yaml.safe_load(files("fastscale.analysis.results.results").joinpath("published.yaml").read_text())
+    return yaml.safe_load(files("fastscale.analysis.results").joinpath("published.yaml").read_text())
 
 
 def published(network: Network) -> Published | None:

@@ -10,8 +10,8 @@ from fastscale.errors import UserError
 from fastscale.networks import Network
 from fastscale.networks.complexity import count
 from fastscale.recipe import LATER, Recipe
+from fastscale.records.provenance import code_hash
 from fastscale.records.records import read_record
-from fastscale.records.records.provenance import code_hash
 from fastscale.sweep.sweep import Sweep
 
 # What is read: all records (a missing one is an error), those that are there, or none: just what can be counted.

@@ -4,7 +4,8 @@ import statistics
 from collections.abc import Sequence
 
 from fastscale.analysis.rendering.table import Grid, Table
-from fastscale.analysis.results.results import Results, exponents, growth
+from fastscale.analysis.results import exponents, growth
+from fastscale.analysis.results.results import Results
 from fastscale.sweep.sweep import Sweep
 
 NAMES = ("flops", "params", "acts")
