@@ -1,7 +1,7 @@
 # Each command sets up what it needs, once: requirements/setup.sh.
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
-.PHONY: help run test setup setup-test lock benchmarks clean
+.PHONY: help run test docs setup setup-test lock benchmarks clean
 help:         ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s%s\n", $$1, $$2 }' Makefile
 
@@ -15,6 +15,9 @@ test: setup-test  ## static checks, then the tests, on a real Slurm too
 	.venv/bin/snakemake --lint
 	.venv/bin/pytest --numprocesses 3 --dist loadfile
 
+docs: setup-test  ## the documentation, in site/: open site/index.html
+	NO_MKDOCS_2_WARNING=1 .venv/bin/mkdocs build --strict --quiet
+
 setup:        ## only what `make run` needs before its job
 	@requirements/setup.sh run
 
@@ -24,7 +27,7 @@ setup-test:   ## only what `make test` needs before its job
 COMPILE = .venv/bin/uv pip compile --quiet --universal --python .venv --python-version 3.11 --no-build-isolation \
 	--generate-hashes --no-emit-index-url --no-header --no-annotate
 lock: setup   ## pin pyproject.toml anew: --upgrade in LOCKFLAGS takes the newest versions
-	$(COMPILE) $(LOCKFLAGS) --extra ffcv --group dev --group setup pyproject.toml --output-file requirements/lock.txt
+	$(COMPILE) $(LOCKFLAGS) --extra ffcv --group dev --group docs --group setup pyproject.toml --output-file requirements/lock.txt
 	$(COMPILE) $(LOCKFLAGS) --group setup --constraint requirements/lock.txt --output-file requirements/setup.txt
 	$(COMPILE) $(LOCKFLAGS) --group benchmarks --constraint requirements/lock.txt --output-file requirements/benchmarks.txt
 
