@@ -20,7 +20,7 @@ docs: setup   ## the documentation, in site/: open site/index.html
 	$(SITE)
 
 # Warnings are errors. The variable silences a notice of the theme's authors: version 2 of mkdocs is excluded already.
-SITE = NO_MKDOCS_2_WARNING=1 .venv/bin/mkdocs build --strict --quiet
+SITE = NO_MKDOCS_2_WARNING=1 .venv/bin/mkdocs build --strict
 
 setup:        ## only what `make run` needs before its job
 	@requirements/setup.sh run
