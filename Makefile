@@ -1,7 +1,7 @@
 # Each command sets up what it needs, once: requirements/setup.sh.
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
-.PHONY: help run test setup setup-test lock benchmarks clean
+.PHONY: help run test docs setup setup-test lock benchmarks clean
 help:         ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s%s\n", $$1, $$2 }' Makefile
 
@@ -13,7 +13,14 @@ test: setup-test  ## static checks, then the tests, on a real Slurm too
 	.venv/bin/ruff format --check
 	.venv/bin/snakefmt --check Snakefile workflow
 	.venv/bin/snakemake --lint
+	$(SITE)
 	.venv/bin/pytest --numprocesses 4 --dist loadfile --no-loadscope-reorder
+
+docs: setup   ## the documentation, in site/: open site/index.html
+	$(SITE)
+
+# Warnings are errors. The variable silences a notice of the theme's authors: version 2 of mkdocs is excluded already.
+SITE = NO_MKDOCS_2_WARNING=1 .venv/bin/mkdocs build --strict
 
 setup:        ## only what `make run` needs before its job
 	@requirements/setup.sh run
@@ -24,7 +31,7 @@ setup-test:   ## only what `make test` needs before its job
 COMPILE = .venv/bin/uv pip compile --quiet --universal --python .venv --python-version 3.11 --no-build-isolation \
 	--generate-hashes --no-emit-index-url --no-header --no-annotate
 lock: setup   ## pin pyproject.toml anew: --upgrade in LOCKFLAGS takes the newest versions
-	$(COMPILE) $(LOCKFLAGS) --extra ffcv --group dev --group setup pyproject.toml --output-file requirements/lock.txt
+	$(COMPILE) $(LOCKFLAGS) --extra ffcv --group dev --group docs --group setup pyproject.toml --output-file requirements/lock.txt
 	$(COMPILE) $(LOCKFLAGS) --group setup --constraint requirements/lock.txt --output-file requirements/setup.txt
 	$(COMPILE) $(LOCKFLAGS) --group benchmarks --constraint requirements/lock.txt --output-file requirements/benchmarks.txt
 

@@ -1,4 +1,4 @@
-"""README.md, literally: its YAML plans, its commands run, its links lead somewhere, and it leaves nothing to git."""
+"""README.md and docs/, literally: YAML plans, commands run, links lead somewhere, and nothing is left to git."""
 
 import re
 import shlex
@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
+from configparser import ConfigParser
 from pathlib import Path
 
 import numpy as np
@@ -20,18 +21,22 @@ from fastscale.analysis import aggregate
 from fastscale.cli.main import main
 from fastscale.sweep.sweep import Sweep
 
-README = (REPOSITORY / "README.md").read_text()
-SWEEPS = re.findall(r"^```yaml\n(.*?)^```", README, re.M | re.S)
-CODE = re.findall(r"^```python\n(.*?)^```", README, re.M | re.S)
-INLINE = [" ".join(code.split()) for code in re.findall(r"`((?:snakemake|fastscale\s\w+)\s[^`]+)`", README)]
-COMMANDS = [line.partition("  #")[0].strip() for line in re.findall(r"^    (\S.*)", README, re.M)] + INLINE
+PAGES = [REPOSITORY / "README.md", REPOSITORY / "CONTRIBUTING.md", *sorted((REPOSITORY / "docs").rglob("*.md"))]
+TEXT = "\n".join(page.read_text() for page in PAGES)
+# Blocks with a title are files of other programs; the first sweep that is whole is the tutorial's my.yaml.
+SWEEPS = sorted(re.findall(r"^```yaml\n(.*?)^```", TEXT, re.M | re.S), key=lambda block: not block.startswith("sweep:"))
+CODE = re.findall(r"^```python\n(.*?)^```", TEXT, re.M | re.S)
+BLOCKS = re.findall(r"^```bash\n(.*?)^```", TEXT, re.M | re.S)
+INLINE = [" ".join(code.split()) for code in re.findall(r"`((?:snakemake|fastscale\s\w+)\s[^`]+)`", TEXT)]
+LINES = [line for block in BLOCKS for line in block.splitlines()] + INLINE
+COMMANDS = [command for line in LINES if (command := re.sub(r"(^|\s+)#.*", "", line))]
 # What takes minutes or a GPU, or changes records, is only planned or looked up.
 LONG = ("fastscale profile", "fastscale verdict", "fastscale train")
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Checkout]:
-    """A clone with made-up records of the default sweep, under git, and the sweep that README shows as my.yaml."""
+    """A clone with made-up records of the default sweep, under git, and the tutorial's my.yaml."""
     checkout = clone(tmp_path_factory.mktemp("readme"))
     for name in ("config.yaml", "Makefile", ".gitignore"):
         shutil.copy(REPOSITORY / name, checkout.folder)
@@ -46,7 +51,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Checkout]:
         for artefact in sweep.artefacts:
             aggregate(sweep, artefact)
         yield checkout
-    assert git(checkout, "status", "--porcelain") == "", "README's commands leave files that git does not ignore"
+    assert git(checkout, "status", "--porcelain") == "", "commands leave files that git does not ignore"
 
 
 def git(checkout: Checkout, *arguments: str) -> str:
@@ -57,7 +62,8 @@ def git(checkout: Checkout, *arguments: str) -> str:
 def test_there_is_something_to_test() -> None:
     verbs = {" ".join(command.split()[:2]) for command in COMMANDS}
     assert {"make run", "make test", "snakemake all", "fastscale advise", "fastscale aggregate"} <= verbs
-    assert len(SWEEPS) >= 3 and len(CODE) == 1 and len(COMMANDS) > 15
+    assert yaml.safe_load(SWEEPS[0]).keys() >= {"sweep", "data", "define", "figures"}
+    assert len(SWEEPS) >= 4 and len(CODE) >= 2 and len(COMMANDS) > 30
 
 
 @pytest.mark.slow
@@ -79,7 +85,7 @@ def test_commands(folder: Checkout, command: str) -> None:
 
 
 def run_fastscale(folder: Checkout, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """Run a verb, with the timings that README has made by `fastscale profile`."""
+    """Run a verb, with the timings that a page has made by `fastscale profile`."""
     if "--profiles" in arguments:
         write_timings(folder.folder / arguments[arguments.index("--profiles") + 1])
     command = [sys.executable, "-m", "fastscale.cli.main", *arguments]
@@ -115,9 +121,34 @@ def pictures(folder: Path, classes: int) -> Path:
 def test_code(code: str) -> None:
     names: dict = {}
     exec(code, names)
-    assert sum(weights.numel() for weights in names["model"].parameters()) > 1e7
+    assert "model" not in names or sum(weights.numel() for weights in names["model"].parameters()) > 1e7
 
 
-def test_links() -> None:
-    links = [link for link in re.findall(r"\]\(([^)]+)\)", README) if "://" not in link]
-    assert len(links) > 5 and [link for link in links if not (REPOSITORY / link).exists()] == []
+def test_module(tmp_path: Path) -> None:
+    """The workflow as a module of another one, with the Snakefile and the configuration that the page shows."""
+    text = (REPOSITORY / "docs/howto/module.md").read_text()
+    config, snakefile = re.findall(r"^```\w+ title=.*?\n(.*?)^```", text, re.M | re.S)
+    (tmp_path / "config.yaml").write_text(config)
+    (tmp_path / "Snakefile").write_text(snakefile.replace("path/to/fastscale", str(REPOSITORY)))
+    ran = Checkout(tmp_path).snakemake("-n", "--cores", "1")
+    assert ran.returncode == 0 and re.search(r"^fastscale_train +3$", ran.stdout, re.M), ran.stdout
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(REPOSITORY)))
+def test_links(page: Path) -> None:
+    links = [
+        link.partition("#")[0] for link in re.findall(r"\]\(([^)#]+[^)]*)\)", page.read_text()) if "://" not in link
+    ]
+    assert [link for link in links if not (page.parent / link).exists()] == []
+
+
+def test_architecture_is_that_of_the_linter() -> None:
+    """The page's layers are those of .importlinter, from the top down, with the same rooms in each."""
+    contracts = ConfigParser()
+    contracts.read(REPOSITORY / ".importlinter")
+    layers = contracts["importlinter:contract:layers"]["layers"].split("\n")
+    linted = [sorted(layer.split(" | ")) for layer in filter(None, layers)]
+    rows = re.findall(r"^\| (\d+) \| `(\w+)` \|", (REPOSITORY / "docs/architecture.md").read_text(), re.M)
+    told = {number: sorted(room for other, room in rows if other == number) for number, _ in rows}
+    assert list(told.values()) == linted
+    assert [int(number) for number in told] == list(range(len(linted), 0, -1))

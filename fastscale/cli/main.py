@@ -217,7 +217,7 @@ def train(
 ) -> None:
     """Train the network BASE, scaled."""
     if warm:
-        from fastscale.cli.main import warm as server
+        from fastscale.cli import warm as server
 
         if ranks <= 1 and server.can_run(device):
             try:

@@ -19,6 +19,7 @@ import time
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
+from pkgutil import resolve_name
 from typing import Any
 
 IDLE_SECONDS = 20.0  # between two jobs of a sweep lies a second
@@ -191,7 +192,7 @@ def _become(request: dict[str, Any], outputs: Sequence[int]) -> None:
         os.chdir(request["folder"])
         os.environ.clear()
         os.environ.update(request["environment"])
-        from fastscale.cli.main import main
+        main = resolve_name("fastscale.cli.main:main")  # by name, as a process of its own would: main knows this module
 
         main(request["arguments"], prog_name="fastscale")
     except SystemExit as end:

@@ -1,0 +1,204 @@
+"""What mkdocs adds to the pages: tables that are read off the code, and files outside docs/ that pages link to."""
+
+import inspect
+import posixpath
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import click
+from mkdocs.config.defaults import MkDocsConfig
+from mkdocs.structure.files import File, Files, InclusionLevel
+from mkdocs.structure.pages import Page
+
+from fastscale.analysis.claims import PARTS
+from fastscale.cli.main import main
+from fastscale.networks import DERIVATIONS, FAMILIES, known_bases
+from fastscale.networks.definitions import described
+from fastscale.recipe import ALLOWED, Recipe
+from fastscale.sweep.catalogue import ARTEFACTS, title
+from fastscale.sweep.schema import schema
+from fastscale.validation.checks import allowed
+
+REPOSITORY = Path(__file__).parents[1]
+LINK = re.compile(r"(?<=\]\()(?!\w+:|#)([^)#\s]+)")
+GENERATED = re.compile(r"^<!-- generated: ([\w ]+) -->$", re.M)
+CODE_OR_MARKUP = re.compile(r"`[^`]*`|[|<]")
+ESCAPED = {"|": "&#124;", "<": "&lt;"}
+
+Schema = Mapping[str, Any]
+
+
+def on_files(files: Files, config: MkDocsConfig) -> Files:
+    """Add the files outside docs/ that pages link to, so that a link leads to the same file here and on the site."""
+    waiting = [file for file in files if file.is_documentation_page()]
+    while waiting:
+        file = waiting.pop()
+        for target in LINK.findall(file.content_string):
+            path = _target(file, target)
+            if not path.startswith(("docs/", "../")) and (REPOSITORY / path).is_file() and path not in files.src_uris:
+                added = File.generated(config, path, abs_src_path=str(REPOSITORY / path))
+                added.inclusion = InclusionLevel.NOT_IN_NAV
+                files.append(added)
+                if added.is_documentation_page():
+                    waiting.append(added)
+    return files
+
+
+def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:
+    """Put generated tables in place of their marks, and let links to files outside docs/ lead to their copies."""
+    markdown = GENERATED.sub(lambda mark: GENERATORS[mark[1]](), markdown)
+    return LINK.sub(lambda link: _on_site(page.file, link[1]), markdown)
+
+
+def _target(file: File, link: str) -> str:
+    """Resolve a link of a page to a path within the repository."""
+    folder = posixpath.dirname(file.src_uri)
+    return posixpath.normpath(posixpath.join("" if file.generated_by else "docs", folder, link))
+
+
+def _on_site(file: File, link: str) -> str:
+    """Resolve a link of a page to the path of its target on the site, relative to the page."""
+    return posixpath.relpath(_target(file, link).removeprefix("docs/"), posixpath.dirname(file.src_uri) or ".")
+
+
+def _table(header: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
+    """Write a Markdown table; outside code, what Markdown takes for something else is escaped."""
+    lines = [list(header), *(list(row) for row in rows)]
+    lines.insert(1, ["---"] * len(lines[0]))
+    escaped = (
+        [CODE_OR_MARKUP.sub(lambda part: ESCAPED.get(part[0], part[0]), cell) for cell in line] for line in lines
+    )
+    return "\n".join(f"| {' | '.join(line)} |" for line in escaped)
+
+
+def artefacts(of_paper: bool) -> str:
+    """List the artefacts: what makes each of them, what it shows and which module draws it."""
+    rows = []
+    for name, artefact in ARTEFACTS.items():
+        if title(name).startswith(("Figure", "Table")) == of_paper:
+            module = artefact.maker.partition(":")[0].replace(".", "/") + ".py"
+            module = module if (REPOSITORY / module).exists() else module.replace(".py", "/__init__.py")
+            rows.append([title(name), f"`{name}`", artefact.caption, f"`{module}`"])
+    return _table(["", "target", "what it shows", "made by"], rows)
+
+
+def claims() -> str:
+    """List the claims of the paper by their part of the claims page."""
+    parts = []
+    for part, listed in PARTS.items():
+        rows = ([claim.where, claim.text, claim.paper, f"{claim.test}: {claim.bound.words}"] for claim in listed)
+        parts += [f"### {part}", _table(["where", "claim", "in the paper", "holds here if"], rows)]
+    return "\n\n".join(parts)
+
+
+def bases() -> str:
+    """List the built-in bases: name and definition."""
+    shown = (
+        [f"`{name}`", ", ".join(f"{key}: {value}" for key, value in base.items())]
+        for name, base in known_bases().items()
+    )
+    return _table(["base", "definition"], shown)
+
+
+def commands() -> str:
+    """List the verbs of the command line: usage, what each one does, and its options."""
+    parts = []
+    for name, command in main.commands.items():
+        context = click.Context(command, info_name=f"fastscale {name}")
+        usage = command.get_usage(context).removeprefix("Usage: ")
+        options = filter(None, (parameter.get_help_record(context) for parameter in command.params))
+        rows = ([f"`{option}`", meaning] for option, meaning in options)
+        parts += [
+            f"## {name}",
+            f"```text\n{usage}\n```",
+            inspect.cleandoc(command.help or ""),
+            _table(["option", "meaning"], rows),
+        ]
+    return "\n\n".join(parts)
+
+
+def configuration() -> str:
+    """List the keys of a sweep's configuration, a table for each part that has keys of its own."""
+    return "\n\n".join(_parts(schema(), ""))
+
+
+def _parts(described_by: Schema, place: str) -> Iterator[str]:
+    """Yield the table of a mapping's keys, then those of the mappings in it."""
+    properties = described_by.get("properties", {})
+    if place:
+        yield f"### {place}"
+    if all(value.get("lone") for value in properties.values()):
+        yield f"Keys: {', '.join(f'`{key}`' for key in properties)}. Each one is a selection, or a list of selections."
+        return
+    required = described_by.get("required", [])
+    yield _table(
+        ["key", "allowed", "default", "meaning"],
+        (
+            [f"`{key}`", _words(value), _default(value, key in required), value.get("description", "")]
+            for key, value in properties.items()
+        ),
+    )
+    for key, value in properties.items():
+        inner = value.get("additionalProperties") if "properties" not in value else value
+        if isinstance(inner, dict) and "properties" in inner:
+            yield from _parts(inner, f"{place}.{key}".lstrip(".") + ("" if inner is value else ".NAME"))
+
+
+def selection() -> str:
+    """List the keys of a selection."""
+    items = schema()["properties"]["grid"]["items"]
+    return "\n\n".join(_parts(items, ""))
+
+
+def recipe() -> str:
+    """List the keys of a recipe: what is allowed, and the paper's value."""
+    rows = ([f"`{field.name}`", ALLOWED[field.name][1], f"`{_yaml(field.default)}`"] for field in fields(Recipe))
+    return _table(["key", "allowed", "default"], rows)
+
+
+def families() -> str:
+    """List the keys of a base of one's own: of each family, and of each way to derive it from another base."""
+    parts = []
+    for name, build in FAMILIES.items():
+        parts += [f"### family: {name}", *_parts(described(build), "")]
+    for name, derive in DERIVATIONS.items():
+        parts += [f"### {name}: another base", (derive.__doc__ or "").partition("\n")[0]]
+        if (keys := described(derive, skip=1))["properties"]:
+            parts += _parts(keys, "")
+    return "\n\n".join(parts)
+
+
+def _default(value: Schema, is_required: bool) -> str:
+    return "must be given" if is_required else f"`{_yaml(value['default'])}`" if "default" in value else ""
+
+
+def _yaml(value: Any) -> str:
+    match value:
+        case None | True | False:
+            return {None: "null", True: "true", False: "false"}[value]
+        case tuple() | list():
+            return f"[{', '.join(map(_yaml, value))}]"
+        case dict():
+            return "{" + ", ".join(f"{key}: {_yaml(inner)}" for key, inner in value.items()) + "}"
+    return str(value)
+
+
+def _words(value: Schema) -> str:
+    """Say what a JSON schema allows, in the words of its error messages."""
+    return "a selection, or a list of selections" if value.get("lone") else allowed(value).partition(" ")[2]
+
+
+GENERATORS: Mapping[str, Callable[[], str]] = {
+    "artefacts of the paper": lambda: artefacts(of_paper=True),
+    "artefacts beyond the paper": lambda: artefacts(of_paper=False),
+    "bases": bases,
+    "claims": claims,
+    "commands": commands,
+    "configuration": configuration,
+    "families": families,
+    "recipe": recipe,
+    "selection": selection,
+}
