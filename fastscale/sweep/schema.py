@@ -17,7 +17,7 @@ from fastscale.validation.checks import checked
 @cache
 def schema() -> Mapping[str, Any]:
     """Read what a sweep's configuration may say (sweep.schema.yaml)."""
-    text = files("fastscale.sweep.sweep").joinpath("sweep.schema.yaml").read_text()
+    text = files("fastscale.sweep").joinpath("sweep.schema.yaml").read_text()
     return yaml.load(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
 
 
