@@ -10,7 +10,8 @@ from fastscale.recipe import Recipe
 from fastscale.records.files import write_text
 from fastscale.records.provenance import code_hash
 from fastscale.records.records import write_networks, write_record
-from fastscale.sweep.sweep import FIXED, Sweep
+from fastscale.sweep.expansion import FIXED
+from fastscale.sweep.sweep import Sweep
 
 
 def minutes_of(cost: Complexity) -> float:

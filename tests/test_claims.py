@@ -13,9 +13,10 @@ import yaml
 
 from fastscale.analysis import claims
 from fastscale.analysis.claims import complexity, large
+from fastscale.analysis.results import exponents
 from fastscale.analysis.results.published import published
 from fastscale.analysis.results.reading import Error, Time
-from fastscale.analysis.results.results import Results, Row, exponents, load
+from fastscale.analysis.results.results import Results, Row, load
 from fastscale.networks import known_bases
 from fastscale.sweep.selection import Bases
 from fastscale.sweep.sweep import Sweep
@@ -193,7 +194,8 @@ def test_a_found_base_stands_against_the_scaled_network_of_its_regime() -> None:
     sweep = Sweep.from_config({**given, "search": {}})
     results = load(sweep, "claims", "complexity")
     own = {name: value for name, value in sweep.bases.own.items() if name != "Found"}
-    vars(sweep)["bases"] = Bases(own, frozenset({"Found"}), {"Found": define["Found"]}, sweep.classes)
+    bases = Bases(own, frozenset({"Found"}), {"Found": define["Found"]}, sweep.bases.classes)
+    sweep = replace(sweep, expansion=replace(sweep.expansion, bases=bases))
 
     def verdict(gain: float) -> dict[str, tuple[str, str]]:
         errors = {row.point: 50 - row.flops / 1e6 - gain * ("Found" in row.point.base) for row in results.rows}

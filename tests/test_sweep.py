@@ -56,7 +56,7 @@ def test_the_paper_trains_no_network_twice() -> None:
     for point in sweep.points:
         names[point.network.hash].append((point.base, point.strategy))
     assert sum(len(found) > 1 for found in names.values()) >= 6
-    assert {"RegNetY-4GF-found", "RegNetZ-4GF-found", "RegNetY-4GF-found->16GF"} == set(sweep.waiting("table7"))
+    assert {"RegNetY-4GF-found", "RegNetZ-4GF-found", "RegNetY-4GF-found->16GF"} == set(sweep.needs.waiting("table7"))
     assert {len(candidates) for candidates in sweep.candidates.values()} == {32}
     published = yaml.safe_load(PUBLISHED.read_text())["complexity"]
     shown = {point.base for point in sweep.points if point.scale == 1}

@@ -14,7 +14,8 @@ from fastscale.errors import UserError
 from fastscale.networks import base_network
 from fastscale.networks.complexity import Complexity, count
 from fastscale.records.records import read_record, write_record
-from fastscale.sweep.sweep import FIXED, Sweep
+from fastscale.sweep.expansion import FIXED
+from fastscale.sweep.sweep import Sweep
 
 CURVES = {"bases": ["EN-tiny", "RegNetZ-tiny"], "strategies": ["w", "dwr", "dWr"], "scales": [1, 4]}
 SMALL = {

@@ -112,7 +112,8 @@ def describe(path: Path, config: Any) -> None:
 def networks(source: str, description: Path, path: Path) -> None:
     """Scale and count all networks of a sweep that come from SOURCE: a search, or `fixed` for all others."""
     from fastscale.records.records import write_networks
-    from fastscale.sweep.sweep import FIXED, Sweep
+    from fastscale.sweep.expansion import FIXED
+    from fastscale.sweep.sweep import Sweep
 
     sweep = Sweep.load(description)
     if source not in (known := [FIXED, *sweep.searches]):
@@ -282,7 +283,7 @@ def aggregate(artefacts: tuple[str, ...], description: Path, scope: Any) -> None
     sweep = Sweep.load(description)
     for artefact in artefacts:
         if artefact not in sweep.artefacts:
-            raise UserError(sweep.why_absent(artefact))
+            raise UserError(sweep.needs.why_absent(artefact))
     for artefact in artefacts:
         for path in make(sweep, artefact, scope):
             click.echo(path)

@@ -6,7 +6,8 @@ from pathlib import Path
 from fastscale.analysis import aggregate
 from fastscale.errors import UserError
 from fastscale.records.records import write_networks, write_record
-from fastscale.sweep.sweep import FIXED, Sweep
+from fastscale.sweep.expansion import FIXED
+from fastscale.sweep.sweep import Sweep
 from fastscale.validation.documents import read_yaml
 
 PAPER = Path(__file__).with_name("verdict.yaml")

@@ -16,7 +16,7 @@ def choose(sweep: Sweep, name: str) -> None:
     """
     if name not in sweep.searches:
         raise UserError(f"unknown search {name!r}: the sweep {sweep.name!r} has {', '.join(sweep.searches) or 'none'}")
-    candidates, paths = sweep.candidates[name], sweep.candidate_records(name)
+    candidates, paths = sweep.candidates[name], sweep.needs.candidate_records(name)
     trained = [
         read_record(path, "train", candidate.network.hash) for path, candidate in zip(paths, candidates, strict=True)
     ]

@@ -57,7 +57,7 @@ class Clock:
         self.prediction = Prediction.fit(
             [
                 Timing(Costs.of(network), batches.get(name, part), known[name] / self.steps)
-                for name, network in sweep.trained.items()
+                for name, network in sweep.expansion.trained.items()
                 if name in known
             ]
         )

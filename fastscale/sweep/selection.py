@@ -1,13 +1,10 @@
-"""Selections: what a sweep's configuration asks for, expanded to curves of points. Pure Python, no torch."""
+"""Selections: curves of points that are asked for together, and the bases from which they start. No torch."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from functools import cached_property
 from typing import Any
 
-from fastscale.errors import within
-from fastscale.networks import DERIVATIONS, Definitions, Network, base_network, grown, known_bases, refuse_circle
-from fastscale.networks.scaling import parse_strategy
+from fastscale.networks import DERIVATIONS, Definitions, Network, base_network, known_bases, refuse_circle
 
 
 @dataclass(frozen=True)
@@ -31,11 +28,16 @@ class Curve:
 
 @dataclass(frozen=True)
 class Selection:
-    """Curves that are asked for together, the schedules by which their networks are trained, and their label."""
+    """Curves that are asked for together, the schedules by which their networks are trained, and their label.
+
+    `asked` are the names of all bases or networks that the configuration asks for: curves of a base that waits for a
+    search are left out.
+    """
 
     curves: tuple[Curve, ...]
     schedules: tuple[str, ...]
-    label: str = ""
+    label: str
+    asked: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -47,18 +49,18 @@ class Bases:
     found: Definitions
     classes: int
 
-    @cached_property
+    @property
     def definitions(self) -> dict[str, Mapping[str, Any]]:
-        """All that are not built in."""
+        """Return the definitions of all bases that are not built in."""
         return {**self.own, **self.found}
 
     def search_of(self, base: str) -> str | None:
-        """The search that finds this base or the one that it is derived from.
+        """Return the search that finds this base or the one that it is derived from; None if there is none.
 
         Raises:
-            UserError: it is derived from itself.
+            UserError: the base is derived from itself.
         """
-        line = []
+        line: list[str] = []
         while base not in self.searches:
             refuse_circle(base, line)
             line.append(base)
@@ -69,61 +71,25 @@ class Bases:
         return base
 
     def is_unknown(self, base: str) -> bool:
-        """Whether this base waits for a search."""
+        """Tell whether this base waits for a search."""
         search = self.search_of(base)
         return search is not None and search not in self.found
 
     def network(self, base: str) -> Network:
-        """The base of that name, with the classes of the data, built once however many artefacts ask for it."""
-        if base not in self._bases:
-            self._bases[base] = base_network(base, self.definitions).with_classes(self.classes)
-        return self._bases[base]
-
-    def curves(self, entry: Mapping[str, Any], scales: Iterable[float], place: str) -> Iterator[Curve]:
-        """The curves that a selection of the configuration asks for; what waits for a search is left out.
+        """Build the base of that name, with the classes of the data.
 
         Raises:
-            UserError: an unknown base or strategy, or a scale that cannot be, and where in the configuration.
+            UserError: an unknown name, or a definition that no device could hold.
         """
-        with within(f"{place}.{'bases' if 'bases' in entry else 'networks'}"):
-            known = (name for name in names(entry) if not self.is_unknown(name))
-            bases = {name: Point(name, "base", 1, self.network(name)) for name in known}
-        if "curve" in entry:
-            if bases:
-                yield Curve(next(iter(bases)), entry["curve"], tuple(bases.values()))
-        elif "networks" in entry:
-            yield from (Curve(name, "base", (point,)) for name, point in bases.items())
-        else:
-            larger = [s for s in entry.get("scales", scales) if s != 1]
-            with within(f"{place}.strategies"):
-                strategies = [parse_strategy(name).name for name in entry["strategies"]]
-            for base in bases.values():
-                for strategy in strategies:
-                    with within(f"{place}: {base.base}"):
-                        scaled = tuple(Point(base.base, strategy, s, self._scaled(base, strategy, s)) for s in larger)
-                    yield Curve(base.base, strategy, (base, *scaled))
-
-    def _scaled(self, base: Point, strategy: str, s: float) -> Network:
-        """The scaled network, built once however many artefacts ask for it."""
-        key = base.base, strategy, s
-        if key not in self._built:
-            self._built[key] = grown(base.network, strategy, s)
-        return self._built[key]
-
-    @cached_property
-    def _bases(self) -> dict[str, Network]:
-        return {}
-
-    @cached_property
-    def _built(self) -> dict[tuple[str, str, float], Network]:
-        return {}
-
-
-def names(entry: Mapping[str, Any]) -> list[str]:
-    """The bases or networks that a selection of the configuration names."""
-    return [*entry.get("bases", []), *entry.get("networks", [])]
+        return base_network(base, self.definitions).with_classes(self.classes)
 
 
 def points(selections: Iterable[Selection]) -> tuple[Point, ...]:
-    """The distinct points of selections, in order."""
+    """List the distinct points of selections, in order."""
     return tuple(dict.fromkeys(p for chosen in selections for curve in chosen.curves for p in curve.points))
+
+
+def trainings(selections: Iterable[Selection]) -> list[tuple[str, str]]:
+    """List the networks that selections have trained, by id, with the schedule: each pair once, in order."""
+    asked = ((p.network.id, s) for chosen in selections for s in chosen.schedules for p in points([chosen]))
+    return list(dict.fromkeys(asked))

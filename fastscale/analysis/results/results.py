@@ -81,9 +81,9 @@ def load(sweep: Sweep, artefact: str, scope: Scope = "all") -> Results:
         UserError: a record is missing (in the scope "all"), broken or of another network, or records do not belong
             together: other devices, recipes or data.
     """
-    reads = sweep.reads(artefact) if scope != "complexity" else ()
+    reads = sweep.needs.reads(artefact) if scope != "complexity" else ()
     reader = Reader(sweep, artefact, scope)
-    selections = sweep.selections(artefact)
+    selections = sweep.needs.selections(artefact)
     schedules: dict[str, list[str]] = {}
     for network, schedule in sweep.trainings(selections) if "error" in reads else ():
         schedules.setdefault(network, []).append(schedule)
@@ -129,7 +129,7 @@ def _remarks(sweep: Sweep, artefact: str, reader: Reader, rows: list[Row]) -> It
         yield f"Partial: {reader.missing} records are missing."
     if reader.stale:
         yield f"{reader.stale} records are older than the code that measures; redo them to trust them."
-    if waiting := sweep.waiting(artefact):
+    if waiting := sweep.needs.waiting(artefact):
         yield f"Left out, as their search has not run: {', '.join(waiting)}."
     diverged = {
         f"{row.point.base} {row.point.strategy} {row.point.scale:g}" for row in rows if "diverged" in str(row.notes)

@@ -1,0 +1,93 @@
+"""What a sweep's artefacts need: points, measurements, searches and records."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+
+from fastscale.sweep.catalogue import ARTEFACTS, Measurement
+from fastscale.sweep.expansion import Expansion
+from fastscale.sweep.layout import Layout
+from fastscale.sweep.selection import Selection, points, trainings
+
+
+@dataclass(frozen=True)
+class Needs:
+    """Which artefacts a sweep has, and what each one needs."""
+
+    config: Mapping[str, Any]
+    layout: Layout
+    expansion: Expansion
+
+    @property
+    def artefacts(self) -> dict[str, tuple[Path, ...]]:
+        """List the files of each artefact of the sweep, by the artefact's name."""
+        return {
+            name: self.layout.artefact(name)
+            for name, artefact in ARTEFACTS.items()
+            if artefact.points != "own" or name in (*self.config["figures"], *self.config["tables"])
+            if name != "searches" or self.expansion.searches
+            if self.reads(name) or not artefact.reads
+        }
+
+    def why_absent(self, artefact: str) -> str:
+        """Say why the sweep has no artefact of that name, and how it would."""
+        name = self.config["sweep"]
+        if artefact not in ARTEFACTS:
+            close = get_close_matches(artefact, self.artefacts, n=1)
+            hint = f"did you mean {close[0]}? " if close else ""
+            return f"unknown artefact {artefact!r}: {hint}the sweep {name!r} has {', '.join(self.artefacts)}"
+        if not self.config["train"] and not self.reads(artefact):
+            return f"{artefact} shows errors, but the sweep {name!r} trains nothing (train: false)"
+        if artefact == "searches":
+            return f"searches shows random searches, but the sweep {name!r} has none (search)"
+        part = f"{ARTEFACTS[artefact].kind}s"
+        return (
+            f"the sweep {name!r} does not say what {artefact} shows; add it under {part}, such as "
+            f"{part}: {{{artefact}: {{bases: [EN-B0], strategies: [w]}}}}"
+        )
+
+    def reads(self, artefact: str) -> tuple[Measurement, ...]:
+        """List the measurements that an artefact shows of its points: no error where the sweep trains nothing."""
+        return tuple(shown for shown in ARTEFACTS[artefact].reads if shown != "error" or self.config["train"])
+
+    def selections(self, artefact: str) -> tuple[Selection, ...]:
+        """List the selections that an artefact shows."""
+        is_all = ARTEFACTS[artefact].points == "all"
+        return self.expansion.everything if is_all else self.expansion.selections.get(artefact, ())
+
+    def waiting(self, artefact: str) -> list[str]:
+        """List the bases of an artefact that wait for a search."""
+        return list(filter(self.expansion.bases.is_unknown, self._asked(artefact)))
+
+    def searches_of(self, artefact: str) -> list[str]:
+        """List the searches that must have run before an artefact can be made."""
+        if artefact == "searches":
+            return list(self.expansion.searches)
+        searches = map(self.expansion.bases.search_of, self._asked(artefact))
+        return list(dict.fromkeys(filter(None, searches)))
+
+    def records(self, artefact: str) -> list[Path]:
+        """List the paths of the records that an artefact reads, sorted."""
+        reads, selections = self.reads(artefact), self.selections(artefact)
+        sources = {self.expansion.sources[point.network.id] for point in points(selections)}
+        paths = [self.layout.search_record(name) for name in self.searches_of(artefact)]
+        paths += map(self.layout.network_record, sources)
+        if "time" in reads:
+            paths += map(self.layout.profile_record, sources)
+        if "error" in reads:
+            trials = range(1, self.config["trials"] + 1)
+            pairs = trainings(selections)
+            paths += [self.layout.train_record(*pair, trial) for pair in pairs for trial in trials]
+        return sorted(paths)
+
+    def candidate_records(self, search: str) -> list[Path]:
+        """List the train records among which a search chooses, in the order of its candidates."""
+        schedule = self.expansion.searches[search].schedule
+        candidates = self.expansion.candidates[search]
+        return [self.layout.train_record(candidate.network.id, schedule, 1) for candidate in candidates]
+
+    def _asked(self, artefact: str) -> list[str]:
+        """List the names of the bases that an artefact asks for, each once."""
+        return list(dict.fromkeys(name for chosen in self.selections(artefact) for name in chosen.asked))
