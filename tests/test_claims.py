@@ -51,7 +51,7 @@ def verdicts(world: World, config: str = "workflow/sweeps/imagenet.yaml") -> dic
     # Points of one network have one record.
     first = {row.point.network.id: world(row) for row in reversed(results.rows)}
     rows = tuple(replace(first[row.point.network.id], point=row.point) for row in results.rows)
-    table = claims.table(sweep, replace(results, rows=rows))
+    table = claims.table(sweep, "claims", replace(results, rows=rows))
     return {line[0]: dict(zip(table.header, line, strict=True)) for line in table.lines}
 
 
@@ -179,7 +179,8 @@ def test_the_tiny_sweep_is_asked_for_its_own_networks() -> None:
     lines = verdicts(lambda row: row, "config.yaml")
     asked = {text for text, line in lines.items() if line["n"] != "0"}
     assert {"RegNetY is the fastest model", "Any alpha below 1 is about as accurate, with a sizable gap to w"} <= asked
-    page = claims.table(*counted("config.yaml"))
+    sweep, results = counted("config.yaml")
+    page = claims.table(sweep, "claims", results)
     told = [int(number) for number in re.findall(r"\d+", page.body[0])]
     verdict = [line[-1] for line in page.lines]
     assert told == [verdict.count(which) for which in ("holds", "fails", "not measured")]
@@ -200,7 +201,7 @@ def test_a_found_base_stands_against_the_scaled_network_of_its_regime() -> None:
     def verdict(gain: float) -> dict[str, tuple[str, str]]:
         errors = {row.point: 50 - row.flops / 1e6 - gain * ("Found" in row.point.base) for row in results.rows}
         rows = tuple(measured(row, 1, {"2x": (errors[row.point], 0.1)}) for row in results.rows)
-        lines = claims.table(sweep, replace(results, rows=rows)).lines
+        lines = claims.table(sweep, "claims", replace(results, rows=rows)).lines
         return {line[0]: (line[3], line[-1]) for line in lines}
 
     better, worse = verdict(5), verdict(-5)
