@@ -14,7 +14,6 @@ report: "workflow/report/sweep.rst"
 
 
 include: "workflow/rules/common.smk"
-include: "workflow/rules/artefacts.smk"
 include: "workflow/rules/data.smk"
 include: "workflow/rules/scale.smk"
 include: "workflow/rules/profile.smk"
@@ -27,17 +26,17 @@ include: "workflow/rules/plan.smk"
 rule all:
     default_target: True
     input:
-        artefacts("table", "figure", "page"),
+        SWEEP_DAG.targets("table", "figure", "page"),
 
 
 rule tables:
     input:
-        artefacts("table"),
+        SWEEP_DAG.targets("table"),
 
 
 rule figures:
     input:
-        artefacts("figure"),
+        SWEEP_DAG.targets("figure"),
 
 
 localrules:
@@ -47,4 +46,4 @@ localrules:
 
 
 onsuccess:
-    sys.stderr.write(outcome())
+    sys.stderr.write(SWEEP_DAG.outcome())

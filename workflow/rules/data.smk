@@ -6,21 +6,26 @@ from importlib.util import find_spec
 
 from snakemake.io import IOFile
 
-from fastscale.data.sources import source_state
+from fastscale.data import Dataset
+from fastscale.planning.dag import check_images, sorted_json, state_of_images
+
+# What only Snakemake can tell of the images: who looks at them, and how they were when they were packed. Jobs need not
+# look at each image again.
 
 
 @cache
-def state_of_images(written):
-    """What tells one state of the images from another; where they are gone, the one in which they were `written`.
+def look_at_images():
+    if workflow.is_main_process:
+        on_nodes = not workflow.local_exec or (workflow.dryrun and workflow.resource_settings.nodes)
+        with raised_as(ResourceValidationError):
+            sys.stderr.write(check_images(SWEEP.config["data"], on_nodes))
 
-    It takes a look at each of them, which jobs need not do again.
-    """
-    if not workflow.is_main_process:
-        return None
-    if state := source_state(SWEEP.config["data"]):
-        return f"images {state}"
-    recorded = workflow.persistence.params(IOFile(written, workflow.get_rule("data"))) or []
-    return next((value.strip("'") for value in recorded if value.startswith("'images ")), "no images")
+
+@cache
+def image_state(written):
+    if workflow.is_main_process:
+        packed = IOFile(written, workflow.get_rule("data"))
+        return state_of_images(SWEEP.config["data"], lambda: workflow.persistence.params(packed))
 
 
 checkpoint data:
@@ -35,12 +40,12 @@ checkpoint data:
     threads: workflow.cores
     resources:
         cpus_per_task=SWEEP.config["train_threads"],
-        runtime=lambda wildcards: within_reach() or 240,
+        runtime=lambda wildcards: look_at_images() or 240,  # a resource: looked at before a job runs, and only then
         mem_mb=8000,
     params:
         folder=SWEEP.data_folder,
-        config=lambda wildcards: plain(SWEEP.config["data"]),  # a function: no braces in a path are wildcards
-        source=lambda wildcards: state_of_images(str(SWEEP.data_folder / "data.hash")),
+        config=lambda wildcards: sorted_json(SWEEP.config["data"]),  # a function: no braces in a path are wildcards
+        source=lambda wildcards: image_state(str(SWEEP.data_folder / "data.hash")),
     shell:
         "fastscale data {params.folder:q} --config {params.config:q} --threads {threads} > {log:q} 2>&1"
 
@@ -50,7 +55,5 @@ onstart:
     if not find_spec("ffcv"):
         sys.stderr.write("Without FFCV: a plain loader reads the same images\n")
     if (SWEEP.data_folder / "data.json").exists():
-        try:
+        with raised_as(WorkflowError):
             Dataset.open(SWEEP.data_folder)
-        except UserError as error:
-            raise WorkflowError(error) from None

@@ -3,9 +3,6 @@
 # are kept: a wider sweep times what is new.
 
 
-PROFILE = SWEEP.config["profile"]
-
-
 rule profile:
     input:
         SWEEP.network_record("{source}"),
@@ -19,13 +16,12 @@ rule profile:
     threads: workflow.cores
     resources:
         cpus_per_task=SWEEP.config["train_threads"],
-        gpu=PROFILE["devices"] if SWEEP.config["gpus"] >= PROFILE["devices"] else min(1, SWEEP.config["gpus"]),
+        gpu=SWEEP_DAG.profile_gpus,
         runtime=240,
         mem_mb=16000,
     params:
-        **PROFILE,
-        ways=[f"--{key.removesuffix('s')} {one}" for key in ("formats", "modes") for one in PROFILE[key]]
-        + [f"--convolutions {one}" for one in PROFILE["convolutions"]],
+        **SWEEP.config["profile"],
+        ways=SWEEP_DAG.executions,
         threads=SWEEP.config["train_threads"],
         batch=SWEEP.config["recipe"].get("batch", 1024),
         device="cuda" if SWEEP.config["gpus"] else "cpu",

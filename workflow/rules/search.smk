@@ -9,7 +9,7 @@ localrules:
 checkpoint search:
     input:
         sweep=SWEEP.description,
-        records=lambda wildcards: SWEEP.candidate_records(wildcards.search),
+        records=lambda wildcards: SWEEP.needs.candidate_records(wildcards.search),
     output:
         SWEEP.search_record("{search}"),
     log:

@@ -17,12 +17,12 @@ rule train:
     resources:
         cpus_per_task=SWEEP.config["train_threads"],  # Slurm's; threads is at most what this machine has
         gpu=SWEEP.config["gpus"],
-        runtime=lambda wildcards: minutes(wildcards, longest=1440),
+        runtime=lambda wildcards: SWEEP_DAG.minutes(wildcards.network, wildcards.schedule, longest=1440),
         mem_mb=16000 * max(1, SWEEP.config["gpus"]),
     params:
-        network=lambda wildcards: described(wildcards.network),
+        network=lambda wildcards: SWEEP_DAG.description(wildcards.network),
         data=SWEEP.data_folder,
-        recipe=lambda wildcards: plain(SWEEP.recipe(wildcards.schedule)),
+        recipe=lambda wildcards: sorted_json(SWEEP.recipe(wildcards.schedule)),
         checkpoints=str(SWEEP.folder / "checkpoints/{network}/{schedule}-{trial}"),
         device="cuda" if SWEEP.config["gpus"] else "cpu",
     shell:
