@@ -101,7 +101,7 @@ def our_epoch(
 
     def epoch() -> None:
         training.step = 0
-        assert training._train_epoch(tqdm(disable=True), lambda: False)
+        assert training.train_epoch(tqdm(disable=True), lambda: False)
         training.loss_sum.item()  # it is over
 
     return epoch

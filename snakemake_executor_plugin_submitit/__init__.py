@@ -11,6 +11,7 @@ And submitit imports it in each job, to unpickle `job.SnakemakeJob`: what Snakem
 - `polling`, `retry`: what becomes of jobs, and which are submitted again
 - `ledger`, `left_behind`, `keys`: what was submitted, and what the next main process makes of it; `lock`: one at a time
 - `cluster`, `slurm`: Slurm's own commands, and the states they tell
+- `_snakemake`, `_submitit`: private parts of these two that are used or replaced; `upstream`: in which versions
 """
 
 from typing import Any

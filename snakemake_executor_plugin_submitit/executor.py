@@ -17,6 +17,7 @@ from snakemake_interface_executor_plugins.settings import CommonSettings
 from snakemake_interface_executor_plugins.workflow import WorkflowExecutorInterface
 
 from . import slurm
+from ._snakemake import PollsWithJobs
 from .backlog import Backlog
 from .cluster import Cluster
 from .inner import InnerSnakemake
@@ -29,6 +30,7 @@ from .polling import Queue
 from .resources import sbatch_parameters
 from .retry import Try, cause_of, ending, next_try, shown_log
 from .settings import ExecutorSettings as ExecutorSettings
+from .upstream import require_known_versions
 
 if TYPE_CHECKING:
     from .job import SnakemakeJob
@@ -44,16 +46,16 @@ common_settings = CommonSettings(
 )
 
 
-class Executor(InnerSnakemake):
+class Executor(PollsWithJobs, InnerSnakemake):
     """Runs each Snakemake job as a Slurm job."""
 
     def __init__(self, workflow: WorkflowExecutorInterface, logger: LoggerExecutorInterface) -> None:
         """Check that jobs can be submitted from here, and take the folder for this process.
 
         Raises:
-            ApiError: this machine has no Slurm, another Snakemake works here, or an option of Snakemake's cannot be
-                served.
+            ApiError: there is no Slurm here, an unknown version, another Snakemake at work, or an option of no use.
         """
+        require_known_versions()
         slurm.require_commands()
         self.settings = workflow.executor_settings
         self.log_folder = self.settings.log_folder.absolute()
@@ -170,10 +172,6 @@ class Executor(InnerSnakemake):
             self.logger.warning(f"{len(self.live)} Slurm jobs run on; the same command adopts them.")
         self.ledger.write()
         self.workflow_lock.release()
-
-    def _wait_thread(self) -> None:
-        self.begun.wait()  # before there is a job there is nothing to look at, and without one nobody ends this thread
-        super()._wait_thread()
 
     # From a job to Slurm, and what becomes of it there.
 

@@ -1,15 +1,11 @@
-"""Snakemake within a job, guarded: it accepts, marks and deletes no output that a later submission has claimed."""
+"""What keeps a job from touching outputs that a later submission has claimed."""
 
 import os
 import sys
-from collections.abc import Awaitable, Callable
-from functools import wraps
-from typing import Any
 
 from .claims import Claim
 
 SUPERSEDED = 3  # exit code
-GUARDED = ("prepare", "postprocess")  # of snakemake.jobs.Job: what comes before a job's command, and after it
 
 
 def leave_if_superseded(claim: Claim) -> None:
@@ -19,18 +15,3 @@ def leave_if_superseded(claim: Claim) -> None:
         print(message, file=sys.stderr, flush=True)
         sys.stdout.flush()
         os._exit(SUPERSEDED)
-
-
-def guard(job: type, claim: Claim) -> None:
-    """Let Snakemake's class of jobs look at the claim before it touches outputs. It has no hook there."""
-    for name in GUARDED:
-        setattr(job, name, _guarded(getattr(job, name), claim))
-
-
-def _guarded(method: Callable[..., Awaitable[Any]], claim: Claim) -> Callable[..., Awaitable[Any]]:
-    @wraps(method)
-    async def guarded(*arguments: Any, **options: Any) -> Any:
-        leave_if_superseded(claim)
-        return await method(*arguments, **options)
-
-    return guarded

@@ -11,15 +11,15 @@ import os
 import pickle
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from snakemake.api import SnakemakeApi
 from snakemake.cli import get_argument_parser
 from snakemake.exceptions import SpawnedJobError
-from snakemake.executors import local
-from snakemake.jobs import Job
 from snakemake.pathvars import Pathvars
 from snakemake.scheduling.greedy import SchedulerSettings
 from snakemake.settings.enums import Quietness
@@ -44,10 +44,11 @@ from snakemake_interface_executor_plugins.jobs import JobExecutorInterface
 from snakemake_interface_executor_plugins.settings import ExecMode
 from snakemake_interface_storage_plugins.registry import StoragePluginRegistry
 
+from ._snakemake import replace_for_one_job
 from .claims import Claim
-from .guard import guard
+from .guard import leave_if_superseded
+from .upstream import require_known_versions
 
-READ = Workflow.configfile
 COMMAND = (sys.executable, "-P", "-m", __name__)  # -P: no module comes from the folder that the job runs in
 
 
@@ -58,11 +59,11 @@ class Configuration:
     settings: ConfigSettings
     files: dict[str, dict[str, Any]]  # by absolute path
 
-    def apply(self, workflow: Workflow, path: str) -> None:
-        """Do what `configfile: path` does, with what the file held for the main process."""
+    def apply(self, workflow: Workflow, path: str, read: Callable[[], None]) -> None:
+        """Do what `configfile: path` does, which is to `read` it, with what the file held for the main process."""
         overwrite, held = self.settings.overwrite_config, self.files.get(str(Path(path).absolute()))
         if held is None and not self.settings.configfiles:  # its name depends on the node
-            READ(workflow, path)
+            read()
         elif not workflow.modifier.skip_configfile:
             if held is not None:
                 workflow.configfiles.append(path)
@@ -94,14 +95,14 @@ class Call:
     def run(self) -> bool:
         """Run the job; its errors are printed as Snakemake does. Returns whether it has succeeded."""
         sys.path += [folder for folder in self.modules if folder not in sys.path]
-        if claim := Claim.of_environment():
-            guard(Job, claim)
-        Workflow.configfile = lambda workflow, path: self.configuration.apply(workflow, path)
-        local.Executor.spawn_job = lambda executor, job: self.spawn(executor.workflow, job)
+        claim = Claim.of_environment()
         # A rule's own `retries` win over --retries, but not over these.
         once = RemoteExecutionSettings(preemptible_rules=PreemptibleRules(all=True), preemptible_retries=0)
         with SnakemakeApi(self.output) as api:
             try:
+                require_known_versions()
+                look = claim and partial(leave_if_superseded, claim)
+                replace_for_one_job(self.configuration.apply, self.spawn, look)
                 workflow = api.workflow(
                     self.resources,
                     self.configuration.settings,
@@ -174,9 +175,9 @@ def with_secrets(providers: dict[str, TaggedSettings]) -> dict[str, TaggedSettin
         arguments = get_argument_parser().parse_args([])
         for name, tagged in providers.items():
             found = StoragePluginRegistry().get_plugin(name).get_settings(arguments)
-            for tag, settings in tagged._inner.items():
-                for field in secret(settings):
-                    setattr(settings, field, getattr(found.get_settings(tag), field))
+            for field in {field for settings in tagged for field in secret(settings)}:
+                for tag in tagged.get_field_settings(field):
+                    setattr(tagged.get_settings(tag), field, getattr(found.get_settings(tag), field))
     return providers
 
 

@@ -11,6 +11,8 @@ from filelock import BaseFileLock, FileLock, SoftFileLock, Timeout
 from snakemake_interface_common.exceptions import ApiError
 from snakemake_interface_executor_plugins.workflow import WorkflowExecutorInterface
 
+from ._snakemake import FileLocks
+
 # What a file system says that has no such locks: Lustre without -o flock, NFS without its lock daemon, some FUSE ones.
 NO_LOCKS = (errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP)
 
@@ -80,14 +82,13 @@ class WorkflowLock:
         Raises:
             ApiError: another Snakemake has locked some of the files.
         """
-        persistence = workflow.persistence
-        is_ours = not workflow.execution_settings.lock and hasattr(persistence, "_lockdir")
-        self.persistence = persistence if is_ours else None
-        if self.persistence is None:
+        locks = FileLocks(workflow.persistence)
+        self.locks = locks if locks.exist and not workflow.execution_settings.lock else None
+        if self.locks is None:
             return
-        self.note = Path(persistence._lockdir, "submitit.json").absolute()  # vanishes with the locks, if they do
+        self.note = Path(locks.folder, "submitit.json").absolute()  # vanishes with the locks, if they do
         self.release()  # what a killed process of ours has left
-        if persistence.locked:
+        if workflow.persistence.locked:
             raise ApiError(
                 "A Snakemake without Slurm works on the same files in this folder, or was killed there: wait for its "
                 "end, or, if there is none any more, run snakemake --unlock."
@@ -96,12 +97,12 @@ class WorkflowLock:
 
     def renew(self) -> None:
         """Take it again where its files were deleted: Snakemake, when it ends, deletes those of others as well."""
-        if self.persistence is not None and not all(Path(path).exists() for path in self._noted()):
+        if self.locks is not None and not all(Path(path).exists() for path in self._noted()):
             self._take()
 
     def release(self) -> None:
         """Give it back."""
-        if self.persistence is None:
+        if self.locks is None:
             return
         for path, inode in self._noted().items():
             with suppress(OSError):
@@ -111,12 +112,8 @@ class WorkflowLock:
             self.note.unlink()
 
     def _take(self) -> None:
-        persistence = self.persistence
         with suppress(OSError):  # a full disk: there is no such lock then, as without this executor
-            Path(persistence._lockdir).mkdir(parents=True, exist_ok=True)
-            persistence._write_locks("input", map(str, persistence.all_inputfiles()))
-            persistence._write_locks("output", map(str, persistence.all_outputfiles()))
-            files = [Path(path).absolute() for path in persistence._lockfile.values()]
+            files = self.locks.write()
             self.note.write_text(json.dumps({str(path): path.stat().st_ino for path in files}))
 
     def _noted(self) -> dict[str, int]:

@@ -1,9 +1,5 @@
-"""From Snakemake jobs to Slurm jobs, through submitit. The only module that imports submitit."""
+"""From Snakemake jobs to Slurm jobs, through submitit."""
 
-import os
-import pickle
-import shlex
-import sys
 import time
 import uuid
 from collections.abc import Callable, Sequence
@@ -12,15 +8,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from submitit import SlurmExecutor
-from submitit.core.utils import DelayedSubmission, JobPaths
-
 from . import slurm
+from ._submitit import DelayedSubmission, JobPaths, Sbatch, has_succeeded
 from .claims import Claim
 from .job import SnakemakeJob, read_count, time_limits_file
 from .keys import folder_of
 from .ledger import Batch, Entry, Ledger
-from .options import withheld, words
 from .sbatch import NoRoom, SubmissionError, Unanswered, last_line, sbatch
 
 WAITS = (1, 2, 4, 8, 16)  # seconds between two calls of sbatch, before it is left to the next look at the queue
@@ -44,11 +37,7 @@ class Submission:
     @property
     def succeeded(self) -> bool:
         """Whether the job left a result behind: how a job ended of which Slurm has forgotten everything."""
-        try:
-            outcome, _ = pickle.loads(self.paths.result_pickle.read_bytes())
-        except (OSError, EOFError, ValueError, pickle.UnpicklingError):
-            return False
-        return outcome == "success"
+        return has_succeeded(self.paths)
 
     @property
     def time_limits(self) -> int:
@@ -62,48 +51,6 @@ class Submission:
             self.claim.renew()
             if not self.paths.submitted_pickle.exists():
                 DelayedSubmission(replace(call(), claim=self.claim)).dump(self.paths.submitted_pickle)
-
-
-class Sbatch(SlurmExecutor):
-    """submitit's executor, with an sbatch that neither a surrounding Slurm job nor SBATCH_... can confuse."""
-
-    def __init__(self, folder: Path):
-        super().__init__(folder, python=f"{shlex.quote(sys.executable)} -P")  # no module of the folder it runs in
-
-    def script(self, batch: Batch) -> str:
-        """The script of a batch, which also says what is in it.
-
-        It has no options: there they would be weaker than the user's SBATCH_...
-        """
-        lines = ["#!/bin/bash", "export SUBMITIT_EXECUTOR=slurm"]
-        if self.parameters.get("use_srun", True):
-            # Some of sbatch's variables are stronger than srun's own arguments: SLURM_NTASKS_PER_GPU is.
-            lines.append("unset ${!SLURM_NTASKS@} SLURM_NPROCS")
-            srun = ["srun", "--unbuffered", f"--output={self._log(batch)}", *self.parameters["srun_args"]]
-            lines.append(f"{shlex.join(srun)} {self._submitit_command_str}")
-        else:  # for the rule's own srun
-            lines += ["export SRUN_CPUS_PER_TASK=$SLURM_CPUS_PER_TASK", self._submitit_command_str]
-        return "\n".join(lines) + "\n" + batch.manifest()
-
-    def options(self, batch: Batch) -> dict[str, Any]:
-        """sbatch's options for a batch."""
-        array = {"array": f"0-{len(batch.entries) - 1}"} if len(batch.entries) > 1 else {}
-        ours = {"comment": self.parameters["comment"], "output": self._log(batch).replace("%t", "0")}
-        return {**self.parameters["additional_parameters"], **ours, **array, "open-mode": "append"}
-
-    def command(self, batch: Batch, script: Path) -> list[str]:
-        """The command that submits a script."""
-        return ["sbatch", "--parsable", *words(self.options(batch)), str(script)]
-
-    def environment(self, batch: Batch) -> dict[str, str]:
-        """sbatch's environment."""
-        without = set(withheld(os.environ, self.options(batch)))
-        return {name: value for name, value in os.environ.items() if name not in without}
-
-    def _log(self, batch: Batch) -> str:
-        """Pattern of the path of each task's log."""
-        pattern = str(JobPaths(self.folder).stdout)
-        return pattern.replace("%j", "%A_%a") if len(batch.entries) > 1 else pattern
 
 
 class Submitter:

@@ -13,10 +13,12 @@ import llvmlite.binding
 import numpy as np
 from numba import njit, prange, types
 
+from fastscale.data._numba import leave_scipy_out
 from fastscale.data.pictures import MODES
 
+leave_scipy_out()
 try:  # FFCV's library, which is linked to libturbojpeg; or that itself, which setup.sh may have unpacked
-    from fastscale.data.ffcv import LIBRARY
+    from fastscale.data._ffcv import LIBRARY
 except (ImportError, OSError):
     unpacked = Path(sys.prefix, "debian/usr/lib").glob("*/libturbojpeg.so.0")
     LIBRARY = find_library("turbojpeg") or next(map(str, unpacked), None)

@@ -8,11 +8,10 @@ import numpy as np
 from torch import Tensor
 
 from fastscale.data import decoding
-from fastscale.data.ffcv import (
+from fastscale.data._ffcv import (
     AllocationQuery,
-    EpochIterator,
     IntDecoder,
-    Loader,
+    MappedLoader,
     ResizedCropRGBImageDecoder,
     State,
     ToTensor,
@@ -34,16 +33,8 @@ class Reader:
         self.samples = read_samples(path)
         threads = min(threads, len(os.sched_getaffinity(0)))  # numba refuses more
         self.decoder = ImageDecoder(threads)
-        self.loader = Loader(
-            str(path),
-            batch_size=batch,
-            num_workers=threads,
-            os_cache=True,
-            seed=0,
-            pipelines={"image": [self.decoder, ToTensor(), ToTorchImage()], "label": [LabelDecoder(), ToTensor()]},
-        )
-        self.loader.reader.metadata = self.samples
-        self.loader.memory_manager.context.mmap = map_bytes(path)
+        pipelines = {"image": [self.decoder, ToTensor(), ToTorchImage()], "label": [LabelDecoder(), ToTensor()]}
+        self.loader = MappedLoader(path, batch, threads, pipelines, self.samples, map_bytes(path))
 
     def pairs(self, order: np.ndarray, samples: np.ndarray, resolution: int) -> Iterator[tuple[Tensor, Tensor]]:
         """Yield images (batch, 3, resolution, resolution; uint8) and labels (batch; int64) in that order.
@@ -52,8 +43,7 @@ class Reader:
         first pair is drawn; a pair is valid until the next one.
         """
         self.decoder.output_size = resolution, resolution
-        self.loader.reader.metadata = samples
-        batches = EpochIterator(self.loader, order)
+        batches = self.loader.batches(order, samples)
         try:
             for images, labels in batches:
                 yield images, labels[:, 0]

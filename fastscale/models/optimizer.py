@@ -1,33 +1,11 @@
 """SGD, with the weight decay of section 6.1: none on batch norm."""
 
-import inspect
 from typing import Any
 
 import torch
-from torch import Tensor, nn
-from torch.optim import SGD, Optimizer
+from torch import nn
 
-# torch's optimizers import its compiler, as long as all of torch takes, just to keep it from tracing them. Nothing is
-# compiled here: each method is noted as its own untraced form, and `step` is taken without what looks for a compiler.
-for _method in vars(Optimizer).values():
-    if _plain := getattr(_method, "__wrapped__", None):
-        setattr(_plain, "__dynamo_disable", _plain)
-
-
-class EagerSGD(SGD):
-    """torch's SGD, outside of its compiler.
-
-    `skipped` is above 0 where torch's GradScaler found a gradient of the last step that was not finite, and the step
-    changed nothing: a number on the device; None without a scaler.
-    """
-
-    skipped: Tensor | None = None
-
-    @torch.no_grad()
-    def step(self) -> None:
-        """Update the parameters."""
-        self.skipped = getattr(self, "found_inf", None)  # a scaler's, who takes it away again
-        inspect.unwrap(SGD.step)(self)
+from fastscale.runtime._torch import EagerSGD
 
 
 def sgd(model: nn.Module, *, momentum: float, weight_decay: float, nesterov: bool = False) -> EagerSGD:

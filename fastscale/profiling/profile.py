@@ -148,7 +148,7 @@ def step_times(device: torch.device, network: Network, batch: int, way: Way, rep
     device_ids = [device] if device.type == "cuda" else None
 
     def parallel(model: torch.nn.Module) -> DistributedDataParallel:
-        return DistributedDataParallel(model, device_ids, broadcast_buffers=False, gradient_as_bucket_view=True)
+        return DistributedDataParallel(model, device_ids, forward_sync_buffers=False, gradient_as_bucket_view=True)
 
     return _warm_clock(training_step(network, batch, device, way.without_graph, parallel), repeats, device)
 

@@ -34,6 +34,7 @@ EXEMPT = {
     "fastscale.records.files": "likewise",
     "fastscale.records.records": "form of a record, whose digest tells of its content",
     "fastscale.records.provenance": "this module",
+    "fastscale.runtime.upstream": "which versions of other packages may be patched; a patch saves time alone",
     "fastscale.runtime.signals": "when a training stops; it goes on to the same bits",
 }
 

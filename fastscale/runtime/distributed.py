@@ -18,6 +18,7 @@ from torch import Tensor, distributed
 from torch import multiprocessing as processes
 
 from fastscale.errors import Stopped, UserError
+from fastscale.runtime._torch import copy_to_each
 from fastscale.runtime.signals import STOPPING
 
 GRACE = 5.0  # seconds for the other ranks to end by themselves when one has failed
@@ -153,7 +154,7 @@ def average(tensors: Sequence[Tensor]) -> None:
     flat = torch.cat([tensor.flatten() for tensor in tensors])
     distributed.all_reduce(flat)
     means = (flat / count()).split([tensor.numel() for tensor in tensors])
-    torch._foreach_copy_(list(tensors), [mean.view_as(tensor) for mean, tensor in zip(means, tensors, strict=True)])
+    copy_to_each(list(tensors), [mean.view_as(tensor) for mean, tensor in zip(means, tensors, strict=True)])
 
 
 def total(tensor: Tensor) -> Tensor:

@@ -6,6 +6,8 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 
+from fastscale.runtime._torch import add_to_each, copy_to_each, divide_each, move_each
+
 MOMENTUM = 0.1  # torch's own
 
 
@@ -26,9 +28,9 @@ class RunningStatistics:
             return
         before = [tensor.clone() for tensor in self.tensors]
         means = [torch.zeros_like(tensor) for tensor in self.tensors]
-        yield lambda: torch._foreach_add_(means, self.tensors, alpha=1 / self.parts)
-        torch._foreach_lerp_(before, means, MOMENTUM)
-        torch._foreach_copy_(self.tensors, before)
+        yield lambda: add_to_each(means, self.tensors, alpha=1 / self.parts)
+        move_each(before, means, MOMENTUM)
+        copy_to_each(self.tensors, before)
 
     def copied(self) -> Tensor:
         """All of them as they are now, one after the other."""
@@ -37,7 +39,7 @@ class RunningStatistics:
     def restore(self, before: Tensor, where: Tensor) -> None:
         """Make them what was `copied` before if `where`, a number on their device, is above 0; nothing waits for it."""
         chosen = torch.where(where > 0, before, self.copied())  # these may be NaN, of which no arithmetic gets rid
-        torch._foreach_copy_(self.tensors, chosen.split([len(tensor) for tensor in self.tensors]))
+        copy_to_each(self.tensors, chosen.split([len(tensor) for tensor in self.tensors]))
 
 
 def statistics_of(model: nn.Module) -> list[Tensor]:
@@ -65,9 +67,9 @@ def renew_statistics(module: nn.Module, models: Sequence[nn.Module], batches: It
     for batch in batches:
         for state in states:
             torch.func.functional_call(module, state, batch)
-        torch._foreach_add_(sums, tensors)
+        add_to_each(sums, tensors)
         count += 1
-    torch._foreach_copy_(tensors, torch._foreach_div(sums, count))
+    copy_to_each(tensors, divide_each(sums, count))
     for norm, momentum in zip(_norms(module), momenta, strict=True):
         norm.momentum = momentum
     module.eval()

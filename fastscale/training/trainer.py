@@ -109,7 +109,7 @@ class Training:
         False if `stop` said so before its end: nothing is lost, the next call goes on at the same step.
         """
         start, first = time.perf_counter(), self.step
-        if not self._train_epoch(bar, stop):
+        if not self.train_epoch(bar, stop):
             self.spent += time.perf_counter() - start
             return False
         trained = time.perf_counter() - start
@@ -137,7 +137,7 @@ class Training:
         counted = self.steps - self.left_out.item()
         return self.loss_sum.item() / counted if counted and self.lost < LOST_STEPS else math.nan
 
-    def _train_epoch(self, bar: tqdm, stop: Callable[[], bool]) -> bool:
+    def train_epoch(self, bar: tqdm, stop: Callable[[], bool]) -> bool:
         """The steps of the epoch that are still to be done; False if stopped before the last one."""
         recipe, epoch = self.recipe, self.epoch
         batches = self._batches(epoch, self.step)
@@ -280,7 +280,7 @@ class Training:
     def _parallel(self) -> DistributedDataParallel:
         """The model, with gradients that are averaged over the ranks. Its statistics are averaged in `_update`."""
         device_ids = [self.device] if self.device.type == "cuda" else None
-        return DistributedDataParallel(self.model, device_ids, broadcast_buffers=False, gradient_as_bucket_view=True)
+        return DistributedDataParallel(self.model, device_ids, forward_sync_buffers=False, gradient_as_bucket_view=True)
 
     def _autocast(self):
         dtype = {"bf16": torch.bfloat16, "fp16": torch.float16}.get(self.precision)
