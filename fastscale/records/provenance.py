@@ -29,11 +29,14 @@ EXEMPT = {
     "fastscale.networks.families": "a record holds the description of its network, whatever made it",
     "fastscale.networks.bases": "likewise",
     "fastscale.networks.definitions": "likewise",
-    "fastscale.networks.scaling": "likewise",
     "fastscale.records.claim": "whether a record is written, not what it says",
     "fastscale.records.files": "likewise",
     "fastscale.records.records": "form of a record, whose digest tells of its content",
     "fastscale.records.provenance": "this module",
+    "fastscale.data.writing": "a record holds the digest of its images, whatever wrote them",
+    "fastscale.data.images": "likewise",
+    "fastscale.data.sources": "likewise",
+    "fastscale.data.folders": "likewise",
     "fastscale.runtime.signals": "when a training stops; it goes on to the same bits",
 }
 
