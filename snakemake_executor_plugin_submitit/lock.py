@@ -6,6 +6,7 @@ import os
 import socket
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 from filelock import BaseFileLock, FileLock, SoftFileLock, Timeout
 from snakemake_interface_common.exceptions import ApiError
@@ -25,6 +26,10 @@ class MainLock:
             ApiError: another main process has it, or nothing can be written there.
         """
         self.folder, self.holder = folder, folder / "main"
+        self._hold()
+
+    def _hold(self) -> None:
+        folder = self.folder
         try:
             folder.mkdir(parents=True, exist_ok=True)
             self.lock = self._take()
@@ -38,7 +43,7 @@ class MainLock:
     def renew(self) -> None:
         """Take it again where its files were deleted."""
         if not self.holder.exists():
-            self.__init__(self.folder)
+            self._hold()
 
     def _take(self) -> BaseFileLock:
         for kind, name in ((FileLock, "lock"), (SoftFileLock, "lock-file")):
@@ -82,7 +87,7 @@ class WorkflowLock:
         """
         persistence = workflow.persistence
         is_ours = not workflow.execution_settings.lock and hasattr(persistence, "_lockdir")
-        self.persistence = persistence if is_ours else None
+        self.persistence: Any = persistence if is_ours else None
         if self.persistence is None:
             return
         self.note = Path(persistence._lockdir, "submitit.json").absolute()  # vanishes with the locks, if they do

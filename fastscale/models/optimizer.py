@@ -24,7 +24,7 @@ class EagerSGD(SGD):
     skipped: Tensor | None = None
 
     @torch.no_grad()
-    def step(self) -> None:
+    def step(self) -> None:  # type: ignore[override]  # no closure: it would be called in vain
         """Update the parameters."""
         self.skipped = getattr(self, "found_inf", None)  # a scaler's, who takes it away again
         inspect.unwrap(SGD.step)(self)

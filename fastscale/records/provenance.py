@@ -79,7 +79,7 @@ class _Canonical(ast.NodeTransformer):
     def __init__(self, imports: Iterable[tuple[str, str, str | None]]) -> None:
         self.originals = {local: name for local, _, name in imports}
 
-    def visit(self, node: ast.AST) -> Any:
+    def visit(self, node: Any) -> Any:
         """Visit a node; of a body, what does something is left."""
         body = getattr(node, "body", None)
         if isinstance(body, list):
@@ -127,7 +127,8 @@ def _definition(module: str, name: str) -> tuple[str, str | None]:
     if _path(f"{module}.{name}").exists():
         return f"{module}.{name}", None
     if _path(module).name == "__init__.py":
-        return next((origin for local, *origin in _imports(module) if local == name), (module, name))
+        origins = {local: (origin, original) for local, origin, original in _imports(module)}
+        return origins.get(name, (module, name))
     return module, name
 
 

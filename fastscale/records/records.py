@@ -59,7 +59,7 @@ def read_record(path: Path, kind: str, network_hash: str | None = None) -> dict[
             f"{path} was measured on another network (hash {str(record.get('network_hash'))[:10]}, expected "
             f"{network_hash[:10]}); {ANEW}"
         )
-    return record
+    return dict(record)
 
 
 def digest(value: Any) -> str:

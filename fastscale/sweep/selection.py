@@ -58,7 +58,7 @@ class Bases:
         Raises:
             UserError: it is derived from itself.
         """
-        line = []
+        line: list[str] = []
         while base not in self.searches:
             refuse_circle(base, line)
             line.append(base)
