@@ -13,6 +13,10 @@ test: setup-test  ## static checks, then the tests, on a real Slurm too
 	.venv/bin/ruff format --check
 	.venv/bin/snakefmt --check Snakefile workflow
 	.venv/bin/snakemake --lint
+	.venv/bin/lint-imports
+	.venv/bin/mypy
+	.venv/bin/vulture
+	.venv/bin/codespell
 	$(SITE)
 	.venv/bin/pytest --numprocesses 4 --dist loadfile --no-loadscope-reorder
 
@@ -31,7 +35,7 @@ setup-test:   ## only what `make test` needs before its job
 COMPILE = .venv/bin/uv pip compile --quiet --universal --python .venv --python-version 3.11 --no-build-isolation \
 	--generate-hashes --no-emit-index-url --no-header --no-annotate
 lock: setup   ## pin pyproject.toml anew: --upgrade in LOCKFLAGS takes the newest versions
-	$(COMPILE) $(LOCKFLAGS) --extra ffcv --group dev --group docs --group setup pyproject.toml --output-file requirements/lock.txt
+	$(COMPILE) $(LOCKFLAGS) --extra ffcv --group dev --group docs --group lint --group setup pyproject.toml --output-file requirements/lock.txt
 	$(COMPILE) $(LOCKFLAGS) --group setup --constraint requirements/lock.txt --output-file requirements/setup.txt
 	$(COMPILE) $(LOCKFLAGS) --group benchmarks --constraint requirements/lock.txt --output-file requirements/benchmarks.txt
 

@@ -144,7 +144,8 @@ class Recipe:
     def learning_rate(self, epoch: float) -> float:
         """Learning rate after `epoch` epochs (continuous): footnote 2 of the paper, times a linear warm-up."""
         warmed = WARMUP_START + (1 - WARMUP_START) * epoch / self.warmup if epoch < self.warmup else 1.0
-        return warmed * self.lr * self.batch / REFERENCE_BATCH * self.lr_decay ** (epoch / self.epochs)
+        decayed: float = self.lr_decay ** (epoch / self.epochs)
+        return warmed * self.lr * self.batch / REFERENCE_BATCH * decayed
 
     def ema_schedule(self, steps: int) -> tuple[int, float]:
         """Steps between two updates of the weights' average, and its decay at each, for a schedule of `steps` steps.

@@ -1,6 +1,6 @@
 """The Slurm that this process submits to."""
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from functools import cached_property
 from typing import Any
 
@@ -16,7 +16,7 @@ class Cluster:
         self.told: set[str] = set()
 
     @cached_property
-    def configuration(self) -> dict[str, str]:
+    def configuration(self) -> Mapping[str, str]:
         """Slurm's configuration; empty where it is not shown."""
         try:
             return slurm.configuration()

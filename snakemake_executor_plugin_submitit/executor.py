@@ -190,8 +190,7 @@ class Executor(PollsWithJobs, InnerSnakemake):
         """Submits; made when the first job is ready."""
         from .submission import Submitter  # imports submitit
 
-        limits = filter(None, (max(1, self.settings.array_size), self.cluster.largest_array))
-        self.backlog.largest_array = min(limits)
+        self.backlog.largest_array = min(filter(None, (max(1, self.settings.array_size), self.cluster.largest_array)))
         wait, warn = self.stopped.wait, self.logger.warning
         return Submitter(self.ledger, self.log_folder, self.project, self.cluster.name, warn, wait)
 
@@ -206,8 +205,7 @@ class Executor(PollsWithJobs, InnerSnakemake):
         `was_lost` says of an adopted one that Slurm knew nothing of it when this process began.
         """
         aux = {"submission": submission, "attempt": one.attempt, "was_lost": was_lost}
-        info = SubmittedJobInfo(one.job, submission.slurm_id, aux)
-        self.live[submission.slurm_id] = info
+        self.live[submission.slurm_id] = info = SubmittedJobInfo(one.job, submission.slurm_id, aux)
         self.known[submission.batch] = submission.slurm_id.partition("_")[0]
         if one.before:
             self.forget(one.before)
@@ -264,7 +262,7 @@ class Executor(PollsWithJobs, InnerSnakemake):
         batches = self.ledger.batches.values()
         known = {batch.name: "none" if batch.abandoned else batch.slurm_id for batch in batches} | self.known
         ours = [job for job in listed.values() if job.project == self.project and not job.state.over]
-        surplus = {job.number for job in ours if known.get(job.batch, "none") not in (job.number, None)}
+        surplus = {job.number for job in ours if known.get(job.batch or "", "none") not in (job.number, None)}
         if surplus:
             ids = ", ".join(sorted(surplus))
             self.cluster.tell_once(f"Slurm job {ids} was submitted late, and again in the meantime: it is cancelled.")

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryFile
 from types import FrameType
+from typing import NoReturn
 
 from .claims import Claim
 from .guard import leave_if_superseded
@@ -63,9 +64,12 @@ class SnakemakeJob:
         ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
         # On stdin, because one argument holds no more than 128 KiB, and a job may name thousands of files.
         code = subprocess.run(self.command, input=self.data, cwd=self.folder, preexec_fn=_ignore_warning).returncode
-        if not code:
-            _make_room_for_result()
-            return
+        if code:
+            self._fail(code, received)
+        _make_room_for_result()
+
+    def _fail(self, code: int, received: set[int]) -> NoReturn:
+        """End with the command's exit code, or as the signals want it that are `received` by now."""
         if not received:  # Slurm signals one process after the other: the command may have died of what comes here next
             time.sleep(SPREAD)
         if received:

@@ -46,9 +46,9 @@ class Entry:
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> "Entry":
         """The inverse of `to_dict`."""
-        tuples = {key: tuple(map(str, data[key])) for key in ("keys", "makes", "claims")}
-        others = {"pickle": Path(data["pickle"]), "newest": int(data["newest"]), "attempt": Attempt(**data["attempt"])}
-        return cls(str(data["name"]), **tuples, **others)
+        tuples: dict[str, Any] = {key: tuple(map(str, data[key])) for key in ("keys", "makes", "claims")}
+        pickle, newest, attempt = Path(data["pickle"]), int(data["newest"]), Attempt(**data["attempt"])
+        return cls(str(data["name"]), **tuples, pickle=pickle, newest=newest, attempt=attempt)
 
 
 @dataclass
@@ -69,7 +69,11 @@ class Batch:
     @property
     def slurm_ids(self) -> list[str]:
         """The Slurm ids of its jobs."""
-        return [self.slurm_id] if len(self.entries) == 1 else [f"{self.slurm_id}_{i}" for i in range(len(self.entries))]
+        return (
+            [str(self.slurm_id)]
+            if len(self.entries) == 1
+            else [f"{self.slurm_id}_{i}" for i in range(len(self.entries))]
+        )
 
     def claim(self, index: int, folder: Path) -> Claim:
         """The claim of one of its jobs."""

@@ -199,7 +199,7 @@ def _reconcile(ledger: Ledger, listed: Mapping[str, Job], folder: Path, project:
                 f"ended or was cancelled there, delete {ledger.folder / batch.name}.json."
             )
     for job in listed.values():
-        if job.project == project and not job.state.over and job.batch not in ledger.batches:
+        if job.batch and job.project == project and not job.state.over and job.batch not in ledger.batches:
             _recover(ledger, job.batch, job.number, cluster.name)
             cluster.warn(
                 f"Slurm job {job.number} ({job.name}) of this folder is not in the ledger; its script tells what it is."

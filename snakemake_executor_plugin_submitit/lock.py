@@ -27,6 +27,10 @@ class MainLock:
             ApiError: another main process has it, or nothing can be written there.
         """
         self.folder, self.holder = folder, folder / "main"
+        self._hold()
+
+    def _hold(self) -> None:
+        folder = self.folder
         try:
             folder.mkdir(parents=True, exist_ok=True)
             self.lock = self._take()
@@ -40,7 +44,7 @@ class MainLock:
     def renew(self) -> None:
         """Take it again where its files were deleted."""
         if not self.holder.exists():
-            self.__init__(self.folder)
+            self._hold()
 
     def _take(self) -> BaseFileLock:
         for kind, name in ((FileLock, "lock"), (SoftFileLock, "lock-file")):

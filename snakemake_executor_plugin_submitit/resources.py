@@ -103,7 +103,7 @@ def _asked(job: JobExecutorInterface, times_memory: int) -> dict[str, tuple[str,
     asked = {option: (name, str(job.resources.get(name))) for name, option in PLAIN.items() if job.resources.get(name)}
     if name := memory(job):
         option = "mem-per-cpu" if name == "mem_mb_per_cpu" else "mem"
-        asked[option] = (name, f"{_number(job, name) * times_memory}M")
+        asked[option] = (name, f"{_whole(f'resource {name}', job.resources.get(name)) * times_memory}M")
     if value := gres(job):
         asked["gres"] = ("gpu" if job.resources.get("gpu") else "gres", value)
     if name := next((name for name in ("cpus_per_task", "cpus_per_gpu") if job.resources.get(name)), None):

@@ -8,8 +8,9 @@ from fastscale.networks import Network
 from fastscale.networks.complexity import Complexity, count
 from fastscale.recipe import Recipe
 from fastscale.records.files import write_text
+from fastscale.records.networks import write_networks
 from fastscale.records.provenance import code_hash
-from fastscale.records.records import write_networks, write_record
+from fastscale.records.records import write_record
 from fastscale.sweep.expansion import FIXED
 from fastscale.sweep.sweep import Sweep
 

@@ -264,6 +264,16 @@ def test_old_code_is_told(sweep: Sweep) -> None:
     assert "1 records are older than the code" in sweep.artefacts["networks"][1].read_text()
 
 
+@pytest.mark.parametrize("artefact", ["timing", "roofline", "verdict"])
+def test_a_timing_without_peaks_is_told(sweep: Sweep, artefact: str) -> None:
+    path = sweep.profile_record("fixed")
+    records = json.loads(path.read_text())["records"]
+    del next(record for record in records if record["network"] == a_network(sweep))["peaks"]
+    change(path, records=records)
+    with pytest.raises(UserError, match="timed by an older fastscale, which did not measure the device's peaks"):
+        aggregate(sweep, artefact)
+
+
 @pytest.mark.parametrize("kind", ["networks", "profiles"])
 def test_a_network_that_was_built_otherwise_is_told(sweep: Sweep, kind: str) -> None:
     """The same description and hash, but other counts: its squeeze-excitation was cut, say, where it is rounded now."""

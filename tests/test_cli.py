@@ -17,7 +17,8 @@ from junk import VALUES, as_json, at
 
 from fastscale.cli.main import main
 from fastscale.networks import base_network
-from fastscale.records.records import write_networks, write_record
+from fastscale.records.networks import write_networks
+from fastscale.records.records import write_record
 from fastscale.validation.quantities import UNITS, parse
 
 SCRIPT = str(Path(sys.executable).with_name("fastscale"))

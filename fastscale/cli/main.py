@@ -53,7 +53,7 @@ def main() -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def scale(base: str, strategy: str, as_json: bool, **options: Any) -> None:
     """Scale the network BASE and count what it costs."""
-    from fastscale.records.records import network_record
+    from fastscale.records.networks import network_record
 
     network, s = named_network(base, strategy, **options)
     record = network_record(network)
@@ -89,7 +89,7 @@ def advise(
 def probes(base: str, path: Path, classes: int, own: Any) -> None:
     """Write a dozen networks of BASE that tell how fast a device is, for `fastscale profile` to time."""
     from fastscale.planning.advice import probes as make
-    from fastscale.records.records import write_networks
+    from fastscale.records.networks import write_networks
 
     write_networks(path, make(named_base(base, classes, own)))
 
@@ -111,7 +111,7 @@ def describe(path: Path, config: Any) -> None:
 @click.option("--record", "path", required=True, type=PATH, help="Where to write the networks record.")
 def networks(source: str, description: Path, path: Path) -> None:
     """Scale and count all networks of a sweep that come from SOURCE: a search, or `fixed` for all others."""
-    from fastscale.records.records import write_networks
+    from fastscale.records.networks import write_networks
     from fastscale.sweep.expansion import FIXED
     from fastscale.sweep.sweep import Sweep
 
@@ -160,7 +160,7 @@ def profile(networks: Path, path: Path, threads: int, device: str | None, **opti
     Each is timed in each memory format, mode and kind of grouped convolutions; these options may be given again. The
     fastest counts.
     """
-    from fastscale.records.records import read_networks
+    from fastscale.records.networks import read_networks
 
     known = read_networks(networks)
     import torch

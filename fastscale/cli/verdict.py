@@ -5,7 +5,8 @@ from pathlib import Path
 
 from fastscale.analysis import aggregate
 from fastscale.errors import UserError
-from fastscale.records.records import write_networks, write_record
+from fastscale.records.networks import write_networks
+from fastscale.records.records import write_record
 from fastscale.sweep.expansion import FIXED
 from fastscale.sweep.sweep import Sweep
 from fastscale.validation.documents import read_yaml

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator
 from functools import cache
 from importlib.resources import files
 from itertools import islice
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -114,9 +114,7 @@ def group_size(images: int, resolution: int, device: torch.device) -> int:
     return fitting if device.type == "cpu" else min(fitting, BATCHES_READY)
 
 
-def augment_in_groups(
-    batches: Iterable[tuple[Tensor, Tensor, np.ndarray | None]], size: int
-) -> Iterator[tuple[Tensor, Tensor]]:
+def augment_in_groups(batches: Iterable[tuple[Tensor, Tensor, Any]], size: int) -> Iterator[tuple[Tensor, Tensor]]:
     """Images and labels, `augment`ed as was drawn for them, `size` batches at a time."""
     batches = iter(batches)
     while group := list(_kept(islice(batches, size))):
@@ -125,7 +123,7 @@ def augment_in_groups(
         yield from zip(changed.split([len(one) for one in labels]), labels, strict=True)
 
 
-def _kept(batches: Iterable[tuple[Tensor, Tensor, np.ndarray]]) -> Iterator[tuple[Tensor, Tensor, np.ndarray]]:
+def _kept(batches: Iterable[tuple[Tensor, Tensor, Any]]) -> Iterator[tuple[Tensor, Tensor, Any]]:
     """Copies: the loader writes the next batch where it wrote one before."""
     return ((images.clone(), labels.clone(), drawn) for images, labels, drawn in batches)
 

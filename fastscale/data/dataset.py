@@ -41,7 +41,7 @@ class Dataset:
         """
         record = read_record(folder / "data.json", "data")
         known = {key: record[key] for key in ("name", "images", "content", "settings", "files")}
-        as_tuples = {key: tuple(record[key]) for key in ("class_names", "mean", "std")}
+        as_tuples: dict[str, Any] = {key: tuple(record[key]) for key in ("class_names", "mean", "std")}
         dataset = cls(folder, **known, **as_tuples)
         for split, expected in dataset.files.items():
             path = dataset.beton(split)

@@ -8,6 +8,7 @@ what stands in a file that has changed, but not what calls it from another one.
 import sys
 from ctypes.util import find_library
 from pathlib import Path
+from typing import Any
 
 import llvmlite.binding
 import numpy as np
@@ -23,7 +24,7 @@ except (ImportError, OSError):
     unpacked = Path(sys.prefix, "debian/usr/lib").glob("*/libturbojpeg.so.0")
     LIBRARY = find_library("turbojpeg") or next(map(str, unpacked), None)
 
-OPTIONS = {"nogil": True, "error_model": "numpy"}
+OPTIONS: dict[str, Any] = {"nogil": True, "error_model": "numpy"}
 try:
     KEPT = njit(cache=True, **OPTIONS)(lambda: None) and {"cache": True, **OPTIONS}
 except RuntimeError:  # there is no folder in which it could be kept
@@ -33,14 +34,14 @@ except RuntimeError:  # there is no folder in which it could be kept
 if LIBRARY:
     llvmlite.binding.load_library_permanently(LIBRARY)
 _int, _size, _address = types.intc, types.ulong, types.uintp
-_start = types.ExternalFunction("tjInitDecompress", _address())
-_end = types.ExternalFunction("tjDestroy", _int(_address))
-_read_header = types.ExternalFunction(
+_start: Any = types.ExternalFunction("tjInitDecompress", _address())
+_end: Any = types.ExternalFunction("tjDestroy", _int(_address))
+_read_header: Any = types.ExternalFunction(
     "tjDecompressHeader3", _int(_address, _address, _size, _address, _address, _address, _address)
 )
-_plane_width = types.ExternalFunction("tjPlaneWidth", _int(_int, _int, _int))
-_plane_height = types.ExternalFunction("tjPlaneHeight", _int(_int, _int, _int))
-_decode = types.ExternalFunction(
+_plane_width: Any = types.ExternalFunction("tjPlaneWidth", _int(_int, _int, _int))
+_plane_height: Any = types.ExternalFunction("tjPlaneHeight", _int(_int, _int, _int))
+_decode: Any = types.ExternalFunction(
     "tjDecompressToYUVPlanes", _int(_address, _address, _size, _address, _int, _address, _int, _int)
 )
 ACCURATE_DCT = 4096  # Pillow's; FFCV's own choice is another one, which is 3 % faster and a grey level off in the mean

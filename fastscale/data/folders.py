@@ -159,7 +159,8 @@ def _walk(folder: Path, above: tuple[tuple[int, int], ...] = ()) -> Iterator[tup
 
 def _visible(folder: Path) -> tuple[list["os.DirEntry[str]"], list["os.DirEntry[str]"]]:
     """The folders and the files in a folder that are not hidden, by name."""
-    folders, files = [], []
+    folders: list[os.DirEntry[str]] = []
+    files: list[os.DirEntry[str]] = []
     with os.scandir(folder) as entries:
         for entry in entries:
             if not entry.name.startswith(".") and entry.name not in ADDED:

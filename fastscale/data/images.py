@@ -28,8 +28,8 @@ IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 class Split:
     """Labelled images: arrays (H, W) of uint8, or paths of files that Pillow reads."""
 
-    images: Sequence[np.ndarray] | Sequence[str]
-    labels: Sequence[int]
+    images: Sequence[np.ndarray] | Sequence[str] | np.ndarray
+    labels: Sequence[int] | np.ndarray
 
     def __len__(self) -> int:
         """Number of images."""
@@ -100,7 +100,10 @@ def fashion_mnist(downloads: Path, installed: Path = DEBIAN_FASHION_MNIST) -> So
     folder = next((f for f in (installed, downloads / "FashionMNIST/raw") if _is_complete(f)), None)
     if folder is None:
         folder = _download_fashion_mnist(downloads)
-    splits = {split: Split(*(_read_idx(folder / name) for name in names)) for split, names in IDX_FILES.items()}
+    splits = {
+        split: Split(_read_idx(folder / images), _read_idx(folder / labels))
+        for split, (images, labels) in IDX_FILES.items()
+    }
     return Source(splits["train"], splits["val"], FASHION_MNIST_CLASSES, FASHION_MNIST_MEAN, FASHION_MNIST_STD)
 
 

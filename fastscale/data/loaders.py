@@ -111,9 +111,9 @@ def reading() -> tuple[str, Any]:
         return "ffcv", Reader
     except (ImportError, OSError) as error:
         log.warning("without FFCV (%s): a plain loader reads the same images", error)
-        from fastscale.data.plain import Reader
+        from fastscale.data.plain import Reader as PlainReader
 
-        return "plain", Reader
+        return "plain", PlainReader
 
 
 @cache

@@ -1,6 +1,6 @@
 """In which order images are written, and drawn in an epoch: pure functions, the same for every loader and machine."""
 
-from typing import NamedTuple
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -11,7 +11,8 @@ RUN = 32  # images that lie together in the file and are read together
 FEWEST = 1 << 14  # images that are mixed with each other, or 8 batches where that is more
 
 
-class Share(NamedTuple):
+@dataclass(frozen=True)
+class Share:
     """The part of all images that is one rank's."""
 
     index: int

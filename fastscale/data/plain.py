@@ -58,7 +58,7 @@ class Reader:
             if LIBRARY:
                 decode_alone(stored, image, result)
             elif image["mode"] == JPEG:
-                with Image.open(BytesIO(stored)) as picture:
+                with Image.open(BytesIO(stored.tobytes())) as picture:
                     resize_alone(np.asarray(picture).reshape(-1), image, result)
             else:
                 resize_alone(stored, image, result)

@@ -71,7 +71,7 @@ def read_samples(path: Path) -> np.ndarray:
     allocations = np.fromfile(path, ALLOCATION, len(known), offset=header["alloc_table_ptr"])
     samples = np.zeros(len(known), READ)
     samples["f1"], images = known["f1"], samples["f0"]
-    for name in IMAGE.names:
+    for name in IMAGE.names or ():
         images[name] = known["f0"][name]
     images["size"][allocations["sample_id"]] = allocations["size"]
     images["crop_height"], images["crop_width"] = images["height"], images["width"]

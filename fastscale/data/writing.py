@@ -24,7 +24,8 @@ from fastscale.records.records import write_record
 
 SETTINGS = ("max_resolution", "write_mode", "jpeg_quality")
 MADE_BY = ("commit", "code", "python", "versions")  # of the provenance; not when and where, so that bytes are equal
-Item, Result = TypeVar("Item"), TypeVar("Result")
+Item = TypeVar("Item")
+Result = TypeVar("Result")
 log = logging.getLogger(__name__)
 
 

@@ -1,6 +1,7 @@
 """From a network description to a torch module; every convolution stands in the order in which it is counted."""
 
 import math
+from typing import Any
 
 from torch import Tensor, nn
 
@@ -63,7 +64,8 @@ class BlockModule(nn.Module):
     @property
     def last_norm(self) -> nn.BatchNorm2d:
         """The batch norm that ends the residual branch."""
-        return self.residual[-1][1]
+        last: Any = self.residual[-1]
+        return last[1]
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, width_in, r, r) to (N, width, ceil(r / stride), ceil(r / stride))."""

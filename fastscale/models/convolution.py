@@ -77,7 +77,7 @@ class Conv2d(nn.Conv2d):
         places = [slice(k, k + last + 1, stride) for k in range(kernel)]
         weight = self.weight[:, 0, :, :, None, None]
         terms = [padded[:, :, y, x] * weight[:, i, j] for i, y in enumerate(places) for j, x in enumerate(places)]
-        total = sum(terms) if self.bias is None else sum(terms, self.bias[:, None, None])
+        total: Any = sum(terms) if self.bias is None else sum(terms, self.bias[:, None, None])
         return total.to(images.dtype)  # weights have the full precision, and so have the products
 
     def _on_cpu(self, images: Tensor) -> Tensor:
@@ -132,10 +132,10 @@ class _InPieces(torch.autograd.Function):
 
         of_images, _, of_bias = gradients(images, weight, padding, [by_images, False, by_bias])
         of_weight = torch.empty_like(weight) if by_weight else None
-        if by_weight:
+        if of_weight is not None:
             padded, last = F.pad(images, (padding[0],) * 4), (gradient.shape[-1] - 1) * stride[0]
             for corner in itertools.product(range(0, weight.shape[-1], PIECE), repeat=2):
-                piece = ..., *[slice(first, first + PIECE) for first in corner]
+                piece: Any = ..., *[slice(first, first + PIECE) for first in corner]
                 lengths = weight[piece].shape[2:]
                 seen = [slice(first, first + last + length) for first, length in zip(corner, lengths, strict=True)]
                 part = padded[..., *seen].contiguous(memory_format=torch.channels_last)

@@ -1,6 +1,7 @@
 """Executing a network in one of the ways of fastscale/execution.py."""
 
 from collections.abc import Callable, Iterable, Sequence
+from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -10,6 +11,7 @@ from fastscale.models.convolution import Conv2d
 from fastscale.runtime.devices import precision
 
 MEMORY_FORMATS = {"channels_last": torch.channels_last, "contiguous": torch.contiguous_format}
+Result = TypeVar("Result")
 WARM_UP_CALLS = 3  # cuDNN chooses its kernels at the first, the allocator has seen all at the second
 
 
@@ -18,7 +20,8 @@ def place(module: nn.Module, way: Way, device: torch.device) -> nn.Module:
     for layer in module.modules():
         if isinstance(layer, Conv2d):
             layer.kind = way.convolutions
-    return module.to(device, memory_format=MEMORY_FORMATS[way.memory_format])
+    # torch's annotations do not know the two together.
+    return module.to(device, memory_format=MEMORY_FORMATS[way.memory_format])  # type: ignore[call-overload]
 
 
 def forward_of(module: nn.Module, way: Way) -> Callable[[Tensor], Tensor]:
@@ -30,8 +33,8 @@ def forward_of(module: nn.Module, way: Way) -> Callable[[Tensor], Tensor]:
 
 
 def repeatable(
-    function: Callable[..., Tensor | None], way: Way, examples: Sequence[Tensor], changed: Iterable[Tensor] = ()
-) -> Callable[..., Tensor | None]:
+    function: Callable[..., Result], way: Way, examples: Sequence[Tensor], changed: Iterable[Tensor] = ()
+) -> Callable[..., Result]:
     """`function`, to be called with many tensors like the examples: itself, or a CUDA graph of it, if that is the way.
 
     A graph is recorded here, by calls whose changes of the tensors `changed` are undone. Whatever else the function
@@ -45,7 +48,7 @@ def repeatable(
     for tensor, value in zip(changed, before, strict=True):
         tensor.copy_(value)
 
-    def repeat(*given: Tensor) -> Tensor | None:
+    def repeat(*given: Tensor) -> Result:
         for example, tensor in zip(examples, given, strict=True):
             if example is not tensor:
                 example.copy_(tensor, non_blocking=True)
@@ -55,7 +58,7 @@ def repeatable(
     return repeat
 
 
-def capture(function: Callable[[], Tensor | None]) -> tuple[Callable[[], None], Tensor | None]:
+def capture(function: Callable[[], Result]) -> tuple[Callable[[], None], Result]:
     """Record `function` as a CUDA graph, after calls that warm it up; returns what replays it, and where its result is.
 
     Peak memory is counted anew from here on: that of the graph, without what choosing its kernels took.

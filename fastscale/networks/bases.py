@@ -31,7 +31,8 @@ NAME = {  # what file names, Snakemake's wildcards, and the tables' and figures'
 def known_bases() -> Mapping[str, Mapping[str, Any]]:
     """The parameters of every built-in base, by name (bases.yaml)."""
     text = files("fastscale.networks").joinpath("bases.yaml").read_text()
-    return yaml.load(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+    bases: Mapping[str, Mapping[str, Any]] = yaml.load(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+    return bases
 
 
 def base_network(name: str, own: Definitions | None = None) -> Network:
@@ -54,7 +55,7 @@ def _base_network(name: str, own: Definitions, line: tuple[str, ...]) -> Network
     for key, derive in DERIVATIONS.items():
         if key in parameters:
             derived_from = _base_network(parameters.pop(key), own, (*line, name))
-            build = partial(derive, derived_from)
+            build: Callable[..., Network] = partial(derive, derived_from)
             break
     else:
         build = FAMILIES[parameters.pop("family")]
@@ -100,7 +101,7 @@ def checked_definition(definition: Any, place: str) -> dict[str, Any]:
     from fastscale.networks.scaling import parse_strategy  # which is built on networks
 
     keys = (*DERIVATIONS, "family")
-    found = checked(definition, {"type": "object"}, place)
+    found: dict[str, Any] = checked(definition, {"type": "object"}, place)
     if (key := next((key for key in keys if key in found), None)) is None:
         families, derived = ", ".join(FAMILIES), ", ".join(DERIVATIONS)
         raise UserError(f"{place} has no family ({families}), nor a base that it is derived from ({derived})")

@@ -34,7 +34,7 @@ def _schema(name: str, annotation: Any) -> dict[str, Any]:
     """The schema of one value, by its name and annotation."""
     if name == "block":
         return {"enum": list(BLOCKS)}
-    if is_dataclass(annotation):
+    if isinstance(annotation, type) and is_dataclass(annotation):
         return described(annotation)
     if get_origin(annotation) is Literal:
         return {"enum": list(get_args(annotation))}

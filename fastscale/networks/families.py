@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 
 from fastscale.errors import UserError
-from fastscale.networks.network import Network, Stage, Stem, group_compatible
+from fastscale.networks.network import Activation, Network, Stage, Stem, group_compatible
 
 
 def regnet_stages(depth: int, w0: int, wa: float, wm: float) -> tuple[list[int], list[int]]:
@@ -30,7 +30,7 @@ def regnet_stages(depth: int, w0: int, wa: float, wm: float) -> tuple[list[int],
     return [blocks[width] for width in widths], widths
 
 
-def _regnet(family: str, block: str, activation: str, ratio: float) -> Callable[..., Network]:
+def _regnet(family: str, block: str, activation: Activation, ratio: float) -> Callable[..., Network]:
     def build(
         *,
         depth: int,

@@ -10,6 +10,8 @@ from functools import cached_property
 from itertools import pairwise
 from typing import Any, Literal, NamedTuple
 
+Activation = Literal["relu", "silu"]
+
 
 class Block(NamedTuple):
     """How a block kind differs from the others; all are 1x1 conv, k x k group conv, SE, 1x1 conv (Figure 3)."""
@@ -63,7 +65,7 @@ class Network:
 
     family: str
     block: str
-    activation: Literal["relu", "silu"]
+    activation: Activation
     se_ratio: float
     stem: Stem
     stages: tuple[Stage, ...]

@@ -193,6 +193,7 @@ def _smallest(base: Network, strategy: Strategy) -> tuple[float, str, int]:
     A depth or width that rounds to 0 is held at its least, 1 and 8, while the strategy makes anything else smaller.
     """
     widths = [*base.widths, *([base.stem.width, base.head_width] if base.family == "EfficientNet" else [])]
+    vanishing: list[tuple[str, int, float, Fraction]]
     if strategy.e_r:
         vanishing = [("resolution", base.resolution, 2, strategy.e_r / 2)]
     else:

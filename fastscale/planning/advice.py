@@ -85,7 +85,8 @@ class Device:
 
     def memory(self, costs: Costs) -> float | None:
         """Peak bytes of a step; None where no memory was measured."""
-        return self.prediction.memory and self.prediction.memory.of(costs.of_memory(self.batch))
+        memory = self.prediction.memory
+        return memory.of(costs.of_memory(self.batch)) if memory else None
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ import math
 import statistics
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from fastscale.analysis.results.published import UNITS, numbers
 from fastscale.cost.prediction import FEWEST, Costs, Prediction, Timing
@@ -123,6 +123,7 @@ def images(sweep: Sweep) -> Images:
         return Images(**read_record(packed, "data")["images"])
     seen = "path" not in data or Path(data["path"]).exists()
     if seen and sweep.config["train"]:
-        return Images(**count_images(data))
-    asked = {split: data[f"{split}_images"] or number for split, number in PAPER_SPLITS.items()}
+        counted: dict[str, Any] = {**count_images(data)}
+        return Images(**counted)
+    asked: dict[str, Any] = {split: data[f"{split}_images"] or number for split, number in PAPER_SPLITS.items()}
     return Images(**asked, unseen=None if seen else data["path"])

@@ -2,8 +2,9 @@
 
 import statistics
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, fields
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from tabulate import tabulate
@@ -92,7 +93,7 @@ class Plan:
     def _files(self) -> Iterator[list[Any]]:
         """What is no training: how many jobs, and how many of them to do."""
         sources = {*self.sweep.sources.values()}
-        jobs = {
+        jobs: dict[str, Sequence[Iterable[Path]]] = {
             "data": [(self.sweep.data_folder / "data.json",)],
             "scale": [(self.sweep.network_record(source),) for source in sources],
             "profile": [(self.sweep.profile_record(source),) for source in sources],
@@ -144,14 +145,14 @@ def plan(sweep: Sweep) -> Plan:
     clock = Clock(sweep, {network: statistics.fmean(found) for network, found in seconds.items()})
     jobs = []
     for asked in trainings:
-        record, epochs = records.get(asked), sweep.config["schedules"][asked.schedule]
+        trained, epochs = records.get(asked), sweep.config["schedules"][asked.schedule]
         per_epoch, basis = clock.epoch(asked.network)
-        if record:
-            hours = devices * record["seconds"] / 3600
+        if trained:
+            hours = devices * trained["seconds"] / 3600
         else:
             hours = None if per_epoch is None else epochs * per_epoch / 3600
         own = (asked.rule, asked.network.id, asked.schedule, asked.trial, epochs)
-        jobs.append(Job(*own, done=record is not None, hours=hours, basis=basis))
+        jobs.append(Job(*own, done=trained is not None, hours=hours, basis=basis))
     return Plan(sweep, clock, tuple(jobs))
 
 

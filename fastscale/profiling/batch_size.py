@@ -14,7 +14,7 @@ def largest_batch(peak_of: Callable[[int], int | None], free: int, most: int = L
 
     `peak_of` runs a step of a batch, and returns its peak bytes, or None where they did not fit.
     """
-    peaks = []
+    peaks: list[int] = []
     for batch in SMALL:
         if (peak := peak_of(batch)) is None:
             return SMALL[0] if peaks else _below(peak_of, batch)

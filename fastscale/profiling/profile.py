@@ -74,7 +74,7 @@ def profile(network: Network, options: Options, device: torch.device, reached: d
         UserError: not even two images fit in the memory of the GPU.
     """
     batch = options.batch if device.type == "cpu" else _fitting_batch(network, device, options)
-    convolutions = ["plain"] if device.type == "cpu" else kinds(network, options.convolutions)
+    convolutions: list[Convolutions] = ["plain"] if device.type == "cpu" else kinds(network, options.convolutions)
     ways = every(options.formats, options.modes, convolutions)
     while True:
         try:

@@ -78,7 +78,7 @@ def inference_step(network: Network, batch: int, device: torch.device, way: Way)
     return lambda: repeat(images)
 
 
-def clock(step: Callable[[], None], repeats: int, device: torch.device) -> list[float]:
+def clock(step: Callable[[], object], repeats: int, device: torch.device) -> list[float]:
     """Seconds of each of `repeats` steps; on a GPU by device events, read after the last step."""
     if device.type == "cuda":
         events = [torch.cuda.Event(enable_timing=True) for _ in range(repeats + 1)]
@@ -120,6 +120,7 @@ def compare(
     tried: list[dict[str, Any]] = []
     best, too_large = float("inf"), None
     for way in ways:
+        step: Callable[[], None] | None
         try:
             with out_of_memory():
                 step = training_step(network, batch, device, way, make=make)

@@ -29,11 +29,14 @@ EXEMPT = {
     "fastscale.networks.families": "a record holds the description of its network, whatever made it",
     "fastscale.networks.bases": "likewise",
     "fastscale.networks.definitions": "likewise",
-    "fastscale.networks.scaling": "likewise",
     "fastscale.records.claim": "whether a record is written, not what it says",
     "fastscale.records.files": "likewise",
     "fastscale.records.records": "form of a record, whose digest tells of its content",
     "fastscale.records.provenance": "this module",
+    "fastscale.data.writing": "a record holds the digest of its images, whatever wrote them",
+    "fastscale.data.images": "likewise",
+    "fastscale.data.sources": "likewise",
+    "fastscale.data.folders": "likewise",
     "fastscale.runtime.upstream": "which versions of other packages may be patched; a patch saves time alone",
     "fastscale.runtime.signals": "when a training stops; it goes on to the same bits",
 }
@@ -77,7 +80,7 @@ class _Canonical(ast.NodeTransformer):
     def __init__(self, imports: Iterable[tuple[str, str, str | None]]) -> None:
         self.originals = {local: name for local, _, name in imports}
 
-    def visit(self, node: ast.AST) -> Any:
+    def visit(self, node: Any) -> Any:
         """Visit a node; of a body, what does something is left."""
         body = getattr(node, "body", None)
         if isinstance(body, list):
@@ -125,7 +128,8 @@ def _definition(module: str, name: str) -> tuple[str, str | None]:
     if _path(f"{module}.{name}").exists():
         return f"{module}.{name}", None
     if _path(module).name == "__init__.py":
-        return next((origin for local, *origin in _imports(module) if local == name), (module, name))
+        origins = {local: (origin, original) for local, origin, original in _imports(module)}
+        return origins.get(name, (module, name))
     return module, name
 
 

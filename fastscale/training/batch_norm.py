@@ -21,7 +21,7 @@ class RunningStatistics:
             norm.momentum = MOMENTUM if parts == 1 else 1.0
 
     @contextmanager
-    def step(self) -> Iterator[Callable[[], None]]:
+    def step(self) -> Iterator[Callable[[], object]]:
         """Around a step: what is to be called after each part."""
         if self.parts == 1:
             yield lambda: None
@@ -44,7 +44,7 @@ class RunningStatistics:
 
 def statistics_of(model: nn.Module) -> list[Tensor]:
     """The running means and variances of a model's batch norms, each of a number a channel."""
-    return [tensor for norm in _norms(model) for tensor in (norm.running_mean, norm.running_var)]
+    return [tensor for norm in _norms(model) for tensor in (norm.running_mean, norm.running_var) if tensor is not None]
 
 
 @torch.no_grad()

@@ -3,7 +3,7 @@
 import copy
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext
 from functools import partial
 from itertools import islice
@@ -72,7 +72,9 @@ class Training:
         self.loss_sum = torch.zeros((), device=device)
         # Steps whose losses are not in this sum, as they were skipped and had none; those without, one after the other.
         self.left_out, self.lost = (torch.zeros((), dtype=torch.int64, device=device) for _ in range(2))
-        self.log, self.resumed, self.earlier_codes = [], [], []
+        self.log: list[dict[str, Any]] = []
+        self.resumed: list[float] = []
+        self.earlier_codes: list[str] = []
         torch.backends.cudnn.benchmark = True
         torch.manual_seed(seed)
         self.model = place(build(network), self.way, device)
@@ -82,8 +84,8 @@ class Training:
         self.forward = forward_of(self.parallel or self.model, self.way)
         self.weights = _floats(self.model)
         self.averages = _floats(self.average)
-        momentum = {"momentum": recipe.momentum, "nesterov": recipe.nesterov}
-        self.optimizer = sgd(self.model, **momentum, weight_decay=recipe.weight_decay)
+        settings: dict[str, Any] = {name: getattr(recipe, name) for name in ("momentum", "nesterov", "weight_decay")}
+        self.optimizer = sgd(self.model, **settings)
         self.precision = _precision(recipe.precision, device)
         self.scaler = torch.amp.GradScaler(device.type, enabled=self.precision == "fp16")
         self.normalise = Normalise(
@@ -113,7 +115,8 @@ class Training:
             self.spent += time.perf_counter() - start
             return False
         trained = time.perf_counter() - start
-        loss, errors = self._loss(), (None, None)
+        loss = self._loss()
+        errors: tuple[float | None, float | None] = (None, None)
         if math.isfinite(loss):
             if self.recipe.precise_bn:
                 self._renew_statistics()
@@ -175,7 +178,7 @@ class Training:
         done = first % self.grouped if self.grouped else 0  # of a group of batches that are augmented together
         drawn = self.draw(epoch, first - done)
         mixing = torch.from_numpy(drawn.mixing).to(self.device, torch.float32)
-        lights = [None] * self.steps
+        lights: Sequence[Tensor | None] | Tensor = [None] * self.steps
         if drawn.lighting is not None:
             lights = torch.from_numpy(drawn.lighting / self.dataset.std).to(self.device, torch.float32)
         batches = augmented(drawn.batches, done, self.grouped, self.device)
@@ -197,7 +200,7 @@ class Training:
         self.scaler.step(self.optimizer)
         self.scaler.update()
         ranks.average([*self.statistics.tensors, losses])
-        if before is not None:
+        if before is not None and self.optimizer.skipped is not None:
             self.statistics.restore(before, where=self.optimizer.skipped)
         return losses
 

@@ -117,7 +117,7 @@ def _words(name: str, schema: Schema) -> str:
         case "object":
             return "a mapping of keys to values" + (" that is not empty" if schema.get("minProperties") else "")
         case "string":
-            return schema.get("form", "text")
+            return str(schema.get("form", "text"))
     return {"boolean": "true or false", "null": "null"}[name]
 
 

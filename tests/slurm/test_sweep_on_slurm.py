@@ -11,7 +11,7 @@ from checkout import Checkout
 from cluster import Cluster
 
 from fastscale.analysis import aggregate
-from fastscale.records.records import write_networks
+from fastscale.records.networks import write_networks
 from fastscale.sweep.sweep import Sweep
 
 pytestmark = pytest.mark.slow

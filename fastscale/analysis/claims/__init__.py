@@ -21,9 +21,11 @@ HEADER = ("claim", "where", "paper", "ours", "n", "test", "verdict")
 def table(sweep: Sweep, artefact: str, results: Results) -> Table:
     """Each claim with the paper's number, ours, n, the test and a verdict: holds, fails, not measured."""
     evidence = Evidence(sweep, results)
-    lines, body, verdicts = [], [], Counter()
+    lines: list[list[object]] = []
+    body: list[str | Grid] = []
+    verdicts: Counter[str] = Counter()
     for part, claims in PARTS.items():
-        own = []
+        own: list[list[object]] = []
         for claim in claims:
             found = claim.find(evidence)
             verdicts[found.verdict] += 1

@@ -71,7 +71,7 @@ class Finding:
     @property
     def passed(self) -> int:
         """How many cases satisfy the bound."""
-        return sum(self.claim.bound.allows(case.number) for case in self.measured)
+        return sum(self.claim.bound.allows(case.value) for case in self.measured)
 
     @property
     def verdict(self) -> Verdict:
@@ -85,8 +85,8 @@ class Finding:
         """The cases in words; of many, how many pass and the two furthest apart."""
         if len(self.measured) <= LISTED:
             return "; ".join(_words(case) for case in self.measured) or "—"
-        least, most = (end(self.measured, key=lambda case: case.number) for end in (min, max))
-        ends = f"from {_words(least)} to {_words(most)}" if least.number < most.number else f"all {least.words}"
+        least, most = (end(self.measured, key=lambda case: case.value) for end in (min, max))
+        ends = f"from {_words(least)} to {_words(most)}" if least.value < most.value else f"all {least.words}"
         noisy = sum("noise" in case.words for case in self.measured)
         told = f"; {noisy} within noise" if noisy else ""
         return f"{self.passed} of {len(self.measured)} pass, {ends}{told}"

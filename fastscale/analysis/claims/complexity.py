@@ -24,7 +24,7 @@ def exponents(strategy: str, acts: float, params: float, of_group_convs: bool = 
 
     def cases(_: Evidence) -> Iterator[Case]:
         for found in measured.measure(strategy, of_group_convs):
-            _, by_params, by_acts = found.exponents
+            by_params, by_acts = found.exponents[1:]
             off = max(abs(by_acts - acts), abs(by_params - params))
             yield Case(found.base, off, f"{by_acts:.2f}, {by_params:.2f}", found.n, "scales")
 

@@ -43,6 +43,13 @@ class Case:
     n: int = 0
     of: str = ""
 
+    @property
+    def value(self) -> float:
+        """The number of what was measured."""
+        if self.number is None:
+            raise ValueError(f"{self.name} was not measured")
+        return self.number
+
 
 def label(row: Row) -> str:
     """A network by its base, and how it was scaled."""
@@ -95,9 +102,10 @@ class Evidence:
         """What was measured of a row: `y` is error, time, memory, or a count."""
         if y == "error":
             error = row.errors.get(schedule or self.results.schedule)
-            return error and Reading(error.mean, None if error.std is None else error.std / error.n**0.5, error.n)
+            se = None if error is None or error.std is None else error.std / error.n**0.5
+            return Reading(error.mean, se, error.n) if error else None
         if y == "time":
-            return row.time and Reading(row.time.median, n=row.time.n)
+            return Reading(row.time.median, n=row.time.n) if row.time else None
         if y == "memory":
             return Reading(row.time.memory, n=row.time.n) if row.time and row.time.memory else None
         return Reading(getattr(row, y))

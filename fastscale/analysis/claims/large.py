@@ -55,12 +55,11 @@ def named(y: str) -> Measure:
     """The paper's 16 GF RegNetY against EN-B4."""
 
     def cases(evidence: Evidence) -> Iterator[Case]:
-        rows = evidence.named(OURS), evidence.named(THEIRS)
-        if None not in rows:
-            schedule = evidence.longest(*rows)
-            yield compare(
-                schedule if y == "error" else "ratio", y, *(evidence.reading(row, y, schedule) for row in rows)
-            )
+        ours, theirs = evidence.named(OURS), evidence.named(THEIRS)
+        if ours is not None and theirs is not None:
+            schedule = evidence.longest(ours, theirs)
+            readings = (evidence.reading(row, y, schedule) for row in (ours, theirs))
+            yield compare(schedule if y == "error" else "ratio", y, *readings)
 
     return cases
 
@@ -79,8 +78,8 @@ def _regimes(evidence: Evidence) -> Iterator[list[dict[str, Reading]] | None]:
     """The errors of all models at the smallest and at the largest common flops; None where there is a gap."""
     names = list(evidence.models.values())
     if len(names) > 1:
-        found = [evidence.levels("error", [(name, "dWr") for name in names], share=share) for share in (0, 1)]
-        yield None if None in found else [dict(zip(names, levels, strict=True)) for levels in found]
+        low, high = (evidence.levels("error", [(name, "dWr") for name in names], share=share) for share in (0, 1))
+        yield None if low is None or high is None else [dict(zip(names, found, strict=True)) for found in (low, high)]
 
 
 CLAIMS = (

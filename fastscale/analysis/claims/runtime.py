@@ -57,13 +57,14 @@ def flop_bound(evidence: Evidence) -> Iterator[Case]:
     """The time of a base's network of the most flops over what its acts predict, on the base where it is largest."""
     found = []
     for base, rows in evidence.scaled().items():
-        *others, largest = sorted(rows, key=lambda row: row.flops)
-        if all(row.time for row in rows):
-            line = fit_line([row.acts for row in others], [row.time.median for row in others])
-            ratio = largest.time.median / line.at(largest.acts) if line else 0
+        timed = [(row, row.time.median) for row in sorted(rows, key=lambda row: row.flops) if row.time]
+        if len(timed) == len(rows):
+            *others, (largest, seconds) = timed
+            line = fit_line([row.acts for row, _ in others], [time for _, time in others])
+            ratio = seconds / line.at(largest.acts) if line else 0
             found.append(Case(base, ratio, f"{ratio:.2f}", len(rows), "points"))
     if evidence.scaled():
-        yield max(found, key=lambda case: case.number, default=Case("largest"))
+        yield max(found, key=lambda case: case.value, default=Case("largest"))
 
 
 def share_of_speedup(evidence: Evidence) -> Iterator[Case]:
@@ -87,12 +88,13 @@ def more_pronounced(slow: str, fast: str) -> Measure:
     def cases(evidence: Evidence) -> Iterator[Case]:
         for base in evidence.networks:
             if {(base, slow), (base, fast)} <= set(evidence.curves()):
-                found = [evidence.levels("time", [(base, slow), (base, fast)], share=share) for share in (0.5, 1)]
-                if None in found:
+                curves = [(base, slow), (base, fast)]
+                middle, end = (evidence.levels("time", curves, share=share) for share in (0.5, 1))
+                if middle is None or end is None:
                     yield Case(base)
                     continue
-                halfway, largest = (a.value / b.value for a, b in found)
-                yield Case(base, largest / halfway, f"{halfway:.2f}, then {largest:.2f}", found[0][0].n, "timed steps")
+                halfway, largest = (a.value / b.value for a, b in (middle, end))
+                yield Case(base, largest / halfway, f"{halfway:.2f}, then {largest:.2f}", middle[0].n, "timed steps")
 
     return cases
 

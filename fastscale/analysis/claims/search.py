@@ -55,10 +55,10 @@ def gap_closed(evidence: Evidence) -> Iterator[Case]:
         if hybrid.point.network.family != "RegNetY" or z is None:
             continue
         name, schedule = label(hybrid), evidence.longest(hybrid, scaled, z)
-        if not schedule:
+        ours, theirs, best = (evidence.reading(row, "error", schedule) for row in (hybrid, scaled, z))
+        if not (schedule and ours and theirs and best):
             yield Case(name)
             continue
-        ours, theirs, best = (evidence.reading(row, "error", schedule) for row in (hybrid, scaled, z))
         lead, gain = combine((1, theirs), (-1, best)), combine((1, theirs), (-1, ours))
         if lead.value > 0:  # else there is no gap to close
             share = gain.value / lead.value

@@ -50,7 +50,7 @@ Panel = tuple[str | None, str, str]
 LAYOUTS: dict[str, Callable[[list[str]], list[list[Panel]]]] = {
     "fig1": lambda bases: [
         [(base, "flops", "error") for base in bases[:2]],
-        [(bases[0], "flops", y) for y in ("acts", "time")][: len(bases[:2])],
+        [(bases[0], "flops", y) for y in ("acts", "time")[: len(bases)]],
     ],
     "fig4": lambda bases: [[(bases[0], "flops", "error"), (bases[0], "flops", "time")]],
     "fig5": lambda bases: [[(base, "flops", "error") for base in bases]],
@@ -134,7 +134,8 @@ def series(axes: Axes, results: Results, rows: Sequence[Row], x: str, y: str, lo
     if known:
         spread = [(e.std or 0) if y == "error" and (e := results.error(row)) else 0 for _, _, row in known]
         bars = spread if any(spread) else None
-        axes.errorbar(*zip(*((a, b) for a, b, _ in known), strict=True), bars, **look(label=label, **style.BARS))
+        xs, ys, _ = zip(*known, strict=True)
+        axes.errorbar(xs, ys, bars, **look(label=label, **style.BARS))
     papers = [paper for row in rows if (paper := published(row.point.network))]
     printed = [(to_x.published(results, paper), to_y.published(results, paper)) for paper in papers]
     if there := [(a, b) for a, b in printed if a is not None and b is not None]:
@@ -144,8 +145,8 @@ def series(axes: Axes, results: Results, rows: Sequence[Row], x: str, y: str, lo
 
 def regression(rows: Sequence[Row], measure: str) -> Line | None:
     """The line through epoch time (minutes) against a measure."""
-    timed = [row for row in rows if row.time]
-    return fit_line([getattr(row, measure) for row in timed], [row.time.median / 60 for row in timed])
+    timed = [(getattr(row, measure), row.time.median / 60) for row in rows if row.time]
+    return fit_line([x for x, _ in timed], [minutes for _, minutes in timed])
 
 
 def draw_line(axes: Axes, line: Line | None, rows: Sequence[Row], measure: str, look: style.Look) -> None:
@@ -181,7 +182,8 @@ def share_legend(figure: Figure) -> None:
         return
     dispensable = [axes for axes, one in named.items() if one["labels"] == plain[axes]]
     for axes in dispensable:
-        axes.get_legend().remove()
+        if legend := axes.get_legend():
+            legend.remove()
     if len(dispensable) == len(named):
         shown = named[dispensable[0]]
         figure.legend(**shown, loc="outside upper center", ncols=min(6, len(shown["labels"])))

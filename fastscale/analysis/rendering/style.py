@@ -10,6 +10,7 @@ import matplotlib
 from matplotlib.backends.backend_pdf import FigureCanvasPdf
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
+from matplotlib.typing import RcKeyType
 
 from fastscale.records.files import replacing
 
@@ -17,7 +18,7 @@ PANEL = (3.6, 2.9)  # inches
 BARS: dict[str, Any] = {"capsize": 2, "elinewidth": 0.8}  # of errors
 HOLLOW: dict[str, Any] = {"markerfacecolor": "none", "markersize": 8, "markeredgewidth": 0.9}  # published numbers
 
-SETTINGS: dict[str, Any] = {
+SETTINGS: dict[RcKeyType, Any] = {
     "axes.grid": True,
     "axes.spines.right": False,
     "axes.spines.top": False,

@@ -48,6 +48,6 @@ def measure(strategy: str, of_group_convs: bool = False) -> tuple[Measured, ...]
         logs = [math.log(s) for s in growth]
         fits = [fit_line(logs, [math.log(count[i]) for count in counts]) for i in range(3)]
         # There is no line where a measure does not change: its exponent is 0.
-        slopes = tuple(fit.slope if fit else 0.0 for fit in fits)
-        found.append(Measured(base, slopes, min(fit.r for fit in fits if fit)))
+        flops, params, acts = (fit.slope if fit else 0.0 for fit in fits)
+        found.append(Measured(base, (flops, params, acts), min(fit.r for fit in fits if fit)))
     return tuple(found)

@@ -85,8 +85,8 @@ def load(sweep: Sweep, artefact: str, scope: Scope = "all") -> Results:
     reader = Reader(sweep, artefact, scope)
     selections = sweep.needs.selections(artefact)
     schedules: dict[str, list[str]] = {}
-    for network, schedule in sweep.trainings(selections) if "error" in reads else ():
-        schedules.setdefault(network, []).append(schedule)
+    for network_id, schedule in sweep.trainings(selections) if "error" in reads else ():
+        schedules.setdefault(network_id, []).append(schedule)
     counts, measured = {}, {}
     asked = points(selections)
     for network in {point.network.id: point.network for point in asked}.values():

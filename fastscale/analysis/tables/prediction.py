@@ -30,7 +30,7 @@ def table(sweep: Sweep, artefact: str, results: Results) -> Table:
     """A row for each fit: its error for networks that it has not seen, and its coefficients."""
     networks = {row.point.network.id: row.point.network for row in results.rows}
     timings = [Timing.of(Costs.of(networks[record["network"]]), record) for record in results.records["profile"]]
-    times = {terms: model for terms in FITS if (model := time_model(timings, terms))}
+    times: dict[tuple[str, ...], Model] = {terms: model for terms in FITS if (model := time_model(timings, terms))}
     memory = memory_model(timings)
     lines = [_line("seconds", model) for model in times.values()] + ([_line("bytes", memory)] if memory else [])
     shown = [

@@ -29,6 +29,7 @@ def require_whole(results: Results) -> None:
 
 def timing(sweep: Sweep, artefact: str, results: Results) -> Table:
     """A row for each network: its fastest execution, and each one that was tried."""
+    require_whole(results)
     lines, shown = [], []
     for row, record in _timed(results):
         step, several, memory = record["step_seconds"], record["several"], record["peak_memory_bytes"]
@@ -76,6 +77,7 @@ def timing(sweep: Sweep, artefact: str, results: Results) -> Table:
 
 def roofline(sweep: Sweep, artefact: str, results: Results) -> Table:
     """A row for each network: its time for an image beside what arithmetic, traffic and launches allow."""
+    require_whole(results)
     lines, shown = [], []
     bounds: Counter[str] = Counter()
     crossings = []

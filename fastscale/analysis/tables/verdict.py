@@ -14,6 +14,7 @@ from fastscale.analysis.rendering.table import Grid, Table, conditions
 from fastscale.analysis.results.fits import fit_line
 from fastscale.analysis.results.published import numbers
 from fastscale.analysis.results.results import Results
+from fastscale.analysis.tables.timing import require_whole
 from fastscale.cost.prediction import TIME_TERMS, Costs, Timing, time_model
 from fastscale.cost.roofline import Roofline
 from fastscale.sweep.sweep import Sweep
@@ -36,6 +37,7 @@ class Answer:
 
 def table(sweep: Sweep, artefact: str, results: Results) -> Table:
     """The answer in words, and what it rests on."""
+    require_whole(results)
     evidence = Evidence(sweep, results)
     correlations, speed = _correlations(evidence), _speed(evidence)
     answers = [correlations, speed, _growth(evidence), _rivals(evidence), _prediction(results), _bounds(results)]
@@ -81,7 +83,7 @@ def _correlations(evidence: Evidence) -> Answer:
 def _speed(evidence: Evidence) -> Answer:
     """The time and the activations of dwr over those of dWr, at equal realised flops."""
     published = numbers()["complexity"]
-    rows = {"time": [], "acts": []}
+    rows: dict[str, list[tuple[str, float, int]]] = {"time": [], "acts": []}
     for base in evidence.networks:
         curves = [(base, "dwr"), (base, "dWr")]
         if not set(curves) <= set(evidence.curves()):
@@ -115,10 +117,10 @@ def _growth(evidence: Evidence) -> Answer:
     lines = []
     for base in evidence.networks:
         for strategy in ACTS_EXPONENTS:
-            rows = [row for row in evidence.rows((base, strategy)) if row.time]
-            logs = [math.log(row.flops) for row in rows]
-            times = fit_line(logs, [math.log(row.time.median) for row in rows])
-            acts = fit_line(logs, [math.log(row.acts) for row in rows])
+            rows = [(row, row.time.median) for row in evidence.rows((base, strategy)) if row.time]
+            logs = [math.log(row.flops) for row, _ in rows]
+            times = fit_line(logs, [math.log(seconds) for _, seconds in rows])
+            acts = fit_line(logs, [math.log(row.acts) for row, _ in rows])
             if times and acts:
                 told = f"{times.slope:.2f} (activations: {acts.slope:.2f})"
                 lines.append((f"{base} {strategy}", ACTS_EXPONENTS[strategy], told, f"{times.n} networks"))
@@ -128,10 +130,9 @@ def _growth(evidence: Evidence) -> Answer:
 
 def _rivals(evidence: Evidence) -> Answer:
     """A fast-scaled RegNet beside the original EfficientNet that takes about as long."""
-    ours, paper = [evidence.named(name) for name in RIVALS], [numbers()["complexity"][name] for name in RIVALS]
-    if None in ours or None in [row.time for row in ours]:
+    (one, other), paper = map(evidence.named, RIVALS), [numbers()["complexity"][name] for name in RIVALS]
+    if one is None or other is None or one.time is None or other.time is None:
         return Answer("A fast-scaled RegNet or an EfficientNet?", ())
-    one, other = ours
     found = {
         "time": (one.time.median / other.time.median, "time"),
         "flops": (one.flops / other.flops, "flops"),
