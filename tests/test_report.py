@@ -1,6 +1,8 @@
 """The report as its reader sees it: `snakemake --report` of a whole sweep, in a browser without a network."""
 
+import json
 import re
+from html import unescape
 from pathlib import Path
 
 import pytest
@@ -14,6 +16,7 @@ from selenium.webdriver.remote.webdriver import WebDriver
 from selenium.webdriver.support.wait import WebDriverWait
 
 from fastscale.analysis import aggregate
+from fastscale.sweep.catalogue import ARTEFACTS
 from fastscale.sweep.sweep import Sweep
 
 pytestmark = pytest.mark.slow
@@ -79,6 +82,15 @@ def test_each_figure_is_drawn_and_told(browser: WebDriver, report: Path, categor
         told = browser.find_element(By.TAG_NAME, "body").text
         assert "Made from " in told, listed[i]
     assert len(seen) == count
+
+
+def test_each_caption_is_of_its_own_artefact(report: Path) -> None:
+    """Many artefacts are made by one job, and all captions by one template."""
+    results, _ = json.JSONDecoder().raw_decode(report.read_text().partition("var results = ")[2])
+    captions = {Path(path).stem: unescape(result["caption"]) for path, result in results.items()}
+    assert {"claims", "fig3", "learning", "table1"} <= captions.keys()
+    for name, told in captions.items():
+        assert ARTEFACTS[name].caption in " ".join(told.split()), name
 
 
 def test_each_table_is_shown(browser: WebDriver, report: Path) -> None:

@@ -22,7 +22,6 @@ with raised_as(WorkflowError):
         refuse_repeats(workflow.configfiles, sys.argv)
     SWEEP = Sweep.from_config(config, source=", ".join(map(str, workflow.configfiles)) or "the configuration")
 
-
 # Not DAG: rules share their names with a module of Snakemake that has one.
 SWEEP_DAG = Dag(SWEEP)
 
