@@ -137,7 +137,9 @@ class _InPieces(torch.autograd.Function):
             for corner in itertools.product(range(0, weight.shape[-1], PIECE), repeat=2):
                 piece: Any = ..., *[slice(first, first + PIECE) for first in corner]
                 lengths = weight[piece].shape[2:]
-                seen = [slice(first, first + last + length) for first, length in zip(corner, lengths, strict=True)]
+                seen: list[Any] = []
+                for first, length in zip(corner, lengths, strict=True):
+                    seen.append(slice(first, first + last + length))
                 part = padded[..., *seen].contiguous(memory_format=torch.channels_last)
                 of_weight[piece] = gradients(part, weight[piece], (0, 0), [False, True, False])[1]
         return of_images, of_weight, of_bias, None, None, None

@@ -1,6 +1,7 @@
 """The claims page: what the paper claims, what is found here, and whether it holds."""
 
 from collections import Counter
+from collections.abc import Sequence
 
 from fastscale.analysis.claims import accuracy, complexity, large, runtime, search
 from fastscale.analysis.claims.evidence import NOISE, Evidence
@@ -21,11 +22,11 @@ HEADER = ("claim", "where", "paper", "ours", "n", "test", "verdict")
 def table(sweep: Sweep, artefact: str, results: Results) -> Table:
     """Each claim with the paper's number, ours, n, the test and a verdict: holds, fails, not measured."""
     evidence = Evidence(sweep, results)
-    lines: list[list[object]] = []
+    lines: list[Sequence[str]] = []
     body: list[str | Grid] = []
     verdicts: Counter[str] = Counter()
     for part, claims in PARTS.items():
-        own: list[list[object]] = []
+        own: list[list[str]] = []
         for claim in claims:
             found = claim.find(evidence)
             verdicts[found.verdict] += 1
