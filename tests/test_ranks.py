@@ -45,7 +45,7 @@ def wait_for_epoch(number: int, folder: Path, process: subprocess.Popen[str]) ->
 def finish(data: Path, folder: Path, ranks: int) -> str:
     process = start(data, folder, ranks)
     output, _ = process.communicate(timeout=240)
-    assert process.returncode == 0, output
+    assert process.returncode == 0 and "FutureWarning" not in output, output
     return output
 
 
