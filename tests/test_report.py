@@ -86,7 +86,9 @@ def test_each_figure_is_drawn_and_told(browser: WebDriver, report: Path, categor
 
 def test_each_caption_is_of_its_own_artefact(report: Path) -> None:
     """Many artefacts are made by one job, and all captions by one template."""
-    results, _ = json.JSONDecoder().raw_decode(report.read_text().partition("var results = ")[2])
+    results, _ = json.JSONDecoder().raw_decode(
+        report.read_text().partition('<script id="results">')[2].partition("= ")[2]
+    )
     captions = {Path(path).stem: unescape(result["caption"]) for path, result in results.items()}
     assert {"claims", "fig3", "learning", "table1"} <= captions.keys()
     for name, told in captions.items():

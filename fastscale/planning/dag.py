@@ -149,7 +149,8 @@ class Dag:
     @property
     def profile_gpus(self) -> int:
         """Return the GPUs that a timing asks for: as many as are to be timed together, if there are so many."""
-        asked, gpus = self.sweep.config["profile"]["devices"], self.sweep.config["gpus"]
+        asked: int = self.sweep.config["profile"]["devices"]
+        gpus: int = self.sweep.config["gpus"]
         return asked if gpus >= asked else min(1, gpus)
 
     @property

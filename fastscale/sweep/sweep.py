@@ -84,12 +84,12 @@ class Sweep:
     @property
     def name(self) -> str:
         """Return the sweep's name."""
-        return self.config["sweep"]
+        return str(self.config["sweep"])
 
     @property
     def schedule(self) -> str:
         """Return the name of the schedule that the figures show."""
-        return self.config["schedule"]
+        return str(self.config["schedule"])
 
     @property
     def trials(self) -> range:
