@@ -1,8 +1,8 @@
 """Replace a private part of numba: how it looks for SciPy.
 
-numba imports SciPy, where that is installed, as soon as anything is compiled: to see whether matrices may be
-multiplied, which nothing here does. Another version than those of `fastscale.runtime.upstream` is used as it is: only
-the start is slower. This ends when numba imports SciPy where a compiled function multiplies matrices.
+numba imports SciPy's linear algebra, where that is installed, as soon as anything is compiled: to see whether matrices
+may be multiplied, which nothing here does. Another version than those of `fastscale.runtime.upstream` is used as it is:
+only the start is slower. This ends when numba imports it where a compiled function multiplies matrices.
 """
 
 from importlib import import_module
