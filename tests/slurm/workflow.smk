@@ -109,7 +109,7 @@ rule hungry:
 
 rule many:
     input:
-        expand("small/{i}.txt", i=range(config.get("jobs", 200))),
+        expand("small/{i}.txt", i=range(config.get("jobs", 100))),
 
 
 # Small jobs go through Slurm in groups (--group-components), each of which starts one Snakemake.
