@@ -13,7 +13,7 @@ test: setup-test  ## static checks, then the tests, on a real Slurm too
 	.venv/bin/ruff format --check
 	.venv/bin/snakefmt --check Snakefile workflow
 	.venv/bin/snakemake --lint
-	.venv/bin/pytest --numprocesses 4 --dist loadfile --no-loadscope-reorder
+	.venv/bin/pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder
 
 setup:        ## only what `make run` needs before its job
 	@requirements/setup.sh run
