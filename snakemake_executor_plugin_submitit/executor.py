@@ -263,11 +263,9 @@ class Executor(InnerSnakemake):
 
     def cancel_surplus(self, listed: dict[str, slurm.Job]) -> None:
         """Cancel what sbatch has submitted without telling, when the same jobs were submitted again since."""
-        batches = self.ledger.batches.values()
-        known = {batch.name: "none" if batch.abandoned else batch.slurm_id for batch in batches} | self.known
+        known = self.ledger.numbers() | self.known
         ours = [job for job in listed.values() if job.project == self.project and not job.state.over]
-        surplus = {job.number for job in ours if known.get(job.batch, "none") not in (job.number, None)}
-        if surplus:
+        if surplus := {job.number for job in ours if known.get(job.batch, "none") not in (job.number, None)}:
             ids = ", ".join(sorted(surplus))
             self.cluster.tell_once(f"Slurm job {ids} was submitted late, and again in the meantime: it is cancelled.")
             self.cluster.cancel(surplus)

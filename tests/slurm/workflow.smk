@@ -1,12 +1,4 @@
 # A small workflow for the plugin's tests: no torch, seconds a job.
-localrules:
-    gpus,
-    mixed,
-    sleepers,
-    patients,
-    many,
-
-
 rule gpus:
     input:
         expand("gpu/{i}.txt", i=range(4)),

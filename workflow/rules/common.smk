@@ -8,14 +8,13 @@ from collections import Counter
 from functools import cache
 from pathlib import Path
 
-from snakemake.exceptions import ResourceValidationError, WorkflowError
+from snakemake.exceptions import WorkflowError
 
 # Snakemake has put the folders of this file and of the Snakefile first: what lies there is not to be imported.
 FOLDER = Path(workflow.current_basedir.get_path_or_uri(secret_free=True))
 sys.path[:2] = [path for path in sys.path[:2] if path not in map(str, (FOLDER, FOLDER.parents[1]))]
 
 from fastscale.data import Dataset
-from fastscale.data.sources import check_classes
 from fastscale.documents import refuse_repeats
 from fastscale.errors import UserError
 from fastscale.sweep import FIXED, Sweep
@@ -51,25 +50,6 @@ def current():
     return SWEEPS[found]
 
 
-@cache
-def within_reach():
-    """Look at the images that are to be packed, for a resource: those are asked for first, and for what is to run.
-
-    On a cluster the nodes may see a folder that this machine does not, or has nothing in.
-    """
-    if not workflow.is_main_process:
-        return
-    try:
-        check_classes(SWEEP.config["data"])
-    except UserError as error:
-        path = SWEEP.config["data"].get("path")
-        has_nodes = not workflow.local_exec or (workflow.dryrun and workflow.resource_settings.nodes)
-        if not (has_nodes and path and not Path(path, "train").exists()):
-            # The one error that Snakemake tells of a resource without a traceback.
-            raise ResourceValidationError(error) from None
-        sys.stderr.write(f"Warning: {error}, unless the nodes see what this machine does not\n")
-
-
 def absent(name):
     """Say why this sweep has no such artefact, for an input: to be read where somebody asks for it."""
     return lambda wildcards: sys.exit(f"Error: {SWEEP.why_absent(name)}")
@@ -84,25 +64,6 @@ def plain(value):
 def described(network):
     """A network's whole description."""
     return plain(current().trained[network].to_dict())
-
-
-@cache
-def _clock(searches, timings):
-    from fastscale.analysis.clock import Clock
-
-    try:
-        return Clock(current(), {})
-    except UserError:
-        return None  # a broken record is the aggregator's to tell
-
-
-def minutes(wildcards, longest):
-    """How long a training may take, by the timings that are there; they are no input, so that it waits for none."""
-    timings = _state(map(SWEEP.profile_record, (FIXED, *SWEEP.searches)))
-    if not timings or (clock := _clock(_found(), timings)) is None:
-        return longest
-    network, epochs = current().trained[wildcards.network], SWEEP.config["schedules"][wildcards.schedule]
-    return clock.minutes(network, epochs, SWEEP.config["gpus"], longest)
 
 
 def outcome():

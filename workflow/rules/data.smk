@@ -4,9 +4,10 @@
 
 from importlib.util import find_spec
 
+from snakemake.exceptions import ResourceValidationError
 from snakemake.io import IOFile
 
-from fastscale.data.sources import source_state
+from fastscale.data.sources import check_classes, source_state
 
 
 @cache
@@ -21,6 +22,25 @@ def state_of_images(written):
         return f"images {state}"
     recorded = workflow.persistence.params(IOFile(written, workflow.get_rule("data"))) or []
     return next((value.strip("'") for value in recorded if value.startswith("'images ")), "no images")
+
+
+@cache
+def within_reach():
+    """Look at the images that are to be packed, for a resource: those are asked for first, and for what is to run.
+
+    On a cluster the nodes may see a folder that this machine does not, or has nothing in.
+    """
+    if not workflow.is_main_process:
+        return
+    try:
+        check_classes(SWEEP.config["data"])
+    except UserError as error:
+        path = SWEEP.config["data"].get("path")
+        has_nodes = not workflow.local_exec or (workflow.dryrun and workflow.resource_settings.nodes)
+        if not (has_nodes and path and not Path(path, "train").exists()):
+            # The one error that Snakemake tells of a resource without a traceback.
+            raise ResourceValidationError(error) from None
+        sys.stderr.write(f"Warning: {error}, unless the nodes see what this machine does not\n")
 
 
 checkpoint data:
