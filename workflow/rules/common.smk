@@ -66,6 +66,25 @@ def described(network):
     return plain(current().trained[network].to_dict())
 
 
+@cache
+def _clock(searches, timings):
+    from fastscale.analysis.clock import Clock
+
+    try:
+        return Clock(current(), {})
+    except UserError:
+        return None  # a broken record is the aggregator's to tell
+
+
+def minutes(wildcards, longest):
+    """How long a training may take, by the timings that are there; they are no input, so that it waits for none."""
+    timings = _state(map(SWEEP.profile_record, (FIXED, *SWEEP.searches)))
+    if not timings or (clock := _clock(_found(), timings)) is None:
+        return longest
+    network, epochs = current().trained[wildcards.network], SWEEP.config["schedules"][wildcards.schedule]
+    return clock.minutes(network, epochs, SWEEP.config["gpus"], longest)
+
+
 def outcome():
     """In a line, what was found and where to read it; nothing before the sweep has its page."""
     page, claims = SWEEP.folder / "README.md", SWEEP.folder / "tables/claims.csv"
