@@ -18,7 +18,7 @@ test: setup-test  ## static checks, then the tests, on a real Slurm too
 	.venv/bin/vulture
 	.venv/bin/codespell
 	$(SITE)
-	.venv/bin/pytest --numprocesses 4 --dist loadfile --no-loadscope-reorder
+	.venv/bin/pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder
 
 docs: setup   ## the documentation, in site/: open site/index.html
 	$(SITE)

@@ -259,8 +259,7 @@ class Executor(PollsWithJobs, InnerSnakemake):
 
     def cancel_surplus(self, listed: dict[str, slurm.Job]) -> None:
         """Cancel what sbatch has submitted without telling, when the same jobs were submitted again since."""
-        batches = self.ledger.batches.values()
-        known = {batch.name: "none" if batch.abandoned else batch.slurm_id for batch in batches} | self.known
+        known = self.ledger.numbers() | self.known
         ours = [job for job in listed.values() if job.project == self.project and not job.state.over]
         surplus = {job.number for job in ours if known.get(job.batch or "", "none") not in (job.number, None)}
         if surplus:

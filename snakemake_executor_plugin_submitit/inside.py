@@ -101,7 +101,7 @@ class Call:
         with SnakemakeApi(self.output) as api:
             try:
                 require_known_versions()
-                look = claim and partial(leave_if_superseded, claim)
+                look = partial(leave_if_superseded, claim) if claim else None
                 replace_for_one_job(self.configuration.apply, self.spawn, look)
                 workflow = api.workflow(
                     self.resources,

@@ -167,6 +167,10 @@ class Ledger:
             if batch.slurm_id and not batch.abandoned:
                 yield from ((batch, i, one) for i, one in enumerate(batch.entries) if i not in batch.ended)
 
+    def numbers(self) -> dict[str, str | None]:
+        """The Slurm id of each batch: None before sbatch has answered, "none" where it must not have one any more."""
+        return {batch.name: "none" if batch.abandoned else batch.slurm_id for batch in self.batches.values()}
+
     def write(self) -> None:
         """Write what is not written yet. A disk that cannot be written is told of once, and tried again."""
         with self.writing:

@@ -97,12 +97,12 @@ class WorkflowLock:
                 "A Snakemake without Slurm works on the same files in this folder, or was killed there: wait for its "
                 "end, or, if there is none any more, run snakemake --unlock."
             )
-        self._take()
+        self._take(locks)
 
     def renew(self) -> None:
         """Take it again where its files were deleted: Snakemake, when it ends, deletes those of others as well."""
         if self.locks is not None and not all(Path(path).exists() for path in self._noted()):
-            self._take()
+            self._take(self.locks)
 
     def release(self) -> None:
         """Give it back."""
@@ -115,9 +115,9 @@ class WorkflowLock:
         with suppress(OSError):
             self.note.unlink()
 
-    def _take(self) -> None:
+    def _take(self, locks: FileLocks) -> None:
         with suppress(OSError):  # a full disk: there is no such lock then, as without this executor
-            files = self.locks.write()
+            files = locks.write()
             self.note.write_text(json.dumps({str(path): path.stat().st_ino for path in files}))
 
     def _noted(self) -> dict[str, int]:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import forks
 import pytest
 import yaml
 
@@ -52,7 +53,12 @@ class Checkout:
         (self.folder / "config.yaml").write_text(yaml.safe_dump({**copy.deepcopy(SMALL), **changes}))
 
     def snakemake(self, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-        """Run Snakemake there, as a user does; standard error comes with the output."""
+        """Run Snakemake there, as a user does; standard error comes with the output.
+
+        With the tests' own Python it is a fork of one that has imported Snakemake.
+        """
+        if self.python == Path(sys.executable):
+            return forks.snakemake(self.folder, *arguments, **{**os.environ, **environment})
         return subprocess.run(
             [self.python, "-m", "snakemake", *arguments],
             cwd=self.folder,

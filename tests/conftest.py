@@ -10,6 +10,9 @@ from hypothesis import settings
 
 __all__ = ["browser", "checkout"]
 
+# Threads of torch that wait for one another sleep: on a busy machine they would spin for most of its time.
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+
 # No test depends on the clock: a busy machine takes longer than Hypothesis allows by itself.
 settings.register_profile("any machine", deadline=None)
 settings.load_profile("any machine")

@@ -68,12 +68,12 @@ def test_two_ranks_are_as_one(data: Path, tmp_path: Path) -> None:
     process = start(data, two, 2)
     wait_for_epoch(1, two, process)
     os.kill(ranks_of(process)[1], signal.SIGKILL)
-    output, _ = process.communicate(timeout=60)
+    output, _ = process.communicate(timeout=600)
     assert process.returncode == 128 + signal.SIGKILL and "rank 1 of 2 was ended by SIGKILL" in output, output
 
     # The steps of this life begin after the first epoch.
     process = start(data, two, 2, PYTHONPATH=STOPPING, STOP_AFTER_STEP=str(STEPS + 1))
-    output, _ = process.communicate(timeout=120)
+    output, _ = process.communicate(timeout=600)
     assert process.returncode == 75 and "stopped by a signal after epoch 2." in output, output
     assert finish(data, two, 2).count("resumed after epoch 2.") == 1
 

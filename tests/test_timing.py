@@ -1,6 +1,5 @@
 """Timing on this CPU: ways to execute a network, what bounds it, and the search for the largest batch."""
 
-import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -65,6 +64,8 @@ def test_each_way_is_recorded_and_the_fastest_counts(network: Network, tmp_path:
     path = tmp_path / "profile.json"
     timing.profile_all([network], path, OPTIONS, CPU)
     (record,) = read_record(path, "profiles")["records"]
+    peaks = record["peaks"]
+    assert 1e9 < peaks["flops_per_second"] < 1e14 and 1e8 < peaks["bytes_per_second"] < 1e13, peaks
     assert [(one["memory_format"], one["mode"]) for one in record["tried"]] == [
         ("channels_last", "eager"),
         ("contiguous", "eager"),
@@ -111,7 +112,7 @@ def test_a_compiled_step_trains_and_what_cannot_be_compiled_is_a_gap(
     ],
 )
 def test_a_batch_that_does_not_fit_after_all_is_halved(
-    network: Network, monkeypatch: pytest.MonkeyPatch, full: RuntimeError
+    smallest: Network, monkeypatch: pytest.MonkeyPatch, full: RuntimeError
 ) -> None:
     reached = {"flops_per_second": 1e12, "bytes_per_second": 1e10, "bytes_per_value": 4}
 
@@ -125,11 +126,11 @@ def test_a_batch_that_does_not_fit_after_all_is_halved(
 
     step = steps.training_step
     fits(5)
-    record = timing.profile(network, OPTIONS, CPU, reached)
+    record = timing.profile(smallest, OPTIONS, CPU, reached)
     assert record["batch"] == 4 and record["epoch_seconds"]["median"] == 2000 * record["step_seconds"]["median"]
     fits(1)
-    with pytest.raises(UserError, match=r"not even 2 images of 16 px fit in this GPU's memory"):
-        timing.profile(network, OPTIONS, CPU, reached)
+    with pytest.raises(UserError, match=r"not even 2 images of 8 px fit in this GPU's memory"):
+        timing.profile(smallest, OPTIONS, CPU, reached)
 
 
 def test_a_gpu_that_is_not_there_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -154,7 +155,8 @@ def test_every_way_computes_the_same(smallest: Network, group_width: int) -> Non
     ways = every(FORMATS, ["eager"], ["plain", "packed"])
     for way in [*ways, *every(["channels_last"], ["compiled"], ["packed", "shifted"])]:
         forward = forward_of(place(model, way, CPU), way)
-        found = forward(images.contiguous(memory_format=MEMORY_FORMATS[way.memory_format]))
+        with torch.no_grad():  # else its gradients are compiled too
+            found = forward(images.contiguous(memory_format=MEMORY_FORMATS[way.memory_format]))
         assert torch.allclose(found, expected, atol=1e-5)
 
 
@@ -230,10 +232,3 @@ def test_launches_are_what_a_step_takes_without_its_images(once: float, image: f
         return Roofline.of(record).launches
 
     assert found(batch) == pytest.approx(once / batch, rel=1e-3, abs=1e-9) and found(2) == 0
-
-
-def test_the_peaks_are_those_of_this_machine(network: Network, tmp_path: Path) -> None:
-    path = tmp_path / "profile.json"
-    timing.profile_all([network], path, OPTIONS, CPU)
-    peaks = json.loads(path.read_text())["records"][0]["peaks"]
-    assert 1e9 < peaks["flops_per_second"] < 1e14 and 1e8 < peaks["bytes_per_second"] < 1e13, peaks

@@ -50,7 +50,7 @@ class EagerSGD(SGD):
     zero_grad = _uncompiled(SGD.zero_grad)
 
     @torch.no_grad()
-    def step(self) -> None:
+    def step(self) -> None:  # type: ignore[override]
         """Update the parameters."""
         self.skipped = getattr(self, "found_inf", None)  # a scaler's, who takes it away again
         _step(self)

@@ -82,7 +82,8 @@ class Cluster:
             yield
         finally:
             self.start_node(name)
-            self.run("scontrol", "update", f"nodename={name}", "state=resume")
+            with suppress(subprocess.CalledProcessError):  # it may have come up by itself
+                self.run("scontrol", "update", f"nodename={name}", "state=resume")
             wait(lambda: "down" not in sinfo(self), self.folder, name)
 
     @contextmanager

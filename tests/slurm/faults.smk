@@ -1,9 +1,5 @@
 # Jobs that last until they are let go: until there is a file named after their word, or after themselves. Each notes in
 # `<name>.runs` when it begins and ends, and in which Slurm job.
-localrules:
-    quicks,
-
-
 WORD = config.get("word", "one")
 WAIT = "for i in $(seq 3000); do [ ! -e {params.word}.go ] || break; sleep 0.1; done"
 

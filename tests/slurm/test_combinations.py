@@ -17,7 +17,8 @@ from project import Project
 
 pytestmark = pytest.mark.slow
 
-COMBINATIONS, A_RUN = int(os.environ.get("COMBINATIONS", "20")), 20
+COMBINATIONS = int(os.environ.get("COMBINATIONS", "10"))
+A_RUN = min(COMBINATIONS, 20)
 GPUS = 2  # of the node
 ONE_THREAD = re.compile("nomultithread|threads-per-core|SBATCH_THREADS_PER_CORE|SBATCH_HINT")
 

@@ -140,23 +140,21 @@ def test_what_waits_does_not_begin(faults: Project, slurm: Cluster) -> None:
     assert len(runs(faults)) == 2 and (faults.folder / "0.slow").read_text() == "two\n"
 
 
-@pytest.mark.parametrize(
-    "content",
-    [
-        "",
-        "{",
-        '{"jobs": [["a", "/x.pkl"]], "id": "1"}',
-        '{"slurm_id": "1", "jobs": [["a", "/x.pkl", 0, 1]], "ended": []}',
-    ],
-    ids=["empty", "cut off", "unknown", "older"],
-)
-def test_damaged_ledger(faults: Project, content: str) -> None:
-    """It is named and set aside; Slurm tells what the jobs do, so that they are adopted all the same."""
+def test_damaged_ledger(faults: Project) -> None:
+    """What is damaged is named and set aside; Slurm tells what the jobs do, so that they are adopted all the same."""
     leave_behind(faults, "0.slow", "1.slow")
     (path,) = (faults.folder / ".snakemake/submitit/ledger").glob("*.json")
-    path.write_text(content)
+    damaged = {
+        path: "",
+        path.with_name("cut-off.json"): "{",
+        path.with_name("unknown.json"): '{"jobs": [["a", "/x.pkl"]], "id": "1"}',
+        path.with_name("older.json"): '{"slurm_id": "1", "jobs": [["a", "/x.pkl", 0, 1]], "ended": []}',
+    }
+    for file, content in damaged.items():
+        file.write_text(content)
     output = adopt_and_let_go(faults, "0.slow", "1.slow")
-    assert str(path) in output and path.with_suffix(".damaged").read_text() == content
+    for file, content in damaged.items():
+        assert str(file) in output and file.with_suffix(".damaged").read_text() == content
     assert len(runs(faults, "0")) == len(runs(faults, "1")) == 2 and "rror" not in output
 
 

@@ -13,7 +13,7 @@ from project import COUNTED, POLL, Project
 
 pytestmark = pytest.mark.slow
 
-JOBS, VICTIMS, GROUP = 200, 10, 20
+JOBS, VICTIMS, GROUP = 100, 5, 20
 
 
 def peak_memory(pid: int) -> int:

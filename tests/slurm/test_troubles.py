@@ -250,9 +250,9 @@ def test_arrays_that_are_too_large(accounted_project: Project, accounted: Cluste
         if name == "not told":
             accounted_project.wrap("scontrol", "exit 1")
         before = accounted_project.count("sbatch")
-        assert accounted_project.run("quicks", "--forceall", "--config", "jobs=14") == 0, accounted_project.output
+        assert accounted_project.run("quicks", "--forceall", "--config", "jobs=6") == 0, accounted_project.output
         assert accounted_project.count("sbatch") - before <= (3 if name == "told" else 8)
-    assert len(list(accounted_project.folder.glob("*.quick"))) == 14
+    assert len(list(accounted_project.folder.glob("*.quick"))) == 6
 
 
 @pytest.mark.parametrize("grace", [0, 30], ids=["no grace", "30 s of grace"])

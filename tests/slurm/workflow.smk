@@ -1,12 +1,4 @@
 # A small workflow for the plugin's tests: no torch, seconds a job.
-localrules:
-    gpus,
-    mixed,
-    sleepers,
-    patients,
-    many,
-
-
 rule gpus:
     input:
         expand("gpu/{i}.txt", i=range(4)),
@@ -109,7 +101,7 @@ rule hungry:
 
 rule many:
     input:
-        expand("small/{i}.txt", i=range(config.get("jobs", 200))),
+        expand("small/{i}.txt", i=range(config.get("jobs", 100))),
 
 
 # Small jobs go through Slurm in groups (--group-components), each of which starts one Snakemake.

@@ -6,7 +6,7 @@ import sys
 from functools import cache
 from pathlib import Path
 
-from snakemake.exceptions import ResourceValidationError, WorkflowError
+from snakemake.exceptions import WorkflowError
 
 # Snakemake has put the folders of this file and of the Snakefile first: what lies there is not to be imported.
 FOLDER = Path(workflow.current_basedir.get_path_or_uri(secret_free=True))

@@ -4,6 +4,7 @@
 
 from importlib.util import find_spec
 
+from snakemake.exceptions import ResourceValidationError
 from snakemake.io import IOFile
 
 from fastscale.data import Dataset
