@@ -14,13 +14,14 @@ import torch
 from compare import OURS, row, turns, write
 from torch import nn
 
-from fastscale.execution import FORMATS, Mode, Way, every, fastest
+from fastscale.execution import FORMATS, Execution, Mode, combinations, fastest
 from fastscale.models.build import build
 from fastscale.models.placement import WARM_UP_CALLS
 from fastscale.networks import Network, base_network
 from fastscale.networks.complexity import count
 from fastscale.profiling import peaks
-from fastscale.profiling.steps import CHOICE_REPEATS, clock, compare, training_step, try_for
+from fastscale.profiling.autotune import CHOICE_REPEATS, autotune, time_executions
+from fastscale.profiling.steps import time_steps, training_step
 from fastscale.runtime.devices import choose_device
 from fastscale.runtime.host_memory import keep_freed_memory
 
@@ -134,16 +135,18 @@ def best(
     Ours are those that a long training tries. A peer has both formats, eager and, on a GPU, compiled.
     """
     network, modes = base_network(name), MODES_OF_PEERS if device.type == "cuda" else MODES_OF_PEERS[:1]
-    tried = try_for(10**9, network, batch, device, graphs=True) if who == OURS else []
-    tried = tried or compare(network, batch, device, every(FORMATS, modes), CHOICE_REPEATS, make)
+    tried = autotune(10**9, network, batch, device, graphs=True) if who == OURS else []
+    tried = tried or time_executions(network, batch, device, combinations(FORMATS, modes), CHOICE_REPEATS, make)
     step = training_step(network, batch, device, fastest(tried), make=make)
-    clock(step, WARM_UP_CALLS, device)
+    time_steps(step, WARM_UP_CALLS, device)
     told.append(f"{name}, {who}: {'; '.join(map(_way, tried))}")
-    return lambda: clock(step, steps_of_a_turn(device), device)
+    return lambda: time_steps(step, steps_of_a_turn(device), device)
 
 
 def _way(one: dict) -> str:
-    return f"{Way.of(one)}: " + (one["gap"] if "gap" in one else f"{1e3 * one['step_seconds']['median']:.4g} ms")
+    return f"{Execution.from_record(one)}: " + (
+        one["gap"] if "gap" in one else f"{1e3 * one['step_seconds']['median']:.4g} ms"
+    )
 
 
 if __name__ == "__main__":

@@ -24,7 +24,7 @@ TINY = 2  # the smallest batch: batch norm needs more than one value
 PACKED_WIDTH = 64  # channels of a group that a GPU's matrix units compute at once, whatever is zero among them
 
 
-class Way(NamedTuple):
+class Execution(NamedTuple):
     """One way to execute a network."""
 
     memory_format: MemoryFormat = "channels_last"
@@ -32,7 +32,7 @@ class Way(NamedTuple):
     convolutions: Convolutions = "plain"
 
     @classmethod
-    def of(cls, record: Mapping[str, Any]) -> Self:
+    def from_record(cls, record: Mapping[str, Any]) -> Self:
         """The one that a record tells of; of what it does not tell, the default, as nothing else was known then."""
         return cls(**{key: record[key] for key in cls._fields if key in record})
 
@@ -62,15 +62,15 @@ class Way(NamedTuple):
         return ", ".join(part for part in self if part != "plain")
 
 
-def every(
+def combinations(
     formats: Iterable[MemoryFormat] = FORMATS,
     modes: Iterable[Mode] = ("eager",),
     convolutions: Iterable[Convolutions] = ("plain",),
-) -> list[Way]:
+) -> list[Execution]:
     """All combinations, the cheapest to try first; shifted images are for the compiler alone."""
-    ways = [Way(*way) for way in itertools.product(formats, modes, convolutions)]
-    ways = [way for way in ways if way.is_compiled or way.convolutions != "shifted"]
-    return sorted(ways, key=lambda way: MODES.index(way.mode))
+    executions = [Execution(*execution) for execution in itertools.product(formats, modes, convolutions)]
+    executions = [execution for execution in executions if execution.is_compiled or execution.convolutions != "shifted"]
+    return sorted(executions, key=lambda execution: MODES.index(execution.mode))
 
 
 def kinds(network: "Network", asked: Iterable[Convolutions]) -> list[Convolutions]:
@@ -80,12 +80,12 @@ def kinds(network: "Network", asked: Iterable[Convolutions]) -> list[Convolution
     return [kind for kind in asked if differ[kind]] or ["plain"]
 
 
-def fastest(tried: Iterable[Mapping[str, Any]]) -> Way:
+def fastest(tried: Iterable[Mapping[str, Any]]) -> Execution:
     """The one of least median time; the default where none was timed, as on a CPU."""
     timed = [one for one in tried if "gap" not in one]
-    return Way.of(min(timed, key=lambda one: one["step_seconds"]["median"])) if timed else Way()
+    return Execution.from_record(min(timed, key=lambda one: one["step_seconds"]["median"])) if timed else Execution()
 
 
-def result_of(way: Way, tried: Iterable[Mapping[str, Any]]) -> Mapping[str, Any]:
+def result_of(execution: Execution, tried: Iterable[Mapping[str, Any]]) -> Mapping[str, Any]:
     """What was found for a way that was timed."""
-    return next(one for one in tried if Way.of(one) == way and "gap" not in one)
+    return next(one for one in tried if Execution.from_record(one) == execution and "gap" not in one)

@@ -57,7 +57,7 @@ def profile_record(network: Network, minutes: Callable[[Complexity], float]) -> 
     return {
         "network": network.id,
         "network_hash": network.hash,
-        "costs": Costs.of(network)._asdict(),
+        "costs": Costs.from_network(network)._asdict(),
         "device": {"type": "cpu", "name": "abacus", "threads": 1},
         "precision": "float32",
         "images": 1281167,

@@ -11,12 +11,12 @@ from torch.nn import functional as F
 
 from fastscale.data.autoaugment import augment, draw_augmentations
 from fastscale.data.prefetch import on_device
-from fastscale.execution import CONVOLUTIONS, FORMATS, MODES, Way, every, kinds
+from fastscale.execution import CONVOLUTIONS, FORMATS, MODES, Execution, combinations, kinds
 from fastscale.models.build import build
 from fastscale.models.placement import MEMORY_FORMATS, forward_of, place, repeatable
 from fastscale.networks import Network, base_network
 from fastscale.profiling import profile as timing
-from fastscale.profiling import steps
+from fastscale.profiling.autotune import autotune
 from fastscale.records.records import read_record
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
@@ -41,18 +41,20 @@ def test_gradients_add_up_in_every_way(base: str, monkeypatch: pytest.MonkeyPatc
     for module in model.modules():
         if isinstance(module, torch.nn.BatchNorm2d):
             torch.nn.init.uniform_(module.weight, 0.5, 1.5)  # at 0, as the last one of a block is, no gradient passes
-    expected = trained(model, Way(), images, labels, torch.device("cpu"))
+    expected = trained(model, Execution(), images, labels, torch.device("cpu"))
     usual = statistics.median(tensor.abs().max() for tensor in expected.values())
-    for way in every(FORMATS, MODES, kinds(network, CONVOLUTIONS)):
-        found = trained(model, way, images, labels, GPU)
+    for execution in combinations(FORMATS, MODES, kinds(network, CONVOLUTIONS)):
+        found = trained(model, execution, images, labels, GPU)
         for name, tensor in expected.items():
-            assert torch.allclose(found[name].cpu(), tensor, rtol=1e-2, atol=1e-2 * usual), (way, name)
+            assert torch.allclose(found[name].cpu(), tensor, rtol=1e-2, atol=1e-2 * usual), (execution, name)
 
 
-def trained(model: torch.nn.Module, way: Way, images: torch.Tensor, labels: torch.Tensor, device: torch.device) -> dict:
+def trained(
+    model: torch.nn.Module, execution: Execution, images: torch.Tensor, labels: torch.Tensor, device: torch.device
+) -> dict:
     """Gradients and buffers after two parts, in full precision, twice: the second time counts."""
-    mine = place(copy.deepcopy(model), way, device).train()
-    forward = forward_of(mine, way)
+    mine = place(copy.deepcopy(model), execution, device).train()
+    forward = forward_of(mine, execution)
 
     def accumulate(images: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
         loss = F.cross_entropy(forward(images), labels)
@@ -60,12 +62,12 @@ def trained(model: torch.nn.Module, way: Way, images: torch.Tensor, labels: torc
         return loss.detach()
 
     parts = [
-        (i.to(device).contiguous(memory_format=MEMORY_FORMATS[way[0]]), t.to(device))
+        (i.to(device).contiguous(memory_format=MEMORY_FORMATS[execution[0]]), t.to(device))
         for i, t in zip(images, labels, strict=True)
     ]
-    repeat = repeatable(accumulate, way, [torch.zeros_like(tensor) for tensor in parts[0]], mine.buffers())
+    repeat = repeatable(accumulate, execution, [torch.zeros_like(tensor) for tensor in parts[0]], mine.buffers())
     for _ in range(2):
-        mine.zero_grad(set_to_none=not way.is_graph)
+        mine.zero_grad(set_to_none=not execution.is_graph)
         for part in parts:
             repeat(*part)
     gradients = {name: parameter.grad for name, parameter in mine.named_parameters()}
@@ -83,7 +85,7 @@ def test_networks_are_timed_by_the_largest_batch_in_every_mode(tmp_path: Path) -
 
 
 def test_a_long_training_tries_all_it_can() -> None:
-    tried = steps.try_for(10**9, network_of("EN-tiny"), 64, GPU, graphs=True)
+    tried = autotune(10**9, network_of("EN-tiny"), 64, GPU, graphs=True)
     assert {one["mode"] for one in tried} == set(MODES) and not [one["gap"] for one in tried if "gap" in one]
 
 
@@ -131,10 +133,10 @@ def test_a_training_by_graphs_is_one_without(
     options = {"nesterov": True, "precise_bn": 256, "lighting": 0.1}
     recipe = Recipe(epochs=1, batch=64, norm_batch=32, lr=0.5, precision="fp32", augment=None, **options)
     losses = []
-    for way in (Way(), Way(mode=mode)):
-        tried = [{**way._asdict(), "step_seconds": {"median": 1}}]
-        monkeypatch.setattr("fastscale.training.run.try_for", lambda *_, tried=tried, **__: tried)
-        paths = {"record_path": tmp_path / f"{way.mode}.json", "checkpoint_folder": tmp_path / way.mode}
+    for execution in (Execution(), Execution(mode=mode)):
+        tried = [{**execution._asdict(), "step_seconds": {"median": 1}}]
+        monkeypatch.setattr("fastscale.training.run.autotune", lambda *_, tried=tried, **__: tried)
+        paths = {"record_path": tmp_path / f"{execution.mode}.json", "checkpoint_folder": tmp_path / execution.mode}
         record = train(network_of("RegNetY-tiny"), fashion, recipe, "1x", 1, **paths, threads=1, device="cuda:0")
         losses.append(record["train_loss"])
     assert losses[1] == pytest.approx(losses[0], rel=1e-2)
@@ -148,7 +150,7 @@ def test_a_step_waits_for_nothing(fashion: Path, mode: str, precision: str) -> N
     from fastscale.recipe import Recipe
     from fastscale.training.trainer import Training
 
-    tried = [{**Way(mode=mode)._asdict(), "step_seconds": {"median": 1}}]
+    tried = [{**Execution(mode=mode)._asdict(), "step_seconds": {"median": 1}}]
     recipe = Recipe(epochs=1, batch=64, norm_batch=32, lighting=0.1, precision=precision).for_family("RegNetY")
     network = network_of("RegNetY-tiny")
     training = Training(network, Dataset.open(fashion), recipe, 1, 1, GPU, tried)

@@ -23,7 +23,7 @@ from fastscale.errors import UserError
 from fastscale.models.build import build
 from fastscale.networks import Network, base_network, is_consistent, known_bases
 from fastscale.networks.complexity import count, count_layers
-from fastscale.networks.scaling import NAMED, family, parse_strategy, scale, scale_to_flops
+from fastscale.networks.scaling import NAMED, compound, parse_strategy, scale, scale_to_flops
 
 PUBLISHED = yaml.safe_load(files("fastscale.analysis.results").joinpath("published.yaml").read_text())
 STRATEGIES = [*NAMED, "alpha=0.6"]
@@ -78,7 +78,7 @@ def test_logits_on_real_tensors() -> None:
 
 alphas = st.fractions(0, 1, max_denominator=20)
 named = st.sampled_from([name for name in NAMED if name not in ("orig", "w-only", "g-only")])
-strategies = named.map(NAMED.get) | alphas.map(family)
+strategies = named.map(NAMED.get) | alphas.map(compound)
 
 
 @given(strategies)

@@ -24,7 +24,7 @@ from fastscale.sweep.sweep import Sweep
 
 ROOT = Path(__file__).parents[1]
 PUBLISHED = yaml.safe_load((ROOT / "fastscale/analysis/results/published.yaml").read_text())["complexity"]
-COSTS = [Costs.of(network) for name in ("EN-B0", "RegNetY-500MF") for network in probes(base_network(name))]
+COSTS = [Costs.from_network(network) for name in ("EN-B0", "RegNetY-500MF") for network in probes(base_network(name))]
 BATCH = 64
 
 coefficients = st.fixed_dictionaries(
@@ -38,7 +38,7 @@ coefficients = st.fixed_dictionaries(
 
 def timings(known: Mapping[str, float], batch: int = BATCH) -> list[Timing]:
     """Timings that are exactly a sum of terms."""
-    values = [costs.of_time(batch) for costs in COSTS]
+    values = [costs.time_terms(batch) for costs in COSTS]
     return [
         Timing(costs, batch, sum(known[term] * row[term] for term in known), 3 * costs.acts * batch + 16 * costs.params)
         for costs, row in zip(COSTS, values, strict=True)
@@ -61,10 +61,10 @@ def test_known_coefficients_are_found(known: dict[str, float]) -> None:
 @given(st.lists(st.floats(1e-3, 1e3), min_size=len(COSTS), max_size=len(COSTS)))
 def test_the_fit_is_the_best_one_without_negative_coefficients(targets: list[float]) -> None:
     """Where a coefficient is positive the sum of squares does not change with it; where it is 0, it does not fall."""
-    rows = [costs.of_time(BATCH) for costs in COSTS]
+    rows = [costs.time_terms(BATCH) for costs in COSTS]
     found = fit(rows, targets, TIME_TERMS)
     assert found is not None and min(found.coefficients.values()) >= 0
-    off = [found.of(row) / target - 1 for row, target in zip(rows, targets, strict=True)]
+    off = [found.predict(row) / target - 1 for row, target in zip(rows, targets, strict=True)]
     for term, coefficient in found.coefficients.items():
         column = [row[term] / target for row, target in zip(rows, targets, strict=True)]
         slope = sum(a * b for a, b in zip(off, column, strict=True)) / sum(a * a for a in column) ** 0.5
@@ -89,7 +89,7 @@ def test_an_error_is_that_of_a_network_which_the_fit_has_not_seen() -> None:
 
 def test_the_times_of_the_paper() -> None:
     """22 networks on V100s, whose batches it does not give: taken as equal."""
-    known = [Timing(Costs.of(base_network(name)), 1, row["time"]) for name, row in PUBLISHED.items()]
+    known = [Timing(Costs.from_network(base_network(name)), 1, row["time"]) for name, row in PUBLISHED.items()]
     errors = [time_model(known, terms).error for terms in (TIME_TERMS, ("acts",), ("params",), ("flops",))]
     assert errors == sorted(errors) and errors[0] < 0.14 and errors[1] < 0.18 < 0.4 < errors[2]
 

@@ -17,7 +17,7 @@ from fastscale.errors import UserError
 from fastscale.models.build import build
 from fastscale.networks import Network, base_network, is_consistent, known_bases
 from fastscale.networks.complexity import Complexity, count
-from fastscale.networks.scaling import NAMED, family, parse_strategy, round_group_width, scale
+from fastscale.networks.scaling import NAMED, compound, parse_strategy, round_group_width, scale
 
 AUTHORS = Path(__file__).with_name("authors.csv")
 OWN = yaml.safe_load(AUTHORS.with_suffix(".yaml").read_text())["bases"]
@@ -108,7 +108,7 @@ regnets = st.fixed_dictionaries(
         "head_width": st.sampled_from([0, 10, 1000]),
     }
 )
-strategies = st.sampled_from(list(NAMED.values())) | st.fractions(0, 1, max_denominator=20).map(family)
+strategies = st.sampled_from(list(NAMED.values())) | st.fractions(0, 1, max_denominator=20).map(compound)
 scales = st.floats(-3, 3).map(lambda decades: 10**decades).filter(lambda s: s != 1)
 
 

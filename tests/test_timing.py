@@ -10,12 +10,12 @@ from hypothesis import strategies as st
 
 from fastscale.cost.roofline import EAGER_CROSSINGS, Roofline
 from fastscale.errors import UserError
-from fastscale.execution import FORMATS, Way, every, fastest
+from fastscale.execution import FORMATS, Execution, combinations, fastest
 from fastscale.models.build import build
 from fastscale.models.placement import MEMORY_FORMATS, forward_of, place
 from fastscale.networks import Network, base_network
+from fastscale.profiling import autotune, steps
 from fastscale.profiling import profile as timing
-from fastscale.profiling import steps
 from fastscale.profiling.batch_size import GRAIN, LARGEST, MARGIN, SMALL, TRIES, largest_batch
 from fastscale.records.records import read_record
 from fastscale.runtime.devices import choose_device
@@ -88,19 +88,19 @@ def test_each_way_is_recorded_and_the_fastest_counts(network: Network, tmp_path:
 def test_a_compiled_step_trains_and_what_cannot_be_compiled_is_a_gap(
     smallest: Network, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    ways = every(["channels_last"], ["eager", "compiled"])
-    eager, compiled = steps.compare(smallest, 8, CPU, ways, 2)
+    executions = combinations(["channels_last"], ["eager", "compiled"])
+    eager, compiled = autotune.time_executions(smallest, 8, CPU, executions, 2)
     assert compiled["step_seconds"]["median"] > 0 and compiled["mode"] == "compiled"
 
     def broken(*_: object, **__: object) -> None:
         raise RuntimeError("no C++ compiler\nis here")
 
     monkeypatch.setattr(torch, "compile", broken)
-    eager, gap = steps.compare(smallest, 8, CPU, ways, 2)
-    assert gap == {**Way(mode="compiled")._asdict(), "gap": "RuntimeError: no C++ compiler"}
-    eager, gap = steps.compare(smallest, 8, CPU, every(["channels_last"], ["eager", "graph"]), 2)
+    eager, gap = autotune.time_executions(smallest, 8, CPU, executions, 2)
+    assert gap == {**Execution(mode="compiled")._asdict(), "gap": "RuntimeError: no C++ compiler"}
+    eager, gap = autotune.time_executions(smallest, 8, CPU, combinations(["channels_last"], ["eager", "graph"]), 2)
     assert gap["gap"] == "RuntimeError: only a GPU has CUDA graphs"
-    assert fastest([eager, gap]) == Way("channels_last", "eager")
+    assert fastest([eager, gap]) == Execution("channels_last", "eager")
 
 
 @pytest.mark.parametrize(
@@ -122,7 +122,7 @@ def test_a_batch_that_does_not_fit_after_all_is_halved(
                 raise full
             return step(network, batch, *rest, **options)
 
-        monkeypatch.setattr(steps, "training_step", training_step)
+        monkeypatch.setattr(autotune, "training_step", training_step)
 
     step = steps.training_step
     fits(5)
@@ -152,11 +152,11 @@ def test_every_way_computes_the_same(smallest: Network, group_width: int) -> Non
     model = build(network).eval()
     images = torch.randn(4, 3, 8, 8)
     expected = model(images)
-    ways = every(FORMATS, ["eager"], ["plain", "packed"])
-    for way in [*ways, *every(["channels_last"], ["compiled"], ["packed", "shifted"])]:
-        forward = forward_of(place(model, way, CPU), way)
+    executions = combinations(FORMATS, ["eager"], ["plain", "packed"])
+    for execution in [*executions, *combinations(["channels_last"], ["compiled"], ["packed", "shifted"])]:
+        forward = forward_of(place(model, execution, CPU), execution)
         with torch.no_grad():  # else its gradients are compiled too
-            found = forward(images.contiguous(memory_format=MEMORY_FORMATS[way.memory_format]))
+            found = forward(images.contiguous(memory_format=MEMORY_FORMATS[execution.memory_format]))
         assert torch.allclose(found, expected, atol=1e-5)
 
 
@@ -177,23 +177,24 @@ def test_what_a_training_on_a_gpu_tries(
 ) -> None:
     """More the longer it takes; packing is the fastest here, wherever it makes a difference."""
 
-    def compare(network: Network, batch: int, device: torch.device, ways: list[Way], repeats: int) -> list[dict]:
-        assert len(set(ways)) == len(ways)
-        return [{**way._asdict(), "step_seconds": {"median": 0.1 - 0.05 * (way[2] == "packed")}} for way in ways]
+    def made_up(network: Network, batch: int, device: torch.device, tried: list[Execution], repeats: int) -> list[dict]:
+        assert len(set(tried)) == len(tried)
+        seconds = {"packed": 0.05}
+        return [{**each._asdict(), "step_seconds": {"median": seconds.get(each.convolutions, 0.1)}} for each in tried]
 
-    monkeypatch.setattr(steps, "compare", compare)
+    monkeypatch.setattr(autotune, "time_executions", made_up)
     network = base_network(base)
-    tried = steps.try_for(length, network, 128, torch.device("cuda"), graphs=graphs)
+    tried = autotune.autotune(length, network, 128, torch.device("cuda"), graphs=graphs)
     assert len(tried) == expected
     assert {one["convolutions"] for one in tried[:8] if one["mode"] == "eager"} <= {"plain", "packed"}
     if tried and base != "ResNet50":
         assert fastest(tried).convolutions == "packed"
-    assert graphs or not any(Way.of(one).is_graph for one in tried)
-    assert steps.try_for(length, network, 128, CPU, graphs=graphs) == []
+    assert graphs or not any(Execution.from_record(one).is_graph for one in tried)
+    assert autotune.autotune(length, network, 128, CPU, graphs=graphs) == []
 
 
 def test_several_ranks_time_the_step_that_they_share(network: Network) -> None:
-    times = run(2, CPU, timing.step_times, network, 8, Way(), 2)
+    times = run(2, CPU, timing.step_times, network, 8, Execution(), 2)
     assert len(times) == 2 and all(seconds > 0 for seconds in times)
 
 
@@ -207,7 +208,7 @@ def test_several_ranks_time_the_step_that_they_share(network: Network) -> None:
 def test_the_roofline(flops: int, acts: int, seconds: float, launch: float, mode: str) -> None:
     peaks = {"flops_per_second": 1e14, "bytes_per_second": 2e12, "bytes_per_value": 2}
     record = {"costs": {"flops": flops, "acts": acts}, "peaks": peaks, "mode": mode, "batch": 10, "images": 1000}
-    found = Roofline.of({**record, "epoch_seconds": {"median": 1000 * seconds}, "launch_seconds": launch})
+    found = Roofline.from_record({**record, "epoch_seconds": {"median": 1000 * seconds}, "launch_seconds": launch})
     assert found.compute == pytest.approx(6 * flops / 1e14)
     assert found.crossings == pytest.approx(seconds * 2e12 / (2 * acts))
     assert found.crossings * found.eager_traffic == pytest.approx(EAGER_CROSSINGS * found.seconds)
@@ -229,6 +230,6 @@ def test_launches_are_what_a_step_takes_without_its_images(once: float, image: f
             **{"mode": "eager", "batch": batch, "images": 1000, "launch_seconds": once + 2 * image},
             "epoch_seconds": {"median": 1000 * (once + batch * image) / batch},
         }
-        return Roofline.of(record).launches
+        return Roofline.from_record(record).launches
 
     assert found(batch) == pytest.approx(once / batch, rel=1e-3, abs=1e-9) and found(2) == 0

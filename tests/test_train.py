@@ -402,7 +402,7 @@ def test_a_training_is_the_same_however_it_is_executed(run, monkeypatch):
         {"memory_format": "channels_last", "mode": "graph", "convolutions": "plain"},
     ):
         tried = {**way, "n": 1, "step_seconds": {"median": 1.0}}
-        monkeypatch.setattr("fastscale.training.run.try_for", lambda *_, tried=tried, **__: [tried])
+        monkeypatch.setattr("fastscale.training.run.autotune", lambda *_, tried=tried, **__: [tried])
         other = run(record="other.json", checkpoints=way["mode"] + way["convolutions"], **changes)
         assert {key: other[key] for key in way} == way and other["tried"] == [tried]
         assert other["train_loss"] == pytest.approx(usual["train_loss"], rel=1e-3), way

@@ -35,15 +35,15 @@ class Costs(NamedTuple):
     layers: int
 
     @classmethod
-    def of(cls, network: Network) -> Self:
+    def from_network(cls, network: Network) -> Self:
         """Those of a network, counted."""
         return cls(*count(network), count_layers(network))
 
-    def of_time(self, batch: float) -> dict[str, float]:
+    def time_terms(self, batch: float) -> dict[str, float]:
         """What the seconds of an image may depend on, in steps of `batch` images."""
         return {**self._asdict(), "layers": self.layers / batch, "constant": 1}
 
-    def of_memory(self, batch: float) -> dict[str, float]:
+    def memory_terms(self, batch: float) -> dict[str, float]:
         """What the peak bytes of a step of `batch` images may depend on."""
         return {"acts": self.acts * batch, "params": self.params}
 
@@ -57,14 +57,14 @@ class Timing(NamedTuple):
     memory: int | None = None
 
     @classmethod
-    def of(cls, costs: Costs, record: Mapping[str, Any]) -> Self:
+    def from_record(cls, costs: Costs, record: Mapping[str, Any]) -> Self:
         """What a profile record says of its network."""
         seconds = record["epoch_seconds"]["median"] / record["images"]
         return cls(costs, record["batch"], seconds, record["peak_memory_bytes"])
 
 
 @dataclass(frozen=True)
-class Model:
+class LinearFit:
     """A sum of terms, each with its coefficient, and `errors`: the relative error for each of the n networks.
 
     That for a network is by the fit to all others.
@@ -78,7 +78,7 @@ class Model:
         """The mean relative error."""
         return statistics.fmean(self.errors)
 
-    def of(self, values: Mapping[str, float]) -> float:
+    def predict(self, values: Mapping[str, float]) -> float:
         """The prediction, by the values of the terms."""
         return math.fsum(coefficient * values[term] for term, coefficient in self.coefficients.items())
 
@@ -87,8 +87,8 @@ class Model:
 class Prediction:
     """Time and memory on one device; `memory` is None where none was measured, `batch` the timings' median."""
 
-    time: Model
-    memory: Model | None
+    time: LinearFit
+    memory: LinearFit | None
     batch: float
 
     @classmethod
@@ -100,23 +100,23 @@ class Prediction:
 
     def seconds(self, costs: Costs, batch: float | None = None) -> float:
         """Seconds of an image, in steps of `batch` images."""
-        return self.time.of(costs.of_time(batch or self.batch))
+        return self.time.predict(costs.time_terms(batch or self.batch))
 
 
-def time_model(timings: Sequence[Timing], terms: Sequence[str] = TIME_TERMS) -> Model | None:
+def time_model(timings: Sequence[Timing], terms: Sequence[str] = TIME_TERMS) -> LinearFit | None:
     """The seconds of an image by these terms."""
-    rows = [timing.costs.of_time(timing.batch) for timing in timings]
+    rows = [timing.costs.time_terms(timing.batch) for timing in timings]
     return fit(rows, [timing.seconds for timing in timings], terms)
 
 
-def memory_model(timings: Iterable[Timing]) -> Model | None:
+def memory_model(timings: Iterable[Timing]) -> LinearFit | None:
     """The peak bytes of a step; None where too few were measured."""
     known = [timing for timing in timings if timing.memory]
-    rows = [timing.costs.of_memory(timing.batch) for timing in known]
+    rows = [timing.costs.memory_terms(timing.batch) for timing in known]
     return fit(rows, [float(timing.memory or 0) for timing in known], MEMORY_TERMS)
 
 
-def fit(rows: Sequence[Mapping[str, float]], targets: Sequence[float], terms: Sequence[str]) -> Model | None:
+def fit(rows: Sequence[Mapping[str, float]], targets: Sequence[float], terms: Sequence[str]) -> LinearFit | None:
     """The sum of `terms` that comes nearest to the positive `targets`; None where they are fewer than `FEWEST`."""
     if len(targets) < FEWEST:
         return None
@@ -137,7 +137,7 @@ def fit(rows: Sequence[Mapping[str, float]], targets: Sequence[float], terms: Se
         found = solved(slice(i, i + 1))
         errors.append(abs(math.fsum(c * column[i] for c, column in zip(found, columns, strict=True)) - 1))
     coefficients = [c / most for c, most in zip(solved(slice(0, 0)), largest, strict=True)]
-    return Model(dict(zip(terms, coefficients, strict=True)), tuple(errors))
+    return LinearFit(dict(zip(terms, coefficients, strict=True)), tuple(errors))
 
 
 def _non_negative(gram: Sequence[Sequence[float]], right: Sequence[float]) -> list[float]:

@@ -31,7 +31,7 @@ norm needs two sums of the gradient before it can pass it on, which is a sixth c
 from collections.abc import Mapping
 from typing import Any, Literal, NamedTuple, Self
 
-from fastscale.execution import TINY, Way
+from fastscale.execution import TINY, Execution
 
 FUSED_CROSSINGS, EAGER_CROSSINGS = 5, 19
 OPERATIONS = 6  # of a multiply-add in a training step
@@ -51,7 +51,7 @@ class Roofline(NamedTuple):
     is_eager: bool
 
     @classmethod
-    def of(cls, record: Mapping[str, Any]) -> Self:
+    def from_record(cls, record: Mapping[str, Any]) -> Self:
         """That of a profile record."""
         peaks, costs = record["peaks"], record["costs"]
         seconds = record["epoch_seconds"]["median"] / record["images"]
@@ -63,7 +63,7 @@ class Roofline(NamedTuple):
             eager_traffic=EAGER_CROSSINGS * crossing,
             launches=_without_images(record["launch_seconds"], seconds, record["batch"]),
             crossings=seconds / crossing,
-            is_eager=not Way.of(record).is_compiled,
+            is_eager=not Execution.from_record(record).is_compiled,
         )
 
     @property

@@ -44,11 +44,11 @@ def training_batches(
     _set_crops(samples, draw_crops(*_sizes(samples), recipe.crop_scale, recipe.flip, seed, epoch))
     order = draw_order(len(samples), mixed, seed, epoch)
     order = order[first * recipe.batch : steps_per_epoch(dataset, recipe.batch) * recipe.batch]
-    ours = share.of(order, recipe.batch)
+    ours = share.take(order, recipe.batch)
     pairs = reader.pairs(ours, samples, resolution)
     # Each window is read in the order of the file, by each rank a part of all that is needed.
     read = np.concatenate([np.sort(order[begin : begin + mixed]) for begin in range(0, len(order), mixed)])
-    read = samples["f0"][share.of(read, recipe.batch)]
+    read = samples["f0"][share.take(read, recipe.batch)]
     pairs = read_ahead(pairs, path, read["data_ptr"], read["size"], images_each, mixed // share.ranks)
     if recipe.augment is None:
         return ((*pair, None) for pair in pairs)

@@ -18,7 +18,7 @@ class Share:
     index: int
     ranks: int
 
-    def of(self, drawn: np.ndarray, batch: int) -> np.ndarray:
+    def take(self, drawn: np.ndarray, batch: int) -> np.ndarray:
         """This rank's part of each batch of the images `drawn`, in their order."""
         return drawn.reshape(-1, self.ranks, batch // self.ranks)[:, self.index].reshape(-1)
 

@@ -6,7 +6,7 @@ from typing import TypeVar
 import torch
 from torch import Tensor, nn
 
-from fastscale.execution import Way
+from fastscale.execution import Execution
 from fastscale.models.convolution import Conv2d
 from fastscale.runtime.devices import precision
 
@@ -15,32 +15,32 @@ Result = TypeVar("Result")
 WARM_UP_CALLS = 3  # cuDNN chooses its kernels at the first, the allocator has seen all at the second
 
 
-def place(module: nn.Module, way: Way, device: torch.device) -> nn.Module:
+def place(module: nn.Module, execution: Execution, device: torch.device) -> nn.Module:
     """The module on the device, in the way's format, with convolutions of its kind."""
     for layer in module.modules():
         if isinstance(layer, Conv2d):
-            layer.kind = way.convolutions
+            layer.kind = execution.convolutions
     # torch's annotations do not know the two together.
-    return module.to(device, memory_format=MEMORY_FORMATS[way.memory_format])  # type: ignore[call-overload]
+    return module.to(device, memory_format=MEMORY_FORMATS[execution.memory_format])  # type: ignore[call-overload]
 
 
-def forward_of(module: nn.Module, way: Way) -> Callable[[Tensor], Tensor]:
+def forward_of(module: nn.Module, execution: Execution) -> Callable[[Tensor], Tensor]:
     """What maps images to logits; compiled at its first call, if that is the way."""
-    if not way.is_compiled:
+    if not execution.is_compiled:
         return module
     torch.compiler.reset()  # else the ninth network would run eagerly, as all share their code
     return torch.compile(module, dynamic=False)
 
 
 def repeatable(
-    function: Callable[..., Result], way: Way, examples: Sequence[Tensor], changed: Iterable[Tensor] = ()
+    function: Callable[..., Result], execution: Execution, examples: Sequence[Tensor], changed: Iterable[Tensor] = ()
 ) -> Callable[..., Result]:
     """`function`, to be called with many tensors like the examples: itself, or a CUDA graph of it, if that is the way.
 
     A graph is recorded here, by calls whose changes of the tensors `changed` are undone. Whatever else the function
     changes (gradients) must be tensors that stay where they are. What it returns, the next call writes over.
     """
-    if not way.is_graph:
+    if not execution.is_graph:
         return function
     changed = list(changed)
     before = [tensor.clone() for tensor in changed]

@@ -47,7 +47,7 @@ class Strategy:
         return s ** float(self.e_d), s ** float(self.e_w / 2), s ** float(self.e_r / 2), s ** float(e_g)
 
 
-def family(alpha: Fraction) -> Strategy:
+def compound(alpha: Fraction) -> Strategy:
     """The strategy of equation 4: e_w = alpha, and (1 - alpha) / 2 each for depth and resolution."""
     return Strategy(f"alpha={float(alpha):g}", (1 - alpha) / 2, alpha, (1 - alpha) / 2)
 
@@ -67,7 +67,7 @@ NAMED = {
         Strategy("wr", Fraction(0), HALF, HALF),
         Strategy("dr", HALF, Fraction(0), HALF),
         Strategy("dwr", THIRD, THIRD, THIRD),
-        replace(family(Fraction(4, 5)), name="dWr"),
+        replace(compound(Fraction(4, 5)), name="dWr"),
         _original(),
         # Table 3 with w, which scales both: the width without the group width, and the group width alone.
         Strategy("w-only", Fraction(0), Fraction(1), Fraction(0), e_g=Fraction(0)),
@@ -94,7 +94,7 @@ def parse_strategy(text: str) -> Strategy:
         raise UserError(f"strategy {text!r}: alpha must be a number or a fraction from 0 to 1") from None
     if not 0 <= alpha <= 1:
         raise UserError(f"strategy {text!r}: alpha must lie in [0, 1] (0 is dr, 1/3 dwr, 0.8 dWr, 1 w)")
-    strategy = family(alpha)
+    strategy = compound(alpha)
     return next((named for named in NAMED.values() if named.alpha == alpha), strategy)
 
 

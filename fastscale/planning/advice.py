@@ -72,7 +72,7 @@ class Device:
                 raise UserError(f"{told}: {what} {' and '.join(sorted(map(str, found)))}; give profiles of one of them")
         if any("costs" not in record for record in records):
             raise UserError(f"{told}: timed by an older fastscale, without the networks' costs; time them again")
-        timings = [Timing.of(Costs(**record["costs"]), record) for record in records]
+        timings = [Timing.from_record(Costs(**record["costs"]), record) for record in records]
         if (prediction := Prediction.fit(timings)) is None:
             raise UserError(f"{told}: {len(timings)} networks are timed; {FEWEST} or more tell of others, so time more")
         flops = sorted(timing.costs.flops for timing in timings)
@@ -86,7 +86,7 @@ class Device:
     def memory(self, costs: Costs) -> float | None:
         """Peak bytes of a step; None where no memory was measured."""
         memory = self.prediction.memory
-        return memory.of(costs.of_memory(self.batch)) if memory else None
+        return memory.predict(costs.memory_terms(self.batch)) if memory else None
 
 
 @dataclass(frozen=True)
@@ -213,7 +213,7 @@ def advise(name: str, base: Network, quantity: Quantity, limit: float, device: D
         raise UserError(f"--memory: the profiles, of {device.name}, hold no peak memory; time the probes on a GPU")
 
     def cost(network: Network) -> float:
-        costs = Costs.of(network)
+        costs = Costs.from_network(network)
         if device is None or quantity == "flops":
             return costs.flops
         return device.seconds(costs) if quantity == "seconds" else device.memory(costs) or 0
@@ -235,7 +235,7 @@ def advise(name: str, base: Network, quantity: Quantity, limit: float, device: D
             left_out.append(told)
             continue
         network = scale(base, strategy, s)
-        costs = Costs.of(network)
+        costs = Costs.from_network(network)
         measured = (device.seconds(costs), device.memory(costs)) if device else (None, None)
         choices.append(Choice(float(alpha), told, s, network.resolution, *costs, *measured))
     return Advice(name, quantity, limit, device, tuple(choices), tuple(left_out))
@@ -257,6 +257,8 @@ def largest(base: Network, strategy: Strategy, cost: Callable[[Network], float],
     # Rounding makes stairs of flops and costs, which may fall where s grows: look around the crossing.
     around = [min(max(1.0, low * 1.1 ** (step / 100)), LARGEST_SCALE) for step in range(-100, 101)]
     near = {s: scale(base, strategy, s) for s in around}
-    best = max((s for s, network in near.items() if cost(network) <= limit), key=lambda s: Costs.of(near[s]).flops)
+    best = max(
+        (s for s, network in near.items() if cost(network) <= limit), key=lambda s: Costs.from_network(near[s]).flops
+    )
     rounded = (float(f"{best:.{digits}g}") for digits in range(1, 18))
     return next(s for s in rounded if s >= 1 and scale(base, strategy, s) == near[best])

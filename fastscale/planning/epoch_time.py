@@ -56,7 +56,7 @@ class Clock:
         batches = {one["network"]: one["batch"] for one in timings}
         self.prediction = Prediction.fit(
             [
-                Timing(Costs.of(network), batches.get(name, part), known[name] / self.steps)
+                Timing(Costs.from_network(network), batches.get(name, part), known[name] / self.steps)
                 for name, network in sweep.expansion.trained.items()
                 if name in known
             ]
@@ -73,7 +73,7 @@ class Clock:
         if network.id in self.timed:
             return self.timed[network.id] * self.overhead, "timed"
         if self.prediction:
-            return self.prediction.seconds(Costs.of(network)) * self.steps, "predicted"
+            return self.prediction.seconds(Costs.from_network(network)) * self.steps, "predicted"
         if self.is_cpu:
             return None, "unknown"
         return self.paper * self.steps * count(network).acts, "paper"

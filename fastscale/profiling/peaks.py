@@ -6,7 +6,7 @@ from typing import Any
 import torch
 
 from fastscale.models.placement import WARM_UP_CALLS
-from fastscale.profiling.steps import clock
+from fastscale.profiling.steps import time_steps
 from fastscale.runtime.devices import precision
 
 SIDES = {"cuda": 8192, "cpu": 1024}  # of the matrices; arithmetic exceeds traffic by far
@@ -27,7 +27,7 @@ def measure(device: torch.device) -> dict[str, Any]:
     target = torch.empty_like(source)
 
     def best(step: Callable[[], object]) -> float:
-        return min(clock(step, WARM_UP_CALLS + REPEATS, device)[WARM_UP_CALLS:])
+        return min(time_steps(step, WARM_UP_CALLS + REPEATS, device)[WARM_UP_CALLS:])
 
     return {
         "flops_per_second": 2 * side**3 / best(lambda: torch.mm(a, b, out=product)),

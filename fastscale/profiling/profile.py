@@ -14,12 +14,24 @@ from tqdm import tqdm
 
 from fastscale.cost.prediction import Costs
 from fastscale.errors import UserError
-from fastscale.execution import FORMATS, TINY, Convolutions, MemoryFormat, Mode, Way, every, fastest, kinds, result_of
+from fastscale.execution import (
+    FORMATS,
+    TINY,
+    Convolutions,
+    Execution,
+    MemoryFormat,
+    Mode,
+    combinations,
+    fastest,
+    kinds,
+    result_of,
+)
 from fastscale.models.placement import WARM_UP_CALLS
 from fastscale.networks import Network
 from fastscale.profiling import peaks
+from fastscale.profiling.autotune import time_executions
 from fastscale.profiling.batch_size import LARGEST, largest_batch
-from fastscale.profiling.steps import clock, compare, inference_step, spread, training_step
+from fastscale.profiling.steps import inference_step, spread, time_steps, training_step
 from fastscale.records.provenance import code_hash, provenance
 from fastscale.records.records import read_record, write_record
 from fastscale.runtime import distributed as ranks
@@ -75,10 +87,10 @@ def profile(network: Network, options: Options, device: torch.device, reached: d
     """
     batch = options.batch if device.type == "cpu" else _fitting_batch(network, device, options)
     convolutions: list[Convolutions] = ["plain"] if device.type == "cpu" else kinds(network, options.convolutions)
-    ways = every(options.formats, options.modes, convolutions)
+    executions = combinations(options.formats, options.modes, convolutions)
     while True:
         try:
-            tried = compare(network, batch, device, ways, options.repeats)
+            tried = time_executions(network, batch, device, executions, options.repeats)
             break
         except torch.OutOfMemoryError:  # convolutions that are being chosen take more than those of a trial step
             if batch <= TINY:
@@ -92,7 +104,7 @@ def profile(network: Network, options: Options, device: torch.device, reached: d
     return {
         "network": network.id,
         "network_hash": network.hash,
-        "costs": Costs.of(network)._asdict(),
+        "costs": Costs.from_network(network)._asdict(),
         "device": describe(device),
         "peaks": reached,
         "options": _recorded(options, device),
@@ -120,13 +132,13 @@ def _recorded(options: Options, device: torch.device) -> dict[str, Any]:
 
 def _warm_clock(step: Any, repeats: int, device: torch.device) -> list[float]:
     warm_up = WARM_UP_CALLS if device.type == "cuda" else 1
-    return clock(step, warm_up + repeats, device)[warm_up:]
+    return time_steps(step, warm_up + repeats, device)[warm_up:]
 
 
 def _on_several(
     network: Network,
     batch: int,
-    chosen: Way,
+    chosen: Execution,
     options: Options,
     device: torch.device,
     alone: dict[str, float],
@@ -143,14 +155,14 @@ def _on_several(
 
 
 @out_of_memory()
-def step_times(device: torch.device, network: Network, batch: int, way: Way, repeats: int) -> list[float]:
+def step_times(device: torch.device, network: Network, batch: int, execution: Execution, repeats: int) -> list[float]:
     """Seconds of each step of a rank that exchanges its gradients with the others."""
     device_ids = [device] if device.type == "cuda" else None
 
     def parallel(model: torch.nn.Module) -> DistributedDataParallel:
         return DistributedDataParallel(model, device_ids, forward_sync_buffers=False, gradient_as_bucket_view=True)
 
-    return _warm_clock(training_step(network, batch, device, way.without_graph, parallel), repeats, device)
+    return _warm_clock(training_step(network, batch, device, execution.without_graph, parallel), repeats, device)
 
 
 def _fitting_batch(network: Network, device: torch.device, options: Options) -> int:
@@ -161,7 +173,7 @@ def _fitting_batch(network: Network, device: torch.device, options: Options) -> 
         torch.cuda.reset_peak_memory_stats(device)
         try:
             # One image more, as cuDNN keeps what it takes here unmeasured for all steps of the same shape.
-            step = training_step(network, batch + 1, device, Way(options.formats[0]))
+            step = training_step(network, batch + 1, device, Execution(options.formats[0]))
             torch.backends.cudnn.benchmark = False  # which would be repeated for each batch
             with out_of_memory():
                 step()

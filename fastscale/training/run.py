@@ -14,7 +14,7 @@ from fastscale.data import Dataset
 from fastscale.data.loaders import reading, steps_per_epoch
 from fastscale.errors import Stopped, UserError
 from fastscale.networks import Network
-from fastscale.profiling.steps import try_for
+from fastscale.profiling.autotune import autotune
 from fastscale.recipe import Recipe
 from fastscale.records.files import write_text
 from fastscale.records.provenance import code_hash, provenance
@@ -135,7 +135,7 @@ def _train(
         parts = recipe.parts(count())
         steps, part = recipe.epochs * steps_per_epoch(dataset, recipe.batch) * parts // count(), recipe.batch // parts
         alone = count() == 1  # no graph can hold an exchange
-        tried = first(lambda: try_for(steps, network, part, device, graphs=alone))
+        tried = first(lambda: autotune(steps, network, part, device, graphs=alone))
     with stop_requests() as stop:
         training = Training(network, dataset, recipe, trial, threads, device, tried)
         if state:
@@ -153,7 +153,7 @@ def _train(
         "earlier_code": training.earlier_codes,
         "loader": reading()[0],
         "precision": training.precision,
-        **training.way._asdict(),
+        **training.execution._asdict(),
         "tried": tried,
         "device": describe(device),
     }

@@ -63,7 +63,7 @@ class Training:
     ):
         self.network, self.dataset, self.recipe = network, dataset, recipe
         self.seed, self.threads, self.device, self.tried = seed, threads, device, tried
-        self.way = fastest(tried)
+        self.execution = fastest(tried)
         self.share = Share(ranks.index(), ranks.count())
         self.parts = recipe.parts(self.share.ranks) // self.share.ranks  # of this rank's share of a batch
         self.ask_steps = ASK_STEPS if self.share.ranks > 1 else 1
@@ -77,11 +77,11 @@ class Training:
         self.earlier_codes: list[str] = []
         torch.backends.cudnn.benchmark = True
         torch.manual_seed(seed)
-        self.model = place(build(network), self.way, device)
-        self.average = place(copy.deepcopy(self.model), self.way.eager, device).requires_grad_(False).eval()
+        self.model = place(build(network), self.execution, device)
+        self.average = place(copy.deepcopy(self.model), self.execution.eager, device).requires_grad_(False).eval()
         self.statistics = RunningStatistics(self.model, self.parts)
         self.parallel = self._parallel() if self.share.ranks > 1 else None
-        self.forward = forward_of(self.parallel or self.model, self.way)
+        self.forward = forward_of(self.parallel or self.model, self.execution)
         self.weights = _floats(self.model)
         self.averages = _floats(self.average)
         settings: dict[str, Any] = {name: getattr(recipe, name) for name in ("momentum", "nesterov", "weight_decay")}
@@ -89,11 +89,11 @@ class Training:
         self.precision = _precision(recipe.precision, device)
         self.scaler = torch.amp.GradScaler(device.type, enabled=self.precision == "fp16")
         self.normalise = Normalise(
-            dataset.mean, dataset.std, network.resolution, device, MEMORY_FORMATS[self.way.memory_format]
+            dataset.mean, dataset.std, network.resolution, device, MEMORY_FORMATS[self.execution.memory_format]
         )
         self.grouped = group_size(recipe.batch // self.share.ranks, network.resolution, device) if recipe.augment else 0
         self.draw = Ahead(partial(draw_epoch, dataset, network.resolution, recipe, threads, seed, self.share))
-        self.accumulate = repeatable(self._accumulate, self.way, self._examples(), self.model.buffers())
+        self.accumulate = repeatable(self._accumulate, self.execution, self._examples(), self.model.buffers())
 
     @property
     def progress(self) -> str:
@@ -189,7 +189,7 @@ class Training:
 
         `mixing` is the part that another image has in mixup, `lights`, (N, 3), what is added to colours.
         """
-        self.optimizer.zero_grad(set_to_none=not self.way.is_graph)
+        self.optimizer.zero_grad(set_to_none=not self.execution.is_graph)
         losses = torch.zeros((), device=self.device)
         before = self.statistics.copied() if self.scaler.is_enabled() else None
         with self.statistics.step() as take_in:

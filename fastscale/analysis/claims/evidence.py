@@ -207,7 +207,7 @@ class Evidence:
         """One row for each network."""
         return list({row.point.network.id: row for row in self.results.rows}.values())
 
-    def of_regime(self, rows: Iterable[Row], like: Row, family: str) -> Row | None:
+    def of_same_regime(self, rows: Iterable[Row], like: Row, family: str) -> Row | None:
         """The row of that family whose flops are nearest to those of `like`, if in its regime."""
         near = [(abs(math.log(row.flops / like.flops)), row) for row in rows if row.point.network.family == family]
         distance, row = min(near, key=lambda item: item[0], default=(math.inf, None))

@@ -16,7 +16,7 @@ def searched(evidence: Evidence) -> Iterator[tuple[Row, Row]]:
     """Each base that a search has found, and the network of its regime that dWr scaled from another base."""
     for row in evidence.distinct:
         if row.is_base and evidence.is_optimised(row.point.base):
-            rival = evidence.of_regime(_scaled(evidence, of_optimised=False), row, row.point.network.family)
+            rival = evidence.of_same_regime(_scaled(evidence, of_optimised=False), row, row.point.network.family)
             if rival:
                 yield row, rival
 
@@ -24,7 +24,7 @@ def searched(evidence: Evidence) -> Iterator[tuple[Row, Row]]:
 def hybrids(evidence: Evidence) -> Iterator[tuple[Row, Row]]:
     """Each network that dWr scaled from a base that a search has found, and that of its regime from another base."""
     for row in _scaled(evidence, of_optimised=True):
-        rival = evidence.of_regime(_scaled(evidence, of_optimised=False), row, row.point.network.family)
+        rival = evidence.of_same_regime(_scaled(evidence, of_optimised=False), row, row.point.network.family)
         if rival:
             yield row, rival
 
@@ -51,7 +51,7 @@ def params_of_scaled(evidence: Evidence) -> Iterator[Case]:
 def gap_closed(evidence: Evidence) -> Iterator[Case]:
     """How much of the lead of a scaled RegNetZ over a scaled RegNetY a hybrid RegNetY closes."""
     for hybrid, scaled in hybrids(evidence):
-        z = evidence.of_regime(_scaled(evidence, of_optimised=False), hybrid, "RegNetZ")
+        z = evidence.of_same_regime(_scaled(evidence, of_optimised=False), hybrid, "RegNetZ")
         if hybrid.point.network.family != "RegNetY" or z is None:
             continue
         name, schedule = label(hybrid), evidence.longest(hybrid, scaled, z)

@@ -87,7 +87,7 @@ def fig2(sweep: Sweep, artefact: str, results: Results) -> Figure:
     first = results.bases[0]
     for axes, measure in ((by_flops, "flops"), (by_params, "params"), (by_acts, "acts")):
         for strategy in results.strategies:
-            look, own = style.of_strategy(strategy, results.strategies), results.select(first, strategy)
+            look, own = style.look_of(strategy, results.strategies), results.select(first, strategy)
             line = regression(own, measure)
             series(axes, results, own, measure, "time", look._replace(linestyle=""), strategy + _r(line))
             if measure == "flops":
@@ -106,7 +106,7 @@ def fig2(sweep: Sweep, artefact: str, results: Results) -> Figure:
 def by_strategy(axes: Axes, results: Results, base: str, x: str, y: str) -> None:
     """One curve for each strategy, from the base on, against the realised flops."""
     for strategy in dict.fromkeys(curve.strategy for curve in results.curves if curve.base == base):
-        look = style.of_strategy(strategy, results.strategies)
+        look = style.look_of(strategy, results.strategies)
         series(axes, results, results.select(base, strategy), x, y, look, strategy)
     finish(axes, base, x, y)
 

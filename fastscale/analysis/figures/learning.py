@@ -23,7 +23,7 @@ def figure(sweep: Sweep, artefact: str, results: Results) -> Figure:
     for axes, base in zip(panels, bases, strict=False):
         seen = set()
         for curve in (curve for curve in curves if curve.base == base):
-            look = style.of_strategy(curve.strategy, results.strategies)
+            look = style.look_of(curve.strategy, results.strategies)
             for point in (point for point in curve.points[1:] if point not in seen):
                 for errors in _errors(sweep, point):
                     epochs = range(1, len(errors) + 1)

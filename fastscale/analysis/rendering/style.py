@@ -74,7 +74,7 @@ SERIES = [
 OTHERS = [Look("#E69F00", "P", "--"), Look("#56B4E9", "X", ":"), Look("#666666", ">", "-."), Look("#000000", "h", "--")]
 
 
-def of_strategy(name: str, all_names: list[str]) -> Look:
+def look_of(name: str, all_names: list[str]) -> Look:
     """The look of a strategy: its own in every figure, and for an unnamed alpha the next free one."""
     if name in STRATEGIES:
         return STRATEGIES[name]

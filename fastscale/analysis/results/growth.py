@@ -30,7 +30,7 @@ class Growth:
     alpha: sympy.Expr | None = None
 
     @classmethod
-    def of(cls, strategy: Strategy) -> "Growth":
+    def from_strategy(cls, strategy: Strategy) -> "Growth":
         """The growth of a stage under a strategy with exact exponents."""
         exact = (sympy.Rational(e.numerator, e.denominator) for e in (strategy.e_d, strategy.e_w, strategy.e_r))
         return cls.along(strategy.name, *exact)
@@ -62,15 +62,15 @@ NONE = Growth.along("none", ZERO, ZERO, ZERO)
 FAMILY = Growth.along("alpha", (1 - ALPHA) / 2, ALPHA, (1 - ALPHA) / 2)  # equation 4
 
 TABLES = {
-    "table1": [NONE, *(Growth.of(NAMED[name]) for name in ("d", "w", "r"))],
-    "table2": [Growth.of(NAMED[name]) for name in ("dw", "wr", "dr", "dwr")],
+    "table1": [NONE, *(Growth.from_strategy(NAMED[name]) for name in ("d", "w", "r"))],
+    "table2": [Growth.from_strategy(NAMED[name]) for name in ("dw", "wr", "dr", "dwr")],
     "table3": [
         Growth.of_groups("none", ZERO, ZERO),
         Growth.of_groups("w-only", ONE, ZERO),
         Growth.of_groups("g-only", ZERO, ONE),
         Growth.of_groups("w", HALF, HALF),  # the paper's wg: here w scales both
     ],
-    "table4": [FAMILY, *(Growth.of(NAMED[name]) for name in ("dr", "dwr", "dWr", "w"))],
+    "table4": [FAMILY, *(Growth.from_strategy(NAMED[name]) for name in ("dr", "dwr", "dWr", "w"))],
 }
 TITLES = {
     "table1": "Table 1. Simple scaling: a stage of d conv layers of width w at resolution r, scaled by s",

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 from fastscale.analysis.rendering.table import Grid, Table, conditions
 from fastscale.analysis.results.results import Results
-from fastscale.cost.prediction import FEWEST, TIME_TERMS, Costs, Model, Timing, memory_model, time_model
+from fastscale.cost.prediction import FEWEST, TIME_TERMS, Costs, LinearFit, Timing, memory_model, time_model
 from fastscale.sweep.sweep import Sweep
 
 # The paper's measures alone (Figure 2), proportional and as its lines, which have an intercept; then those of a step.
@@ -29,8 +29,11 @@ LETTERS = {"flops": "ps a flop", "params": "ns a param", "acts": "ns an activati
 def table(sweep: Sweep, artefact: str, results: Results) -> Table:
     """A row for each fit: its error for networks that it has not seen, and its coefficients."""
     networks = {row.point.network.id: row.point.network for row in results.rows}
-    timings = [Timing.of(Costs.of(networks[record["network"]]), record) for record in results.records["profile"]]
-    times: dict[tuple[str, ...], Model] = {terms: model for terms in FITS if (model := time_model(timings, terms))}
+    timings = [
+        Timing.from_record(Costs.from_network(networks[record["network"]]), record)
+        for record in results.records["profile"]
+    ]
+    times: dict[tuple[str, ...], LinearFit] = {terms: model for terms in FITS if (model := time_model(timings, terms))}
     memory = memory_model(timings)
     lines = [_line("seconds", model) for model in times.values()] + ([_line("bytes", memory)] if memory else [])
     shown = [
@@ -54,7 +57,7 @@ def table(sweep: Sweep, artefact: str, results: Results) -> Table:
     )
 
 
-def _verdict(times: dict[tuple[str, ...], Model], memory: Model | None) -> Iterator[str]:
+def _verdict(times: dict[tuple[str, ...], LinearFit], memory: LinearFit | None) -> Iterator[str]:
     """The answer in words."""
     if not times:
         yield f"Too few networks are timed: {FEWEST} tell of others."
@@ -72,7 +75,7 @@ def _verdict(times: dict[tuple[str, ...], Model], memory: Model | None) -> Itera
         )
 
 
-def _line(quantity: str, model: Model) -> list[object]:
+def _line(quantity: str, model: LinearFit) -> list[object]:
     """The cells of the CSV: relative errors and coefficients, in seconds or bytes."""
     errors = [model.error, statistics.median(model.errors), max(model.errors)]
     coefficients = [model.coefficients.get(term) for term in UNITS]
@@ -80,9 +83,9 @@ def _line(quantity: str, model: Model) -> list[object]:
     return [quantity, " ".join(model.coefficients), len(model.errors), *numbers]
 
 
-def _errors(model: Model) -> list[str]:
+def _errors(model: LinearFit) -> list[str]:
     return [f"{100 * error:.1f}" for error in (model.error, statistics.median(model.errors), max(model.errors))]
 
 
-def _coefficient(model: Model, term: str) -> str:
+def _coefficient(model: LinearFit, term: str) -> str:
     return f"{UNITS[term] * model.coefficients[term]:.3g}" if term in model.coefficients else ""

@@ -9,7 +9,7 @@ from fastscale.analysis.rendering.table import Grid, Table, conditions
 from fastscale.analysis.results.results import Results, Row
 from fastscale.cost.roofline import EAGER_CROSSINGS, FUSED_CROSSINGS, OPERATIONS, Roofline
 from fastscale.errors import UserError
-from fastscale.execution import Way
+from fastscale.execution import Execution
 from fastscale.sweep.sweep import Sweep
 
 
@@ -35,12 +35,12 @@ def timing(sweep: Sweep, artefact: str, results: Results) -> Table:
         step, several, memory = record["step_seconds"], record["several"], record["peak_memory_bytes"]
         on_several = several["epoch_seconds"]["median"]
         inference = record["inference_seconds"]["median"] / record["batch"]
-        ways = "; ".join(_way(one) for one in record["tried"])
+        executions = "; ".join(_way(one) for one in record["tried"])
         lines.append(
             {
                 "network": row.point.network.id,
                 "batch": record["batch"],
-                **Way.of(record)._asdict(),
+                **Execution.from_record(record)._asdict(),
                 **{key: record[key] for key in ("precision", "n")},
                 **{f"step_{key}": f"{seconds:.6g}" for key, seconds in step.items()},
                 "inference_seconds_per_image": f"{inference:.6g}",
@@ -49,7 +49,7 @@ def timing(sweep: Sweep, artefact: str, results: Results) -> Table:
                 "devices": several["devices"],
                 "epoch_seconds_on_devices": f"{on_several:.6g}",
                 "is_measured_on_devices": int(several["is_measured"]),
-                "tried": ways,
+                "tried": executions,
             }
         )
         told = f"{on_several / 60:.4g}"
@@ -57,14 +57,14 @@ def timing(sweep: Sweep, artefact: str, results: Results) -> Table:
             {
                 "network": _name(row),
                 "batch": str(record["batch"]),
-                "execution": str(Way.of(record)),
+                "execution": str(Execution.from_record(record)),
                 "step (ms)": f"{1e3 * step['median']:.4g}",
                 "quartiles (n)": f"[{1e3 * step['q1']:.4g}, {1e3 * step['q3']:.4g}] ({record['n']})",
                 "inference (µs an image)": f"{1e6 * inference:.4g}",
                 "memory (GiB)": "—" if memory is None else f"{memory / 2**30:.2f}",
                 "epoch (min)": f"{record['epoch_seconds']['median'] / 60:.4g}",
                 f"on {several['devices']} (min)": told if several["is_measured"] else f"({told})",
-                "tried (ms)": ways,
+                "tried (ms)": executions,
             }
         )
     text = (
@@ -82,10 +82,10 @@ def roofline(sweep: Sweep, artefact: str, results: Results) -> Table:
     bounds: Counter[str] = Counter()
     crossings = []
     for row, record in _timed(results):
-        found = Roofline.of(record)
+        found = Roofline.from_record(record)
         bounds[found.bound] += 1
         crossings.append(found.crossings)
-        way = str(Way.of(record))
+        execution = str(Execution.from_record(record))
         seconds = {
             "measured": found.seconds,
             "arithmetic": found.compute,
@@ -98,7 +98,7 @@ def roofline(sweep: Sweep, artefact: str, results: Results) -> Table:
                 "network": row.point.network.id,
                 "flops": row.flops,
                 "acts": row.acts,
-                "execution": way,
+                "execution": execution,
                 **{f"{key.replace(' ', '_')}_seconds": f"{value:.6g}" for key, value in seconds.items()},
                 "crossings": f"{found.crossings:.4f}",
                 "bound_by": found.bound,
@@ -109,7 +109,7 @@ def roofline(sweep: Sweep, artefact: str, results: Results) -> Table:
                 "network": _name(row),
                 "flops (M)": f"{row.flops / 1e6:,.4g}",
                 "acts (M)": f"{row.acts / 1e6:,.4g}",
-                "execution": way,
+                "execution": execution,
                 **{f"{key} (µs)": f"{1e6 * value:,.4g}" for key, value in seconds.items()},
                 "crossings": f"{found.crossings:,.3g}",
                 "bound by": found.bound,
@@ -163,5 +163,5 @@ def _name(row: Row) -> str:
 
 
 def _way(one: Mapping[str, Any]) -> str:
-    told = str(Way.of(one)).replace(",", "")
+    told = str(Execution.from_record(one)).replace(",", "")
     return f"{told}: {one['gap']}" if "gap" in one else f"{told} {1e3 * one['step_seconds']['median']:.4g}"

@@ -148,7 +148,10 @@ def _rivals(evidence: Evidence) -> Answer:
 def _prediction(results: Results) -> Answer:
     """How far off networks are that a fit has not seen."""
     networks = {row.point.network.id: row.point.network for row in results.rows}
-    timings = [Timing.of(Costs.of(networks[record["network"]]), record) for record in results.records["profile"]]
+    timings = [
+        Timing.from_record(Costs.from_network(networks[record["network"]]), record)
+        for record in results.records["profile"]
+    ]
     lines = []
     for terms in (TIME_TERMS, ("acts",), ("flops",), ("params",)):
         if model := time_model(timings, terms):
@@ -160,7 +163,7 @@ def _prediction(results: Results) -> Answer:
 
 def _bounds(results: Results) -> Answer:
     """What bounds the networks, and how often activations could have crossed the memory."""
-    rooflines = [Roofline.of(record) for record in results.records["profile"]]
+    rooflines = [Roofline.from_record(record) for record in results.records["profile"]]
     if not rooflines:
         return Answer("What bounds runtime?", ())
     bounds = Counter(roofline.bound for roofline in rooflines)
