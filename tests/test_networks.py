@@ -19,11 +19,12 @@ from torch.utils.flop_counter import FlopCounterMode
 
 import fastscale
 from fastscale.cli.main import main
+from fastscale.cost.budget import scale_to_flops
 from fastscale.errors import UserError
 from fastscale.models.build import build
 from fastscale.networks import Network, base_network, is_consistent, known_bases
 from fastscale.networks.complexity import count, count_layers
-from fastscale.networks.scaling import NAMED, compound, parse_strategy, scale, scale_to_flops
+from fastscale.networks.scaling import NAMED, compound, parse_strategy, scale
 
 PUBLISHED = yaml.safe_load(files("fastscale.analysis.results").joinpath("published.yaml").read_text())
 STRATEGIES = [*NAMED, "alpha=0.6"]

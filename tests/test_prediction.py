@@ -14,11 +14,12 @@ from made_up import write_records
 
 from fastscale.analysis import aggregate
 from fastscale.cli.main import main
+from fastscale.cost.budget import largest_within
 from fastscale.cost.prediction import FEWEST, TIME_TERMS, Costs, Prediction, Timing, fit, time_model
 from fastscale.networks import base_network
 from fastscale.networks.complexity import count
 from fastscale.networks.scaling import parse_strategy, scale
-from fastscale.planning.advice import ALPHAS, largest, probes
+from fastscale.planning.advice import ALPHAS, probes
 from fastscale.records.records import write_record
 from fastscale.sweep.sweep import Sweep
 
@@ -124,7 +125,7 @@ def test_no_larger_network_is_within_the_limit(alpha, limit: float) -> None:
     def flops(s: float) -> int:
         return count(scale(base, strategy, s)).flops
 
-    s = largest(base, strategy, lambda network: count(network).flops, limit)
+    s = largest_within(base, strategy, lambda network: count(network).flops, limit)
     assert flops(s) <= limit
     assert not any(flops(s) < flops(s * step / 20) <= limit for step in range(20, 30))
 

@@ -144,8 +144,9 @@ def named_network(
     Raises:
         UserError: an unknown base or strategy, or a scale or flops that cannot be.
     """
+    from fastscale.cost.budget import scale_to_flops
     from fastscale.networks import grown
-    from fastscale.networks.scaling import parse_strategy, scale_to_flops
+    from fastscale.networks.scaling import parse_strategy
 
     if s is not None and flops is not None:
         raise UserError(f"--scale {s:g} and --flops {flops:g} are both given; give one of them")

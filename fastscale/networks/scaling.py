@@ -11,7 +11,6 @@ from fractions import Fraction
 
 from fastscale.errors import UserError
 from fastscale.networks import Network, Stage, group_compatible
-from fastscale.networks.complexity import count
 
 LARGEST_SCALE = 1e6  # beyond it, and below its inverse, a scale is a mistake; a search for flops gives up there
 
@@ -126,7 +125,7 @@ def scale(base: Network, strategy: Strategy, s: float) -> Network:
         )
     if s == 1:
         return base
-    smallest, dimension, value = _smallest(base, strategy)
+    smallest, dimension, value = smallest_scale(base, strategy)
     if s < smallest:
         raise UserError(
             f"scale {s:g} by {strategy.name} is below the smallest that quantises: even {dimension} {value} of this "
@@ -151,44 +150,10 @@ def scale(base: Network, strategy: Strategy, s: float) -> Network:
     return replace(grown, stem=stem, head_width=base.head_width and round_to(base.head_width * w, 8))
 
 
-def scale_to_flops(base: Network, strategy: Strategy, target: float) -> float:
-    """The scale at which the quantised network's flops come nearest to `target`, in as few digits as tell it.
+def smallest_scale(base: Network, strategy: Strategy) -> tuple[float, str, int]:
+    """Find the smallest scale that leaves something of `base`.
 
-    A nominal scale is off by up to a quarter, as depths, widths and resolutions are whole; the flops of what is built
-    are a staircase in s, of which this finds the step.
-
-    Raises:
-        UserError: the target is no positive number, or not among what the strategy can make of the base.
-    """
-    if not (math.isfinite(target) and target > 0):
-        raise UserError(f"flops {target:g}: the target must be a positive number, such as 16e9")
-
-    def flops(s: float) -> int:
-        return count(scale(base, strategy, s)).flops
-
-    smallest, *_ = _smallest(base, strategy)
-    low = high = min(max(smallest, target / count(base).flops), LARGEST_SCALE)
-    while flops(high) < target and high < LARGEST_SCALE:
-        high = min(2 * high, LARGEST_SCALE)
-    while flops(low) > target and low > smallest:
-        low = max(low / 2, smallest)
-    if not flops(low) <= target <= flops(high):
-        raise UserError(
-            f"flops {target:g}: {strategy.name} gives this {base.family} from {flops(low):.4g} to {flops(high):.4g}"
-        )
-    while high / low > 1 + 1e-4:
-        middle = math.sqrt(low * high)
-        low, high = (middle, high) if flops(middle) < target else (low, middle)
-    # Rounding a group width may take flops away where s grows: look around the crossing, not at its two sides alone.
-    around = (low * 1.1 ** (step / 100) for step in range(-100, 101))
-    near = {s: flops(s) for s in around if smallest <= s <= LARGEST_SCALE}
-    best = min(near, key=lambda s: (abs(near[s] - target), abs(math.log(s / low))))
-    rounded = (float(f"{best:.{digits}g}") for digits in range(1, 18))
-    return next(s for s in rounded if smallest <= s <= LARGEST_SCALE and flops(s) == near[best])
-
-
-def _smallest(base: Network, strategy: Strategy) -> tuple[float, str, int]:
-    """The smallest scale that leaves something of `base`; the dimension that would vanish below it, its largest value.
+    Returns the scale, the dimension that would vanish below it, and that dimension's largest value in `base`.
 
     A depth or width that rounds to 0 is held at its least, 1 and 8, while the strategy makes anything else smaller.
     """

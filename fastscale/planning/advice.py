@@ -4,7 +4,7 @@ Of accuracy nothing is predicted: what is said of it is the paper's.
 """
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -13,10 +13,11 @@ from typing import Any, Literal
 from tabulate import tabulate
 
 from fastscale.analysis.results.reading import device_name
+from fastscale.cost.budget import largest_within
 from fastscale.cost.prediction import FEWEST, Costs, Prediction, Timing
 from fastscale.errors import UserError
 from fastscale.networks import Network
-from fastscale.networks.scaling import LARGEST_SCALE, NAMED, Strategy, parse_strategy, scale
+from fastscale.networks.scaling import LARGEST_SCALE, NAMED, parse_strategy, scale
 from fastscale.records.records import read_record
 
 # From uniform compound scaling (dwr) to width alone (w).
@@ -227,7 +228,7 @@ def advise(name: str, base: Network, quantity: Quantity, limit: float, device: D
     for alpha in ALPHAS:
         strategy = parse_strategy(f"alpha={alpha}")
         told = strategy.name if strategy.name in NAMED else f"alpha={alpha}"
-        if (s := largest(base, strategy, cost, limit)) is None:
+        if (s := largest_within(base, strategy, cost, limit)) is None:
             if alpha == RECOMMENDED:
                 raise UserError(
                     f"the limit of {limit:.4g} is beyond {told} at scale {LARGEST_SCALE:,.0f}; give a smaller one"
@@ -239,26 +240,3 @@ def advise(name: str, base: Network, quantity: Quantity, limit: float, device: D
         measured = (device.seconds(costs), device.memory(costs)) if device else (None, None)
         choices.append(Choice(float(alpha), told, s, network.resolution, *costs, *measured))
     return Advice(name, quantity, limit, device, tuple(choices), tuple(left_out))
-
-
-def largest(base: Network, strategy: Strategy, cost: Callable[[Network], float], limit: float) -> float | None:
-    """The scale that gives the most flops at a cost within `limit`, in as few digits as tell it; the base is within it.
-
-    None: so is the largest scale.
-    """
-    low, high = 1.0, 2.0
-    while cost(scale(base, strategy, high)) <= limit:
-        if high == LARGEST_SCALE:
-            return None
-        low, high = high, min(2 * high, LARGEST_SCALE)
-    while high / low > 1 + 1e-4:
-        middle = math.sqrt(low * high)
-        low, high = (middle, high) if cost(scale(base, strategy, middle)) <= limit else (low, middle)
-    # Rounding makes stairs of flops and costs, which may fall where s grows: look around the crossing.
-    around = [min(max(1.0, low * 1.1 ** (step / 100)), LARGEST_SCALE) for step in range(-100, 101)]
-    near = {s: scale(base, strategy, s) for s in around}
-    best = max(
-        (s for s, network in near.items() if cost(network) <= limit), key=lambda s: Costs.from_network(near[s]).flops
-    )
-    rounded = (float(f"{best:.{digits}g}") for digits in range(1, 18))
-    return next(s for s in rounded if s >= 1 and scale(base, strategy, s) == near[best])

@@ -1,0 +1,84 @@
+"""The scale that a budget allows: the one nearest to a number of flops, or the largest within a limit of any cost.
+
+A nominal scale is off by up to a quarter, as depths, widths and resolutions are whole. What a network costs is a
+staircase in s, and may even fall where s grows, as group widths are rounded. So the crossing of the budget is bisected,
+and the steps around it are searched.
+"""
+
+import math
+from collections.abc import Callable
+
+from fastscale.errors import UserError
+from fastscale.networks import Network
+from fastscale.networks.complexity import count
+from fastscale.networks.scaling import LARGEST_SCALE, Strategy, scale, smallest_scale
+
+TOLERANCE = 1e-4  # of the bisection, relative to s
+REACH = 1.1  # steps are searched up to this factor below and above the crossing
+TRIALS = 100  # scales searched on each side
+
+
+def scale_to_flops(base: Network, strategy: Strategy, target: float) -> float:
+    """Find the scale, in the fewest digits, at which the quantised network's flops come nearest to `target`.
+
+    Raises:
+        UserError: the target is no positive number, or not among what the strategy can make of the base.
+    """
+    if not (math.isfinite(target) and target > 0):
+        raise UserError(f"flops {target:g}: the target must be a positive number, such as 16e9")
+
+    def flops(s: float) -> int:
+        return count(scale(base, strategy, s)).flops
+
+    smallest, *_ = smallest_scale(base, strategy)
+    low = high = min(max(smallest, target / count(base).flops), LARGEST_SCALE)
+    while flops(high) < target and high < LARGEST_SCALE:
+        high = min(2 * high, LARGEST_SCALE)
+    while flops(low) > target and low > smallest:
+        low = max(low / 2, smallest)
+    if not flops(low) <= target <= flops(high):
+        raise UserError(
+            f"flops {target:g}: {strategy.name} gives this {base.family} from {flops(low):.4g} to {flops(high):.4g}"
+        )
+    crossing = _crossing(low, high, lambda s: flops(s) < target)
+    near = {s: flops(s) for s in _around(crossing, smallest)}
+    best = min(near, key=lambda s: (abs(near[s] - target), abs(math.log(s / crossing))))
+    return _in_fewest_digits(best, smallest, lambda s: flops(s) == near[best])
+
+
+def largest_within(base: Network, strategy: Strategy, cost: Callable[[Network], float], limit: float) -> float | None:
+    """Find the scale, in the fewest digits, of the most flops at a `cost` within `limit`; `base` must be within it.
+
+    Returns:
+        The scale, or None where even the largest is within the limit.
+    """
+
+    def is_within(s: float) -> bool:
+        return cost(scale(base, strategy, s)) <= limit
+
+    low, high = 1.0, 2.0
+    while is_within(high):
+        if high == LARGEST_SCALE:
+            return None
+        low, high = high, min(2 * high, LARGEST_SCALE)
+    near = {s: scale(base, strategy, s) for s in (1.0, *_around(_crossing(low, high, is_within), 1.0))}
+    best = max((s for s, network in near.items() if cost(network) <= limit), key=lambda s: count(near[s]).flops)
+    return _in_fewest_digits(best, 1.0, lambda s: scale(base, strategy, s) == near[best])
+
+
+def _crossing(low: float, high: float, is_below: Callable[[float], bool]) -> float:
+    """Bisect the logarithm of s between `low`, below the budget, and `high`; returns the lower end."""
+    while high / low > 1 + TOLERANCE:
+        middle = math.sqrt(low * high)
+        low, high = (middle, high) if is_below(middle) else (low, middle)
+    return low
+
+
+def _around(crossing: float, smallest: float) -> list[float]:
+    around = (crossing * REACH ** (step / TRIALS) for step in range(-TRIALS, TRIALS + 1))
+    return [s for s in around if smallest <= s <= LARGEST_SCALE]
+
+
+def _in_fewest_digits(best: float, smallest: float, is_same: Callable[[float], bool]) -> float:
+    rounded = (float(f"{best:.{digits}g}") for digits in range(1, 18))
+    return next(s for s in rounded if smallest <= s <= LARGEST_SCALE and is_same(s))
