@@ -2,6 +2,7 @@
 
 import os
 import shutil
+from itertools import chain, groupby, zip_longest
 
 import pytest
 from browser import browser
@@ -28,7 +29,11 @@ NEEDS = {
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Skip, saying why, what cannot run here. CI installs everything: there it fails."""
+    """Put files in the order that ends soonest; skip, saying why, what cannot run here.
+
+    CI installs everything: there it fails.
+    """
+    items[:] = in_order(items)
     if os.environ.get("CI"):
         return
     path = f"{os.environ['PATH']}:/usr/sbin:/sbin"
@@ -38,3 +43,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             if missing := [one[-1] for one in NEEDS[fixture] if not any(shutil.which(name, path=path) for name in one)]:
                 named = " and ".join(dict.fromkeys(missing))
                 item.add_marker(pytest.mark.skip(reason=f"{fixture} needs {named}, which is not installed"))
+
+
+def in_order(items: list[pytest.Item]) -> list[pytest.Item]:
+    """Put files with slow tests first, as the last ones keep single processes busy; of these, those on Slurm and others
+    in turn, as the former wait while the latter compute.
+    """
+    files = [list(file) for _, file in groupby(items, lambda item: item.path)]
+    slow = [file for file in files if any(item.get_closest_marker("slow") for item in file)]
+    on_slurm = [file for file in slow if file[0].path.parent.name == "slurm"]
+    turns = zip_longest(on_slurm, [file for file in slow if file not in on_slurm], fillvalue=[])
+    return [*chain(*chain(*turns)), *chain(*(file for file in files if file not in slow))]

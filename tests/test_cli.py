@@ -101,6 +101,7 @@ def test_junk_is_a_sentence(folder: Path, place: tuple[str, int], junk: str) -> 
     run(folder, verb, *arguments)
 
 
+@pytest.mark.slow
 @settings(max_examples=200, deadline=None)
 @given(
     place=st.sampled_from([("define", "Mine"), ("recipe",), ("config",), ("base",), ("base", "stages", 0)]), junk=VALUES

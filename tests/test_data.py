@@ -92,6 +92,7 @@ def test_training_order_depends_on_trial_and_epoch_and_repeats(fashion):
     assert np.bincount(first).max() <= 60
 
 
+@pytest.mark.slow
 def test_an_epoch_goes_on_where_it_was_left(fashion):
     """The same images, crops, flips and changes as in a whole epoch, whatever ran in between, on one thread or two."""
     from fastscale.data.autoaugment import augment

@@ -85,6 +85,7 @@ def test_each_way_is_recorded_and_the_fastest_counts(network: Network, tmp_path:
     assert record["memory_format"] == "contiguous" and len(record["tried"]) == 1
 
 
+@pytest.mark.slow
 def test_a_compiled_step_trains_and_what_cannot_be_compiled_is_a_gap(
     smallest: Network, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -145,6 +146,7 @@ def test_a_gpu_that_is_not_there_is_told(monkeypatch: pytest.MonkeyPatch) -> Non
         choose_device("cuda:2")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("group_width", [1, 8])
 def test_every_way_computes_the_same(smallest: Network, group_width: int) -> None:
     torch.manual_seed(1)
@@ -193,6 +195,7 @@ def test_what_a_training_on_a_gpu_tries(
     assert autotune.autotune(length, network, 128, CPU, graphs=graphs) == []
 
 
+@pytest.mark.slow
 def test_several_ranks_time_the_step_that_they_share(network: Network) -> None:
     times = run(2, CPU, timing.step_times, network, 8, Execution(), 2)
     assert len(times) == 2 and all(seconds > 0 for seconds in times)

@@ -387,6 +387,7 @@ def by_calls(function):
     return (lambda: result.copy_(function())), result
 
 
+@pytest.mark.slow
 def test_a_training_is_the_same_however_it_is_executed(run, monkeypatch):
     """As a GPU's measurement may have it; batch norm takes its statistics over two parts of a batch."""
     monkeypatch.setattr("fastscale.models.placement.capture", by_calls)

@@ -33,6 +33,7 @@ def verdict(folder: Path, config: dict) -> Result:
     return CliRunner().invoke(main, ["verdict", "--out", str(folder / "out"), "--config", str(path), "--batch", "8"])
 
 
+@pytest.mark.slow
 def test_it_times_and_answers(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     ran = verdict(tmp_path, SMALL)
     assert ran.exit_code == 0, ran.output
