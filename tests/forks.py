@@ -14,18 +14,19 @@ from pathlib import Path
 from tempfile import TemporaryFile
 
 SERVER = """
-import json, os, sys
+import json, os, signal, sys
 import jsonschema, numpy.random, smart_open, snakemake.report.html_reporter
 from snakemake import cli
 
 for line in sys.stdin:
-    folder, arguments, environment, output = json.loads(line)
+    folder, arguments, environment, output, seconds = json.loads(line)
     if child := os.fork():
         print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
         continue
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     os.dup2(os.open(output, os.O_WRONLY), 1)
     os.dup2(1, 2)
+    signal.alarm(seconds)
     os.chdir(folder)
     os.environ |= environment
     sys.path.insert(0, folder)  # as `python -m` does
@@ -43,10 +44,12 @@ def server() -> "subprocess.Popen[str]":
     return process
 
 
-def snakemake(folder: Path, *arguments: str, **environment: str) -> "subprocess.CompletedProcess[str]":
-    """Run Snakemake in a folder; standard error comes with the output."""
+def snakemake(
+    folder: Path, *arguments: str, seconds: int = 600, **environment: str
+) -> "subprocess.CompletedProcess[str]":
+    """Run Snakemake in a folder, for so many seconds at most; standard error comes with the output."""
     with TemporaryFile() as output:
-        order = (str(folder), arguments, environment, f"/proc/{os.getpid()}/fd/{output.fileno()}")
+        order = (str(folder), arguments, environment, f"/proc/{os.getpid()}/fd/{output.fileno()}", seconds)
         print(json.dumps(order), file=server().stdin, flush=True)
         code = int(server().stdout.readline())
         output.seek(0)
