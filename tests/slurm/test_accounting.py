@@ -44,7 +44,8 @@ def test_only_the_database_knows(accounted_project: Project, accounted: Cluster)
     output, _ = process.communicate(timeout=120)
     assert process.returncode != 0 and (accounted_project.folder / "fine.txt").exists(), output
     assert len(set(re.findall(r"Slurm job (\d+) ended as FAILED \(1:0\)", output))) == 1, output
-    assert "UNKNOWN" not in output and "(patient) was killed as Slurm job" in output
+    assert "UNKNOWN" not in output
+    assert re.search(r"Resubmitted job \d+ \(patient\) .*: it was killed as Slurm job", output), output
     assert (accounted_project.folder / "patient/0.txt").read_text() == "30 steps in 2 lives"
     assert accounted_project.count("sbatch") == 4 and accounted_project.count("sacct") >= 1
 

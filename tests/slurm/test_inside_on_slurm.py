@@ -29,7 +29,7 @@ def test_hostile_values_in_one_array(tmp_path: Path, slurm: Cluster) -> None:
     assert ran.returncode == 0, ran.stdout
     assert written(folder) == written(tmp_path / "here") and len(written(folder)) == 6
     assert not list(tmp_path.rglob("PWNED"))
-    assert ran.stdout.count("_1 (log:") == 1  # both jobs in one array
+    assert ran.stdout.count("_1; log: ") == 1  # both jobs in one array
 
 
 def test_the_configuration_is_edited_while_jobs_wait(project: Project, slurm: Cluster) -> None:

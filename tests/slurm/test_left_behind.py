@@ -49,7 +49,7 @@ def faults(project: Project) -> Project:
 def adopt_and_let_go(project: Project, *arguments: str) -> str:
     """Run Snakemake, and let the jobs end once it has adopted one; returns what it has said."""
     process = project.start(*arguments)
-    until(lambda: project.has_told("was submitted before as"), seconds=60)
+    until(lambda: project.has_told("which an earlier process submitted as"), seconds=60)
     let_go(project)
     output, _ = process.communicate(timeout=120)
     assert process.returncode == 0, output

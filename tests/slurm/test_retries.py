@@ -37,7 +37,8 @@ def test_killed_jobs_are_submitted_again(project: Project, slurm: Cluster) -> No
     output, _ = process.communicate(timeout=120)
     assert process.returncode == 0, output
     assert [path.read_text() for path in sorted((project.folder / "patient").iterdir())] == ["60 steps in 2 lives"] * 3
-    told = r"Job \d+ \(patient\) was killed as Slurm job ([\d_]+) and is submitted again with mem_mb=4000, retry 1 of 2"
+    again = r"Resubmitted job \d+ \(patient\) as Slurm job [\d_]+ \(retry 1 of 2, mem_mb=4000\): "
+    told = again + r"it was killed as Slurm job ([\d_]+)\. New log: "
     assert sorted(re.findall(told, output)) == sorted(jobs), output
     assert "rror" not in output
 
@@ -46,7 +47,8 @@ def test_twice_the_memory(accounted_project: Project) -> None:
     """Really killed for its memory, by its node."""
     assert accounted_project.run("hungry.txt") == 0, accounted_project.output
     assert (accounted_project.folder / "hungry.txt").read_text() == "600\n"
-    told = r"\(hungry\) ran out of memory as Slurm job \d+ and is submitted again with mem_mb=600, retry 1 of 2"
+    again = r"Resubmitted job \d+ \(hungry\) as Slurm job \d+ \(retry 1 of 2, mem_mb=600\): "
+    told = again + r"it ran out of memory as Slurm job \d+\. New log: "
     assert len(re.findall(told, accounted_project.output)) == 1, accounted_project.output
     assert accounted_project.count("sbatch") == 2
 

@@ -29,7 +29,7 @@ def test_four_trainings_two_at_a_time_on_two_gpus(checkout: Checkout, slurm: Clu
     checkout.configure(grid=EN, figures={"fig6": EN})
     ran = snakemake_all(checkout, slurm)
     assert ran.returncode == 0, ran.stdout
-    submitted = re.findall(r"is Slurm job ([\d_]+) \(log: .*?/train/", ran.stdout)
+    submitted = re.findall(r"Submitted job \d+ \(train\) as Slurm job ([\d_]+); log: .*?/train/", ran.stdout)
     assert len(set(submitted)) == 4, ran.stdout
     assert slurm.most_at_once(submitted) == 2
     records = [checkout.record(f"train/{path.parent.name}/{path.name}") for path in train_records(checkout)]

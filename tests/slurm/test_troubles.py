@@ -96,7 +96,7 @@ def test_a_file_system_without_locks(faults: Project, error: str) -> None:
     faults.snakemake = (sys.executable, "-c", patch + run)
     leave_behind(faults, "0.slow")
     process = faults.start("0.slow")
-    until(lambda: faults.has_told("was submitted before as"), seconds=60)
+    until(lambda: faults.has_told("which an earlier process submitted as"), seconds=60)
     assert faults.run("1.slow") != 0 and "Another Snakemake runs here already (process" in faults.output, faults.output
     let_go(faults)
     output, _ = process.communicate(timeout=60)
