@@ -1,4 +1,4 @@
-"""The settings that the main Snakemake hands over to the one inside a job."""
+"""The settings that the main Snakemake hands over to the Snakemake inside a job."""
 
 import copy
 import sys

@@ -1,4 +1,4 @@
-"""Decides which dead jobs are submitted again: those that were killed or lost, not those that failed by themselves."""
+"""Retries: dead jobs that were killed or lost are submitted again, jobs that failed by themselves are not."""
 
 import os
 import re

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 
 GRACE = 5.0  # seconds for an sbatch that is still at work when the submission is given up
-LONGEST = 600.0  # seconds after which a sbatch is taken for hung
+LONGEST = 600.0  # seconds after which an sbatch is considered hung
 
 # Errors after which the job may be submitted or not: only the queue shows which.
 UNANSWERED = re.compile(

@@ -54,7 +54,7 @@ class Submission:
 
 
 class Submitter:
-    """Submits batches of jobs and enters them into the ledger."""
+    """The submitter of batches of jobs, which it enters into the ledger."""
 
     def __init__(
         self,
