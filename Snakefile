@@ -1,4 +1,4 @@
-# fastscale: every base x strategy x scale is scaled, profiled and trained; records become tables and figures.
+# fastscale: bases are scaled by strategies; networks are timed and trained; their records become tables and figures.
 
 from snakemake.utils import min_version
 

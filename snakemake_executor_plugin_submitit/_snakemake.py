@@ -1,20 +1,22 @@
-"""Use and replace private parts of Snakemake.
+"""Uses and replacements of private parts of Snakemake.
 
 In a job (`replace_for_one_job`):
 
-- `Workflow.configfile` takes what the file held for the main process. Snakemake's own reads the file again, which may
-  have been edited since the submission. This ends when an executor may hand its jobs a configuration.
-- `local.Executor.spawn_job` runs a job of a group as this plugin runs jobs: nothing is quoted. Snakemake's own makes a
-  command line for a shell, which evaluates some values. This ends when Snakemake hands its settings on as objects.
-- `Job.prepare` and `Job.postprocess` look at the claim of the outputs first. Snakemake's own delete, accept and mark
-  outputs that another job makes by now. This ends when plugins are asked before outputs are touched.
+- `Workflow.configfile` applies the content that the main process has read. Snakemake's own method reads the file again,
+  which may have been edited since the submission. No longer needed when an executor may hand its jobs a configuration.
+- `local.Executor.spawn_job` runs a job of a group as this plugin runs jobs: nothing is quoted. Snakemake's own method
+  makes a command line for a shell, which evaluates some values. No longer needed when Snakemake passes its settings as
+  objects.
+- `Job.prepare` and `Job.postprocess` check the claim of the outputs first. Snakemake's own methods delete, accept and
+  mark outputs that another job may be writing by now. No longer needed when Snakemake asks plugins before it touches
+  outputs.
 
 In the main process:
 
-- `FileLocks` writes Snakemake's lock files without the lock. Those of Snakemake's own are left behind by a process that
-  is killed, and keep the next one from going on. This ends when they die with their process, or name their holder.
-- `PollsWithJobs` begins to look at jobs when there are some. Snakemake's own looks before it knows what is to be run.
-  This ends when `RemoteExecutor` waits for the first job.
+- `FileLocks` writes Snakemake's lock files without taking its lock. The files of Snakemake's own lock outlive a process
+  that is killed, and stop the next process. No longer needed when the lock dies with its process, or names its holder.
+- `PollsWithJobs` starts polling when the first jobs exist. Snakemake's own executor polls before it knows which jobs
+  are to be run. No longer needed when `RemoteExecutor` waits for the first job.
 """
 
 import threading
@@ -30,7 +32,7 @@ from snakemake_interface_executor_plugins.persistence import PersistenceExecutor
 if TYPE_CHECKING:
     from snakemake.workflow import Workflow
 
-GUARDED = ("prepare", "postprocess")  # of Job: what comes before a job's command, and after it
+GUARDED = ("prepare", "postprocess")  # methods of Job that touch outputs: before a job's command, and after it
 
 
 def replace_for_one_job(
@@ -38,10 +40,10 @@ def replace_for_one_job(
     spawn: "Callable[[Workflow, JobExecutorInterface], None]",
     before_outputs: Callable[[], None] | None,
 ) -> None:
-    """Have the Snakemake of this process, which runs one job, read a configuration and spawn a job by these functions.
+    """Replace how the Snakemake of this process, which runs one job, reads its configuration and spawns jobs.
 
-    `configfile` gets the workflow, the file's path, and what reads it as Snakemake does. `before_outputs` is called
-    before outputs are touched.
+    `configfile` gets the workflow, the file's path, and a function that reads the file as Snakemake does.
+    `before_outputs` is called before outputs are touched.
     """
     from snakemake.executors import local  # Snakemake imports executors while it is imported itself
     from snakemake.jobs import Job
@@ -55,36 +57,36 @@ def replace_for_one_job(
             setattr(Job, name, _guarded(getattr(Job, name), before_outputs))
 
 
-def _guarded(method: Callable[..., Awaitable[Any]], look: Callable[[], None]) -> Callable[..., Awaitable[Any]]:
+def _guarded(method: Callable[..., Awaitable[Any]], check: Callable[[], None]) -> Callable[..., Awaitable[Any]]:
     @wraps(method)
     async def guarded(*arguments: Any, **options: Any) -> Any:
-        look()
+        check()
         return await method(*arguments, **options)
 
     return guarded
 
 
 class FileLocks:
-    """Snakemake's lock files of what a workflow reads and makes."""
+    """Snakemake's lock files of the inputs and outputs of a workflow."""
 
     def __init__(self, persistence: PersistenceExecutorInterface):
         self.persistence = persistence
 
     @property
     def exist(self) -> bool:
-        """Whether Snakemake keeps its locks in files here."""
+        """Tell whether Snakemake keeps its locks in files here."""
         return hasattr(self.persistence, "_lockdir")
 
     @property
     def folder(self) -> Path:
-        """Where they lie."""
+        """Return the folder of the lock files."""
         return Path(self.persistence._lockdir)
 
     def write(self) -> list[Path]:
-        """Write those of this workflow.
+        """Write the lock files of this workflow; return their paths.
 
         Raises:
-            OSError: the disk is full, say.
+            OSError: they cannot be written, for example because the disk is full.
         """
         self.folder.mkdir(parents=True, exist_ok=True)
         self.persistence._write_locks("input", map(str, self.persistence.all_inputfiles()))
@@ -93,7 +95,7 @@ class FileLocks:
 
 
 class PollsWithJobs(RemoteExecutor):
-    """An executor that begins to look at its jobs when `begun` is set."""
+    """An executor that starts polling its jobs when `begun` is set."""
 
     begun: threading.Event
 

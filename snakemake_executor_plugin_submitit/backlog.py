@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from .job import SnakemakeJob
 from .ledger import Entry
-from .retry import Try
+from .retry import Request
 from .sbatch import NoRoom, SubmissionError
 
 if TYPE_CHECKING:
@@ -16,61 +16,64 @@ if TYPE_CHECKING:
 
 @dataclass
 class Backlog:
-    """Tries, and how they are submitted.
+    """Requests that wait for their submission, and the functions that submit and report them.
 
-    `parameters` are sbatch's for a try (ValueError: there are none), `call` what runs in its job, and what is noted of
-    it; `may_go` tells whether it need not wait for another job. `submitted` and `refused` are told what became of it,
-    `tell` what keeps many waiting.
+    - `parameters` returns sbatch's parameters for a request, or raises ValueError where its resources make no sense.
+    - `call` returns the ledger's entry for a request, and the call that runs in its Slurm job.
+    - `may_go` tells whether a request need not wait for another job to end.
+    - `submitted` and `refused` are called with each request that was submitted or refused; `warn` with the reason why
+      many requests wait.
     """
 
-    parameters: Callable[[Try], dict[str, Any]]
-    call: Callable[[Try], tuple[Entry, SnakemakeJob]]
-    may_go: Callable[[Try], bool]
-    submitted: Callable[[Try, "Submission"], None]
-    refused: Callable[[Try, Exception], None]
-    tell: Callable[[str], None]
+    parameters: Callable[[Request], dict[str, Any]]
+    call: Callable[[Request], tuple[Entry, SnakemakeJob]]
+    may_go: Callable[[Request], bool]
+    submitted: Callable[[Request, "Submission"], None]
+    refused: Callable[[Request, Exception], None]
+    warn: Callable[[str], None]
     largest_array: int = 1
-    tries: list[Try] = field(default_factory=list)
-    room: dict[str, int] = field(default_factory=dict)  # by parameters: how many to try first, where there was none
+    requests: list[Request] = field(default_factory=list)
+    room: dict[str, int] = field(default_factory=dict)  # by parameters: how many to submit first, where there was none
 
     def submit(self, submitter: "Submitter", given_up: Callable[[], bool]) -> None:
-        """Submit what the cluster takes, jobs with equal parameters as arrays."""
-        alike: dict[str, list[Try]] = {}
-        for one in filter(self.may_go, list(self.tries)):
+        """Submit as many requests as the cluster accepts; requests with equal parameters become arrays."""
+        groups: dict[str, list[Request]] = {}
+        for request in filter(self.may_go, list(self.requests)):
             try:
-                alike.setdefault(json.dumps(self.parameters(one), sort_keys=True), []).append(one)
+                groups.setdefault(json.dumps(self.parameters(request), sort_keys=True), []).append(request)
             except ValueError as error:
-                self._refuse([one], error)
-        for parameters, tries in alike.items():
-            self._submit_alike(tries, parameters, submitter, given_up)
+                self._refuse([request], error)
+        for parameters, requests in groups.items():
+            self._submit_group(requests, parameters, submitter, given_up)
 
-    def _submit_alike(
-        self, tries: list[Try], parameters: str, submitter: "Submitter", given_up: Callable[[], bool]
+    def _submit_group(
+        self, requests: list[Request], parameters: str, submitter: "Submitter", given_up: Callable[[], bool]
     ) -> None:
-        """Submit jobs with equal parameters (JSON): all at once, or fewer, or as many as there is room for."""
+        """Submit requests with equal parameters (JSON): all at once, or in parts for which the cluster has room."""
         size = self.room.pop(parameters, self.largest_array)
-        while tries and not given_up():
-            some = tries[: min(size, self.largest_array)]
+        while requests and not given_up():
+            part = requests[: min(size, self.largest_array)]
             try:
-                submissions = submitter.submit([self.call(one) for one in some], json.loads(parameters), given_up)
+                calls = [self.call(request) for request in part]
+                submissions = submitter.submit(calls, json.loads(parameters), given_up)
             except SubmissionError as error:
-                self._refuse(some, error)
+                self._refuse(part, error)
             except NoRoom as full:
-                if full.fewer and len(some) > 1:
-                    size = len(some) // 2
+                if full.fewer and len(part) > 1:
+                    size = len(part) // 2
                     self.largest_array = size if full.is_array else self.largest_array
                     continue
-                self.room[parameters] = 1  # the next time one asks whether there is some
-                self.tell(f"{str(full).strip()}. Jobs wait here until that has changed.")
+                self.room[parameters] = 1  # a single job tests at the next poll whether there is room
+                self.warn(f"{str(full).strip()}. Jobs wait here until that has changed.")
                 return
             else:
-                for one, submission in zip(some, submissions, strict=True):
-                    self.tries.remove(one)
-                    self.submitted(one, submission)
+                for request, submission in zip(part, submissions, strict=True):
+                    self.requests.remove(request)
+                    self.submitted(request, submission)
                 size *= 2
-            tries = tries[len(some) :]
+            requests = requests[len(part) :]
 
-    def _refuse(self, tries: list[Try], error: Exception) -> None:
-        for one in tries:
-            self.tries.remove(one)
-            self.refused(one, error)
+    def _refuse(self, requests: list[Request], error: Exception) -> None:
+        for request in requests:
+            self.requests.remove(request)
+            self.refused(request, error)

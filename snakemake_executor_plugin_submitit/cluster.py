@@ -1,4 +1,4 @@
-"""The Slurm that this process submits to."""
+"""The Slurm cluster that this process submits to."""
 
 from collections.abc import Callable, Collection, Mapping
 from functools import cached_property
@@ -8,16 +8,16 @@ from . import slurm
 
 
 class Cluster:
-    """Slurm, asked with patience and told of once."""
+    """A Slurm cluster. Its questions are repeated until Slurm answers, and each warning is given once."""
 
     def __init__(self, warn: Callable[[str], None], wait: Callable[[], Any]):
-        """Make one that tells `warn` of troubles, and waits by `wait` before it asks again."""
+        """Give warnings to `warn`, and call `wait` before Slurm is asked again."""
         self.warn, self.wait = warn, wait
-        self.told: set[str] = set()
+        self.warnings: set[str] = set()  # all that were given
 
     @cached_property
     def configuration(self) -> Mapping[str, str]:
-        """Slurm's configuration; empty where it is not shown."""
+        """Return Slurm's configuration; empty where Slurm does not show it."""
         try:
             return slurm.configuration()
         except slurm.CommandError:
@@ -25,19 +25,19 @@ class Cluster:
 
     @property
     def name(self) -> str | None:
-        """The cluster's name and place; None where Slurm does not say."""
-        known = self.configuration
-        place = f"{known.get('SlurmctldHost[0]')}:{known.get('SlurmctldPort')}"
-        return f"{known['ClusterName']} at {place}" if "ClusterName" in known else None
+        """Return the cluster's name and the address of its controller; None where Slurm does not say."""
+        settings = self.configuration
+        address = f"{settings.get('SlurmctldHost[0]')}:{settings.get('SlurmctldPort')}"
+        return f"{settings['ClusterName']} at {address}" if "ClusterName" in settings else None
 
     @property
     def largest_array(self) -> int | None:
-        """How many jobs an array may have; None where Slurm does not say."""
-        most = self.configuration.get("MaxArraySize", "")
-        return max(1, int(most)) if most.isdecimal() else None
+        """Return how many jobs an array may have; None where Slurm does not say."""
+        limit = self.configuration.get("MaxArraySize", "")
+        return max(1, int(limit)) if limit.isdecimal() else None
 
     def jobs(self) -> dict[str, slurm.Job]:
-        """All jobs of this user, however long Slurm takes to say: one that is not known of might be submitted twice."""
+        """List all jobs of this user. Wait until Slurm answers: a job that is not listed might be submitted twice."""
         while True:
             try:
                 return slurm.squeue()
@@ -46,14 +46,14 @@ class Cluster:
                 self.wait()
 
     def cancel(self, ids: Collection[str]) -> None:
-        """Cancel jobs. Where that fails it is told, and whoever needs them gone tries again."""
+        """Cancel jobs. Where that fails, warn; the caller tries again at the next poll."""
         try:
             slurm.scancel(ids)
         except slurm.CommandError as error:
-            self.tell_once(f"Slurm jobs cannot be cancelled now ({error}); this is tried again.")
+            self.warn_once(f"Slurm jobs cannot be cancelled now ({error}); this is tried again.")
 
-    def tell_once(self, message: str) -> None:
-        """Warn of something that goes on for a while."""
-        if message not in self.told:
-            self.told.add(message)
+    def warn_once(self, message: str) -> None:
+        """Give a warning, unless it was given before."""
+        if message not in self.warnings:
+            self.warnings.add(message)
             self.warn(message)

@@ -1,4 +1,4 @@
-"""The executor: Snakemake hands it ready jobs, it submits them, watches them all and cancels them all."""
+"""The executor: it gets ready jobs from Snakemake, submits them, watches them and cancels them."""
 
 import atexit
 import sys
@@ -22,13 +22,13 @@ from .backlog import Backlog
 from .cluster import Cluster
 from .inner import InnerSnakemake
 from .interrupts import interrupts_deferred
-from .keys import RESERVED, members, project_of
+from .keys import SPECIAL_CHARACTERS, members, project_of
 from .ledger import Entry, Ledger
-from .left_behind import LeftBehind, entry_of, is_run_by, take_stock
+from .left_behind import LeftBehind, entry_of, find_left_behind, is_run_by
 from .lock import MainLock, WorkflowLock
 from .polling import Queue
 from .resources import sbatch_parameters
-from .retry import Try, cause_of, ending, next_try, shown_log
+from .retry import Request, cause_of, ending, retry_of, shown_log
 from .settings import ExecutorSettings as ExecutorSettings
 from .upstream import require_known_versions
 
@@ -47,19 +47,20 @@ common_settings = CommonSettings(
 
 
 class Executor(PollsWithJobs, InnerSnakemake):
-    """Runs each Snakemake job as a Slurm job."""
+    """The class that Snakemake calls; it runs each Snakemake job as a Slurm job."""
 
     def __init__(self, workflow: WorkflowExecutorInterface, logger: LoggerExecutorInterface) -> None:
-        """Check that jobs can be submitted from here, and take the folder for this process.
+        """Check that jobs can be submitted from this machine, and lock the folder for this process.
 
         Raises:
-            ApiError: there is no Slurm here, an unknown version, another Snakemake at work, or an option of no use.
+            ApiError: Slurm is missing, a package has an unknown version, another Snakemake runs in this folder, or an
+                option cannot be used.
         """
         require_known_versions()
         slurm.require_commands()
         self.settings = workflow.executor_settings
         self.log_folder = self.settings.log_folder.absolute()
-        if RESERVED.search(str(self.log_folder)):
+        if SPECIAL_CHARACTERS.search(str(self.log_folder)):
             raise ApiError(
                 f"Slurm's log folder is {self.log_folder}, but % and \\ have a meaning of their own in the paths of "
                 "Slurm's logs: choose a folder without them (--submitit-log-folder)."
@@ -73,29 +74,31 @@ class Executor(PollsWithJobs, InnerSnakemake):
         self.ledger = Ledger(self.log_folder / "ledger", logger.warning)
         self.queue = Queue(self.settings.dead_polls, logger.warning)
         self.cluster = Cluster(logger.warning, self.wait_a_poll)
-        # Own table: RemoteExecutor's active_jobs is empty while it polls, and a Ctrl-C then would cancel nothing.
+        # By Slurm id. RemoteExecutor's active_jobs is empty while it polls: a Ctrl-C would then cancel nothing.
         self.live: dict[str, SubmittedJobInfo] = {}
-        self.known: dict[str, str] = {}  # Slurm ids by batch, of all that this process has submitted or adopted
+        self.numbers: dict[str, str] = {}  # Slurm's numbers of the batches that this process has submitted or adopted
         self.backlog = Backlog(
-            parameters=lambda one: sbatch_parameters(one.job, self.settings.signal_delay, one.attempt.memory),
+            parameters=lambda request: sbatch_parameters(
+                request.job, self.settings.signal_delay, request.attempt.memory
+            ),
             call=self.call,
-            may_go=lambda one: not self.left_behind.block(one.job.output),
+            may_go=lambda request: not self.left_behind.block(request.job.output),
             submitted=self.watch,
             refused=self.report_refusal,
-            tell=self.cluster.tell_once,
+            warn=self.cluster.warn_once,
         )
-        self.submitting = threading.RLock()  # by Snakemake's thread, and by the one that polls
+        self.submitting = threading.RLock()  # Snakemake's thread submits, and the polling thread
         self.begun, self.cancelled, self.stopped = threading.Event(), threading.Event(), threading.Event()
         super().__init__(workflow, logger)
 
-    # What Snakemake asks for.
+    # Called by Snakemake.
 
     def run_jobs(self, jobs: list[JobExecutorInterface]) -> None:
-        """Submit the ready jobs, those with equal resources together; adopt those that an earlier process submitted."""
+        """Submit ready jobs, those with equal resources together; adopt those that an earlier process submitted."""
         for job in jobs:
             self.run_job_pre(job)
         with self.submitting:
-            self.backlog.tries += [Try(job) for job in jobs if not self.is_adopted(job)]
+            self.backlog.requests += [Request(job) for job in jobs if not self.adopt(job)]
             self.submit_backlog()
         self.begun.set()
 
@@ -105,7 +108,7 @@ class Executor(PollsWithJobs, InnerSnakemake):
 
     async def check_active_jobs(self, active_jobs: list[SubmittedJobInfo]) -> AsyncGenerator[SubmittedJobInfo, None]:
         """Report the jobs that have ended; yield the others."""
-        ended = self.look(active_jobs)
+        ended = self.poll(active_jobs)
         for info in active_jobs:
             state = ended.get(info.external_jobid)
             if state is None:
@@ -113,11 +116,11 @@ class Executor(PollsWithJobs, InnerSnakemake):
             elif state.succeeded or (state.name == "UNKNOWN" and info.aux["submission"].succeeded):
                 self.forget(info)
                 self.report_job_success(info)
-            elif retry := next_try(info, state, self.settings.retries):
-                self.backlog.tries.append(retry)
-            elif info.aux["was_lost"]:  # it ended before this process began, and nobody knows how
+            elif retry := retry_of(info, state, self.settings.retries):
+                self.backlog.requests.append(retry)
+            elif info.aux["was_lost"]:  # the job ended before this process began, and nothing says how
                 self.forget(info)
-                self.backlog.tries.append(Try(info.job))
+                self.backlog.requests.append(Request(info.job))
             else:
                 self.forget(info)
                 self.report_failure(info, state)
@@ -125,18 +128,17 @@ class Executor(PollsWithJobs, InnerSnakemake):
         self.ledger.write()
 
     async def sleep(self) -> None:
-        """Wait for the next poll, but no longer than the workflow lasts. This thread has nothing else to do."""
+        """Wait for the next poll, or the end of the workflow. This blocks the thread, which only polls."""
         self.wait_a_poll()
 
     def wait_a_poll(self) -> None:
-        """Wait for the time between two polls, but no longer than the workflow lasts."""
+        """Wait for the time between two polls, or for the end of the workflow."""
         self.stopped.wait(self.settings.poll_interval)
 
     def cancel(self) -> None:
-        """Cancel all jobs, and end.
+        """Cancel all jobs when the user ends Snakemake.
 
-        Snakemake calls this when the user ends it, and after an error of its own: that is no reason to end jobs, which
-        the next process adopts.
+        Snakemake calls this after an error of its own too. Then the jobs run on, and the next process adopts them.
         """
         if isinstance(sys.exc_info()[1], Exception):
             self.shutdown()
@@ -144,16 +146,17 @@ class Executor(PollsWithJobs, InnerSnakemake):
             super().cancel()
 
     def cancel_jobs(self, active_jobs: list[SubmittedJobInfo]) -> None:
-        """Cancel every live job, those that are being looked at included, and those that sbatch has not told of."""
+        """Cancel every live job, and the jobs of abandoned batches that Slurm has accepted all the same."""
         self.cancelled.set()
         with interrupts_deferred(), self.submitting:
-            self.backlog.tries.clear()
+            self.backlog.requests.clear()
             ids = list(self.live)
             self.live.clear()
-            untold = {batch.name for batch in self.ledger.batches.values() if batch.abandoned}
+            abandoned = {batch.name for batch in self.ledger.batches.values() if batch.abandoned}
             try:
-                listed = slurm.squeue().values() if untold else ()
-                ids += {job.number for job in listed if job.batch in untold and not job.state.over}
+                listed = slurm.squeue().values() if abandoned else ()
+                running = {job.number: job.mark for job in listed if not job.state.over}
+                ids += [number for number, mark in running.items() if mark and mark.batch in abandoned]
                 slurm.scancel(ids)
                 for slurm_id in ids:
                     self.ledger.ended(slurm_id, write=False)
@@ -162,7 +165,7 @@ class Executor(PollsWithJobs, InnerSnakemake):
             self.ledger.write()
 
     def shutdown(self) -> None:
-        """Stop polling. Jobs that still live here were left behind by an error: the next process adopts them."""
+        """Stop polling. Jobs that still run, after an error of Snakemake's, are adopted by the next process."""
         with self.lock:
             self.wait = False
         self.stopped.set()
@@ -173,11 +176,11 @@ class Executor(PollsWithJobs, InnerSnakemake):
         self.ledger.write()
         self.workflow_lock.release()
 
-    # From a job to Slurm, and what becomes of it there.
+    # Submission and the reports to Snakemake.
 
     def submit_backlog(self) -> None:
-        """Submit what waits here, as far as the cluster takes it; where another thread is at it, that one does."""
-        if self.backlog.tries and self.submitting.acquire(blocking=False):
+        """Submit the waiting requests that the cluster accepts, unless another thread is submitting them."""
+        if self.backlog.requests and self.submitting.acquire(blocking=False):
             try:
                 with interrupts_deferred() as interrupted:
                     given_up = lambda: interrupted.is_set() or self.cancelled.is_set()  # noqa: E731
@@ -187,47 +190,45 @@ class Executor(PollsWithJobs, InnerSnakemake):
 
     @cached_property
     def submitter(self) -> "Submitter":
-        """Submits; made when the first job is ready."""
-        from .submission import Submitter  # imports submitit
+        """Make the submitter, when the first job is ready: it imports submitit."""
+        from .submission import Submitter
 
         self.backlog.largest_array = min(filter(None, (max(1, self.settings.array_size), self.cluster.largest_array)))
         wait, warn = self.stopped.wait, self.logger.warning
         return Submitter(self.ledger, self.log_folder, self.project, self.cluster.name, warn, wait)
 
-    def call(self, one: Try) -> "tuple[Entry, SnakemakeJob]":
-        """What runs in a job, and what the ledger notes of it."""
-        entry = entry_of(one.job, self.workflow.config, self.log_folder, one.attempt)
-        return entry, self.command(one.job)
+    def call(self, request: Request) -> "tuple[Entry, SnakemakeJob]":
+        """Return the ledger's entry for a request, and the call that runs in its Slurm job."""
+        entry = entry_of(request.job, self.workflow.config, self.log_folder, request.attempt)
+        return entry, self.command(request.job)
 
-    def watch(self, one: Try, submission: "Submission", was_lost: bool = False) -> None:
-        """Enter a job into the table of those that are looked at; a retry takes the place of the one before it.
+    def watch(self, request: Request, submission: "Submission", was_lost: bool = False) -> None:
+        """Enter a submitted job into the table of live jobs; a retry takes the place of the job that it replaces.
 
-        `was_lost` says of an adopted one that Slurm knew nothing of it when this process began.
+        `was_lost` marks an adopted job that Slurm had forgotten when this process began.
         """
-        aux = {"submission": submission, "attempt": one.attempt, "was_lost": was_lost}
-        self.live[submission.slurm_id] = info = SubmittedJobInfo(one.job, submission.slurm_id, aux)
-        self.known[submission.batch] = submission.slurm_id.partition("_")[0]
-        if one.before:
-            self.forget(one.before)
-        tell = self.logger.warning if one.before else self.logger.info
-        name = f"Job {one.job.jobid} ({one.job.name}) {one.why} and" if one.why else f"Job {one.job.jobid}"
-        tell(f"{name} {one.how} Slurm job {submission.slurm_id} (log: {submission.log}).")
+        aux = {"submission": submission, "attempt": request.attempt, "was_lost": was_lost}
+        self.live[submission.slurm_id] = info = SubmittedJobInfo(request.job, submission.slurm_id, aux)
+        self.numbers[submission.batch] = submission.slurm_id.partition("_")[0]
+        if request.replaces:
+            self.forget(request.replaces)
+        log = self.logger.warning if request.replaces else self.logger.info
+        log(request.message(submission.slurm_id, submission.log))
         self.report_job_submission(info)
 
     def forget(self, info: SubmittedJobInfo) -> None:
-        """Take a job that has ended out of the table and the ledger."""
+        """Remove a job that has ended from the table and the ledger."""
         self.live.pop(info.external_jobid, None)
         self.ledger.ended(info.external_jobid, write=False)
 
-    def report_refusal(self, one: Try, error: Exception) -> None:
-        """One message: a job was not submitted, and why."""
-        if one.before:
-            self.forget(one.before)
-        what = f"It {one.why}. Not submitted again" if one.why else "Not submitted to Slurm"
-        self.report_job_error(one.before or SubmittedJobInfo(one.job), msg=f"{what}: {str(error).strip()}. ")
+    def report_refusal(self, request: Request, error: Exception) -> None:
+        """Report that a job was not submitted, and why."""
+        if request.replaces:
+            self.forget(request.replaces)
+        self.report_job_error(request.replaces or SubmittedJobInfo(request.job), msg=request.refusal(error))
 
     def report_failure(self, info: SubmittedJobInfo, state: slurm.State) -> None:
-        """One message: which Slurm job, how it ended, where its log is. What may still run of it loses its outputs."""
+        """Report which Slurm job has failed, how, and where its log is; end its claim, as parts of it may run on."""
         submission = info.aux["submission"]
         with suppress(OSError):
             submission.claim.end()
@@ -237,61 +238,62 @@ class Executor(PollsWithJobs, InnerSnakemake):
         log = shown_log(submission.log)
         self.report_job_error(info, msg=message, aux_logs=[str(log)] if log else [])
 
-    # What Slurm says.
+    # Polls of Slurm.
 
-    def look(self, active_jobs: Sequence[SubmittedJobInfo]) -> dict[str, slurm.State]:
-        """Look at the queue: which of these jobs have ended, and how. What was deleted of ours is made again."""
+    def poll(self, active_jobs: Sequence[SubmittedJobInfo]) -> dict[str, slurm.State]:
+        """Return the states of those jobs that have ended, by Slurm id; write files again that were deleted."""
         self.main_lock.renew()
         self.workflow_lock.renew()
         cancelled = self.left_behind.cancelled
-        if not (active_jobs or self.backlog.tries or cancelled) or (listed := self.queue.look()) is None:
+        if not (active_jobs or self.backlog.requests or cancelled) or (listed := self.queue.poll()) is None:
             return {}
         self.cancel_surplus(listed)
         submissions = {info.external_jobid: info.aux["submission"] for info in active_jobs}
-        watched = {slurm_id: (one.batch, one.name) for slurm_id, one in submissions.items()}
-        watched |= {slurm_id: (left.batch.name, left.entry.name) for slurm_id, left in cancelled.items()}
+        watched = {slurm_id: (submission.batch, submission.name) for slurm_id, submission in submissions.items()}
+        watched |= {slurm_id: (job.batch.name, job.entry.name) for slurm_id, job in cancelled.items()}
         ended = self.queue.ended(watched, listed)
-        self.left_behind.see(ended)
+        self.left_behind.update(ended)
         for info in active_jobs:
             if info.external_jobid not in ended:
                 info.aux["submission"].restore(partial(self.command, info.job))
         return ended
 
     def cancel_surplus(self, listed: dict[str, slurm.Job]) -> None:
-        """Cancel what sbatch has submitted without telling, when the same jobs were submitted again since."""
-        known = self.ledger.numbers() | self.known
-        ours = [job for job in listed.values() if job.project == self.project and not job.state.over]
-        surplus = {job.number for job in ours if known.get(job.batch or "", "none") not in (job.number, None)}
+        """Cancel second copies: jobs that Slurm accepted without an answer and that were submitted again since."""
+        numbers = self.ledger.numbers() | self.numbers
+        running = {job.number: job.mark for job in listed.values() if job.mark and not job.state.over}
+        ours = {number: mark.batch for number, mark in running.items() if mark.project == self.project}
+        surplus = {number for number, batch in ours.items() if numbers.get(batch, "none") not in (number, None)}
         if surplus:
             ids = ", ".join(sorted(surplus))
-            self.cluster.tell_once(f"Slurm job {ids} was submitted late, and again in the meantime: it is cancelled.")
+            self.cluster.warn_once(f"Slurm job {ids} was submitted late, and again in the meantime: it is cancelled.")
             self.cluster.cancel(surplus)
 
-    # What an earlier process has left behind.
+    # Jobs of an earlier process.
 
     @cached_property
     def left_behind(self) -> LeftBehind:
-        """Jobs that an earlier process has submitted and not seen to their end. Those that are stale are cancelled."""
+        """Find the jobs that an earlier process submitted and did not see end; cancel the stale ones."""
         fits = partial(is_run_by, dag=self.dag, config=self.workflow.config)
-        found = take_stock(self.ledger, self.cluster, self.queue, self.log_folder, self.project, fits)
-        stale, unwanted = found.sort(self.dag.needrun_jobs())
-        found.cancel(stale)
-        found.leave(unwanted)
-        return found
+        jobs = find_left_behind(self.ledger, self.cluster, self.queue, self.log_folder, self.project, fits)
+        stale, unwanted = jobs.sort(self.dag.needrun_jobs())
+        jobs.cancel(stale)
+        jobs.leave(unwanted)
+        return jobs
 
-    def is_adopted(self, job: JobExecutorInterface) -> bool:
-        """Whether an earlier process submitted this job, and it runs, waits or has ended well."""
-        left = self.left_behind.take(members(job), job.output)
-        if left is None:
+    def adopt(self, job: JobExecutorInterface) -> bool:
+        """Adopt the Slurm job that already runs this job, or has run it with success; return whether there is one."""
+        left_job = self.left_behind.take(members(job), job.output)
+        if left_job is None:
             return False
-        submission = self.submitter.adopt(left.batch, left.index)
-        is_unknown = left.state.name == "UNKNOWN"
-        if left.state.succeeded or (is_unknown and submission.succeeded):
-            is_void = not all(Path(file).exists() for file in job.output)  # deleted since
+        state, submission = left_job.state, self.submitter.adopt(left_job.batch, left_job.index)
+        is_unknown = state.name == "UNKNOWN"
+        if state.succeeded or (is_unknown and submission.succeeded):
+            is_void = not all(Path(file).exists() for file in job.output)  # an output was deleted since
         else:
-            is_void = left.state.dead and not is_unknown and not cause_of(left.state, left.slurm_id, submission.log)
+            is_void = state.dead and not is_unknown and not cause_of(state, left_job.slurm_id, submission.log)
         if is_void:
-            self.ledger.ended(left.slurm_id)
+            self.ledger.ended(left_job.slurm_id)
             return False
-        self.watch(Try(job, left.entry.attempt, how="was submitted before as"), submission, was_lost=is_unknown)
+        self.watch(Request(job, left_job.entry.attempt, is_adopted=True), submission, was_lost=is_unknown)
         return True

@@ -1,4 +1,4 @@
-"""What keeps a job from touching outputs that a later submission has claimed."""
+"""The check that keeps a job from touching outputs that a later submission has claimed."""
 
 import os
 import sys
@@ -9,7 +9,7 @@ SUPERSEDED = 3  # exit code
 
 
 def leave_if_superseded(claim: Claim) -> None:
-    """End this process at once, with nothing touched, if the outputs are another job's by now."""
+    """End this process at once, with nothing touched, if a later submission has claimed the outputs."""
     if not claim.holds:
         message = "A later submission has claimed the outputs of this job: it ends, and leaves them as they are."
         print(message, file=sys.stderr, flush=True)

@@ -1,4 +1,4 @@
-"""How the Snakemake inside a job is called."""
+"""The command that a Slurm job runs: a Snakemake of its own."""
 
 import time
 from functools import cached_property
@@ -16,32 +16,35 @@ STARTED = time.time()  # this module is imported before Snakemake reads any conf
 
 
 class InnerSnakemake(RemoteExecutor):
-    """The part of the executor that says what a job runs. Snakemake itself imports this: it is imported when needed."""
+    """The part of the executor that builds the command of a job.
+
+    `handover` and `inside` are imported in its methods: Snakemake imports executors while it is imported itself.
+    """
 
     def __post_init__(self) -> None:
-        """Keep the configuration, before anybody edits it.
+        """Keep the configuration as it is now, before anybody edits it.
 
         Raises:
-            ApiError: somebody has edited it just now.
+            ApiError: the configuration was edited while this process started.
         """
-        from .told import read_configuration
+        from .handover import read_configuration
 
         self.configuration = read_configuration(self.workflow, STARTED)
 
     def command(self, job: JobExecutorInterface) -> SnakemakeJob:
-        """What a Slurm job runs: a Snakemake that runs one job, or one group of them, once."""
+        """Return what a Slurm job runs: a Snakemake that runs one job, or one group of jobs, once."""
+        from .handover import call_for
         from .inside import COMMAND
-        from .told import call_of
 
-        # The user's --precommand is meant for a shell; all else never sees one.
+        # The user's --precommand is meant for a shell; nothing else passes through one.
         before = self.workflow.remote_execution_settings.precommand
         words = ("/bin/sh", "-c", f'{before} && exec "$@"', "sh", *COMMAND) if before else COMMAND
-        call = call_of(self.workflow, job, self.common)
+        call = call_for(self.workflow, job, self.common)
         return SnakemakeJob(words, call.pickled(), self.workflow.workdir_init, self.executor_settings.requeues)
 
     @cached_property
     def common(self) -> "Call":
-        """What all jobs are told."""
-        from .told import common_call
+        """Return the part of the call that is the same for all jobs."""
+        from .handover import common_call
 
         return common_call(self.workflow, self.snakefile, self.configuration)

@@ -1,8 +1,8 @@
-"""The Snakemake inside a job: it is told the main one's settings as objects, and runs one job once.
+"""The Snakemake inside a Slurm job: it gets the main process's settings as objects, and runs one job once.
 
-Snakemake's own way is a command line for a shell. It quotes values as Python would, so that the shell evaluates some of
-them; wildcards lose their commas and quotes; and the configuration is read anew, which may have been edited since.
-Here nothing is quoted, parsed or evaluated on the way.
+Snakemake's own executors write a command line for a shell instead. There values are quoted as Python quotes them, so
+that the shell evaluates some of them; wildcards lose their commas and quotes; and the configuration files are read
+again, which may have been edited since. Here nothing is quoted, parsed or evaluated on the way.
 """
 
 import copy
@@ -49,25 +49,29 @@ from .claims import Claim
 from .guard import leave_if_superseded
 from .upstream import require_known_versions
 
-COMMAND = (sys.executable, "-P", "-m", __name__)  # -P: no module comes from the folder that the job runs in
+COMMAND = (sys.executable, "-P", "-m", __name__)  # -P: import no module from the job's folder
 
 
 @dataclass(frozen=True)
 class Configuration:
-    """The main process's configuration: what its command line says, and what each `configfile:` held."""
+    """The main process's configuration: the settings of its command line, and the content of each `configfile:`."""
 
     settings: ConfigSettings
     files: dict[str, dict[str, Any]]  # by absolute path
 
     def apply(self, workflow: Workflow, path: str, read: Callable[[], None]) -> None:
-        """Do what `configfile: path` does, which is to `read` it, with what the file held for the main process."""
-        overwrite, held = self.settings.overwrite_config, self.files.get(str(Path(path).absolute()))
-        if held is None and not self.settings.configfiles:  # its name depends on the node
+        """Do what `configfile: path` does, with the content that the main process has read.
+
+        `read` reads the file as Snakemake does: for a file that the main process has not read, as its name depends on
+        the node.
+        """
+        overwrite, content = self.settings.overwrite_config, self.files.get(str(Path(path).absolute()))
+        if content is None and not self.settings.configfiles:
             read()
         elif not workflow.modifier.skip_configfile:
-            if held is not None:
+            if content is not None:
                 workflow.configfiles.append(path)
-                update_config(workflow.config, copy.deepcopy(held))
+                update_config(workflow.config, copy.deepcopy(content))
                 if overwrite and self.settings.replace_workflow_config:
                     workflow.globals["config"] = {}
             update_config(workflow.config, overwrite)
@@ -76,7 +80,7 @@ class Configuration:
 
 @dataclass(frozen=True)
 class Call:
-    """All that the Snakemake inside a job is told."""
+    """All settings of the Snakemake inside a job."""
 
     snakefile: Path | str
     folder: Path | None
@@ -93,16 +97,16 @@ class Call:
     groups: GroupSettings
 
     def run(self) -> bool:
-        """Run the job; its errors are printed as Snakemake does. Returns whether it has succeeded."""
+        """Run the job; print its errors as Snakemake does; return whether it has succeeded."""
         sys.path += [folder for folder in self.modules if folder not in sys.path]
-        claim = Claim.of_environment()
-        # A rule's own `retries` win over --retries, but not over these.
+        claim = Claim.from_environment()
+        # A rule's own `retries` override --retries, but not the retries of preemptible rules.
         once = RemoteExecutionSettings(preemptible_rules=PreemptibleRules(all=True), preemptible_retries=0)
         with SnakemakeApi(self.output) as api:
             try:
                 require_known_versions()
-                look = partial(leave_if_superseded, claim) if claim else None
-                replace_for_one_job(self.configuration.apply, self.spawn, look)
+                check = partial(leave_if_superseded, claim) if claim else None
+                replace_for_one_job(self.configuration.apply, self.spawn, check)
                 workflow = api.workflow(
                     self.resources,
                     self.configuration.settings,
@@ -116,7 +120,7 @@ class Call:
                 workflow.dag(self.dag).execute_workflow(
                     execution_settings=self.execution,
                     remote_execution_settings=once,
-                    scheduling_settings=SchedulingSettings(scheduler="greedy"),  # of one job, or the few of a group
+                    scheduling_settings=SchedulingSettings(scheduler="greedy"),  # for one job, or the few of a group
                     scheduler_settings=SchedulerSettings(),
                     group_settings=self.groups,
                 )
@@ -129,7 +133,7 @@ class Call:
         """Run a job of a group in a process of its own, as Snakemake does with `run:` and shadow rules.
 
         Raises:
-            SpawnedJobError: it failed, and said why.
+            SpawnedJobError: the job failed; its process has printed why.
         """
         quiet = {Quietness.PROGRESS, Quietness.RULES, Quietness.HOST}
         call = replace(
@@ -144,23 +148,23 @@ class Call:
             raise SpawnedJobError
 
     def on_this_node(self) -> StorageSettings:
-        """Settings of the storage, with a prefix that may name this node's own variables, as $TMPDIR."""
+        """Return the storage settings with this node's variables, such as $TMPDIR, expanded in the local prefix."""
         return replace(self.storage, local_storage_prefix=Path(os.path.expandvars(self.storage.local_storage_prefix)))
 
     def pickled(self) -> bytes:
-        """This call, for COMMAND's standard input; resources may be functions, which pickle cannot take."""
-        import cloudpickle
+        """Return this call as bytes for COMMAND's standard input."""
+        import cloudpickle  # as resources may be functions, which pickle refuses
 
         return cloudpickle.dumps(self)
 
 
 def unneeded_files(workflow: Workflow, job: JobExecutorInterface) -> set[str]:
-    """Temporary files that nobody needs any more once this job has ended."""
+    """Return the temporary files that no job needs any more once this one has ended."""
     return set(map(str, workflow.dag.get_unneeded_temp_files(job)))
 
 
 def without_secrets(providers: dict[str, TaggedSettings]) -> dict[str, TaggedSettings]:
-    """Settings of storage plugins, without those that may come from the environment: a job gets them from its own."""
+    """Return settings of storage plugins without those that each job reads from its own environment."""
     cleared = copy.deepcopy(dict(providers))
     for tagged in cleared.values():
         for settings in tagged:
@@ -170,19 +174,19 @@ def without_secrets(providers: dict[str, TaggedSettings]) -> dict[str, TaggedSet
 
 
 def with_secrets(providers: dict[str, TaggedSettings]) -> dict[str, TaggedSettings]:
-    """Settings of storage plugins, with those that come from this environment."""
+    """Return settings of storage plugins with those that this process's environment holds."""
     if any(secret(settings) for tagged in providers.values() for settings in tagged):
         arguments = get_argument_parser().parse_args([])
         for name, tagged in providers.items():
-            found = StoragePluginRegistry().get_plugin(name).get_settings(arguments)
+            local = StoragePluginRegistry().get_plugin(name).get_settings(arguments)
             for field in {field for settings in tagged for field in secret(settings)}:
                 for tag in tagged.get_field_settings(field):
-                    setattr(tagged.get_settings(tag), field, getattr(found.get_settings(tag), field))
+                    setattr(tagged.get_settings(tag), field, getattr(local.get_settings(tag), field))
     return providers
 
 
 def secret(settings: Any) -> list[str]:
-    """Names of those settings that may come from the environment."""
+    """Return the names of the settings that may come from the environment."""
     return [field.name for field in fields(settings) if field.metadata.get("env_var")]
 
 

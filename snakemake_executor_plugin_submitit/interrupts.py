@@ -1,4 +1,4 @@
-"""Ctrl-C at a better moment."""
+"""Deferral of SIGINT (Ctrl-C) across a critical section."""
 
 import signal
 import threading
@@ -8,18 +8,18 @@ from contextlib import contextmanager
 
 @contextmanager
 def interrupts_deferred() -> Iterator[threading.Event]:
-    """A Ctrl-C inside takes effect at the end: no job between its submission and its entry in the table.
+    """Defer SIGINT to the end of this context: no job is interrupted between its submission and its entry in the table.
 
-    Yields what tells that one has come.
+    Yields an event that is set when a SIGINT has come. Other threads than the main one never get the signal.
     """
-    came = threading.Event()
+    interrupted = threading.Event()
     if threading.current_thread() is not threading.main_thread():
-        yield came
+        yield interrupted
         return
-    handler = signal.signal(signal.SIGINT, lambda number, frame: came.set())
+    handler = signal.signal(signal.SIGINT, lambda number, frame: interrupted.set())
     try:
-        yield came
+        yield interrupted
     finally:
         signal.signal(signal.SIGINT, handler)
-        if came.is_set():
+        if interrupted.is_set():
             signal.raise_signal(signal.SIGINT)

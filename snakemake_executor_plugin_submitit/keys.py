@@ -1,4 +1,4 @@
-"""What tells one Snakemake job from all others, in this process and the next."""
+"""Keys and marks by which this main process and the next one recognise a Snakemake job, its outputs and its folder."""
 
 import hashlib
 import json
@@ -10,19 +10,19 @@ from typing import Any
 
 from snakemake_interface_executor_plugins.jobs import JobExecutorInterface
 
-RESERVED = re.compile(r"[%\\\x00-\x1f]")  # what Slurm does not take as it is in the path of a log
+SPECIAL_CHARACTERS = re.compile(r"[%\\\x00-\x1f]")  # characters with a meaning of their own in the path of a Slurm log
 
 
 def members(job: JobExecutorInterface) -> list[Any]:
-    """The Snakemake jobs that are submitted as one: those of a group, or itself."""
+    """Return the Snakemake jobs that are submitted as one Slurm job: those of a group, or the job itself."""
     return list(job.jobs) if job.is_group() else [job]
 
 
 def key_of(job: Any, config: Mapping[str, Any]) -> str:
-    """The key of one Snakemake job (no group): all that decides what comes out of it.
+    """Digest all that decides the outputs of one Snakemake job (no group).
 
-    That is its rule, files, parameters and code; and the configuration where the code can read it, which no shell
-    command can.
+    These are its rule, files, parameters and code; also the configuration, if the job's code can read it (a shell
+    command cannot).
     """
     rule = job.rule
     code = [rule.script, rule.notebook, rule.wrapper, rule.cwl, rule.template_engine, rule.run_func_src]
@@ -37,32 +37,32 @@ def key_of(job: Any, config: Mapping[str, Any]) -> str:
 
 
 def marks_of(outputs: Iterable[str]) -> tuple[str, ...]:
-    """Short names of outputs, by which jobs of one output find each other."""
+    """Digest each output's path: jobs with a common output have a common mark."""
     return tuple(_digest(str(output), 16) for output in outputs)
 
 
 def project_of(folder: str) -> str:
-    """The mark of the jobs whose ledger lies in `folder`."""
+    """Digest the path of the folder that holds the ledger: the mark of all its jobs."""
     return _digest(folder, 12)
 
 
-def newest(inputs: Iterable[Any], made: Iterable[str]) -> int:
-    """When the inputs were changed last, in nanoseconds, without those that bear the marks of what is `made` within.
+def last_change(inputs: Iterable[Any], made: Iterable[str]) -> int:
+    """Return the latest modification time of the inputs, in nanoseconds since the epoch; 0 without such inputs.
 
-    0 where there is none, or where it does not count.
+    Inputs that the Slurm job makes itself, given by their marks as `made`, and `ancient` inputs do not count.
     """
-    within = set(made)
+    own_outputs = set(made)
     times = [0]
     for file, mark in zip(inputs, marks_of(inputs), strict=True):
-        if mark not in within and not getattr(file, "is_ancient", False):
+        if mark not in own_outputs and not getattr(file, "is_ancient", False):
             with suppress(OSError):
                 times.append(Path(file).stat().st_mtime_ns)
     return max(times)
 
 
 def folder_of(folder: Path, name: str) -> Path:
-    """Where the files of jobs of a name go: a folder named after their rule, or their group, of whatever name."""
-    parts = RESERVED.sub("_", name).split("/")
+    """Return the subfolder of `folder` for the files of jobs with this name, that of a rule or a group."""
+    parts = SPECIAL_CHARACTERS.sub("_", name).split("/")
     return folder.joinpath(*(part for part in parts if part.strip(".")))
 
 
@@ -71,11 +71,11 @@ def _digest(value: Any, length: int) -> str:
 
 
 def _plain(value: Any) -> Any:
-    """A value that JSON can hold and that is the same in each process; of all other objects the type alone."""
+    """Return a value that JSON can hold and that is the same in each process; for other objects the type's name."""
     if isinstance(value, Mapping):
-        return {str(key): _plain(one) for key, one in value.items()}
+        return {str(key): _plain(item) for key, item in value.items()}
     if isinstance(value, set | frozenset):
         return sorted(map(repr, map(_plain, value)))
     if isinstance(value, list | tuple):
-        return [_plain(one) for one in value]
+        return [_plain(item) for item in value]
     return value if isinstance(value, str | int | float | bool | None) else type(value).__name__

@@ -1,8 +1,8 @@
-"""Which jobs were submitted, on disk: a main process that was killed leaves it to the next one, which adopts them.
+"""The ledger: a record on disk of the jobs that were submitted, by which the next main process adopts them.
 
-Slurm keeps the same beside it, as long as it knows a job: the batch is named in the job's comment, and what is in the
-batch stands at the end of the job's script. So what the disk has lost can be asked for, and a disk that cannot be
-written for a while is no reason to end anything: what is to be noted waits in memory.
+Slurm keeps a copy of the record, as long as it knows a job: the job's comment names the batch, and the end of the job's
+script lists the batch's entries. So entries that the disk has lost can be read from Slurm. While the disk cannot be
+written, changes of the ledger wait in memory, and no job is ended for it.
 """
 
 import errno
@@ -19,16 +19,21 @@ from .claims import Claim
 from .retry import Attempt
 
 VERSION = 2
-MANIFEST = "# snakemake-submitit: "  # how a line of a job's script begins that holds an entry
-KEPT_SECONDS = 7 * 24 * 3600.0  # for which a batch is kept of which nothing is heard
+MANIFEST = "# snakemake-submitit: "  # begins each line of a job's script that holds an entry
+KEPT_SECONDS = 7 * 24 * 3600.0  # for which a batch that Slurm does not know is kept
 
 
 @dataclass(frozen=True)
 class Entry:
-    """What is noted of one Slurm job: the keys of its Snakemake jobs, and the marks of the outputs that it makes.
+    """The record of one Slurm job.
 
-    Its call is pickled as `pickle` until the job has an id; `claims` are the names of its claims; `newest` is when its
-    inputs had been changed last, in nanoseconds.
+    - `name`: the job's name for Slurm
+    - `keys`: the keys of its Snakemake jobs
+    - `makes`: the marks of its outputs
+    - `claims`: the names of its claim files
+    - `pickle`: the file of its call until the job has an id
+    - `newest`: the latest modification time of its inputs, in nanoseconds since the epoch
+    - `attempt`: how often the job was submitted before, and with how much memory
     """
 
     name: str
@@ -40,12 +45,12 @@ class Entry:
     attempt: Attempt = field(default_factory=Attempt)
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain data, for JSON."""
+        """Return plain data for JSON."""
         return {**asdict(self), "pickle": str(self.pickle)}
 
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> "Entry":
-        """The inverse of `to_dict`."""
+        """Make an entry from the data of `to_dict`."""
         tuples: dict[str, Any] = {key: tuple(map(str, data[key])) for key in ("keys", "makes", "claims")}
         pickle, newest, attempt = Path(data["pickle"]), int(data["newest"]), Attempt(**data["attempt"])
         return cls(str(data["name"]), **tuples, pickle=pickle, newest=newest, attempt=attempt)
@@ -53,9 +58,13 @@ class Entry:
 
 @dataclass
 class Batch:
-    """Entries that are submitted by one sbatch, as an array if they are several; `slurm_id` is None before it answers.
+    """Entries that are submitted by one call of sbatch, as an array if there are several.
 
-    `cluster` is where. A batch is `abandoned` when its jobs go on in another: Slurm may yet come up with it.
+    - `cluster`: the cluster that they were submitted to
+    - `slurm_id`: the number of the job or the array; None before sbatch has answered
+    - `ended`: the indices of the entries whose jobs have ended
+    - `abandoned`: the jobs are to be submitted in another batch; if Slurm lists this one later, it is cancelled
+    - `planned`: the time of the submission, in seconds since the epoch
     """
 
     name: str
@@ -68,7 +77,7 @@ class Batch:
 
     @property
     def slurm_ids(self) -> list[str]:
-        """The Slurm ids of its jobs."""
+        """Return the Slurm ids of the batch's jobs."""
         return (
             [str(self.slurm_id)]
             if len(self.entries) == 1
@@ -76,34 +85,34 @@ class Batch:
         )
 
     def claim(self, index: int, folder: Path) -> Claim:
-        """The claim of one of its jobs."""
+        """Return the claim of one of the batch's jobs; `folder` holds the claim files."""
         return Claim(folder, self.entries[index].claims, f"{self.name}:{index}")
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain data, for JSON."""
+        """Return plain data for JSON."""
         jobs = [entry.to_dict() for entry in self.entries]
-        kept = {key: getattr(self, key) for key in ("cluster", "slurm_id", "abandoned", "planned")}
-        return {"version": VERSION, **kept, "jobs": jobs, "ended": sorted(self.ended)}
+        fields = {key: getattr(self, key) for key in ("cluster", "slurm_id", "abandoned", "planned")}
+        return {"version": VERSION, **fields, "jobs": jobs, "ended": sorted(self.ended)}
 
     @classmethod
     def from_dict(cls, name: str, data: dict[str, Any]) -> "Batch":
-        """The inverse of `to_dict`.
+        """Make a batch from the data of `to_dict`.
 
         Raises:
             Exception: the data is damaged, or of another version.
         """
         if data["version"] != VERSION:
             raise ValueError(f"it is of version {data['version']}")
-        kept = {key: data[key] for key in ("cluster", "slurm_id", "abandoned", "planned")}
-        return cls(name, tuple(map(Entry.from_dict, data["jobs"])), ended=set(map(int, data["ended"])), **kept)
+        fields = {key: data[key] for key in ("cluster", "slurm_id", "abandoned", "planned")}
+        return cls(name, tuple(map(Entry.from_dict, data["jobs"])), ended=set(map(int, data["ended"])), **fields)
 
     def manifest(self) -> str:
-        """Lines for the end of the batch's script that hold its entries."""
+        """Return lines for the end of the batch's script, one per entry."""
         return "".join(f"{MANIFEST}{json.dumps(entry.to_dict())}\n" for entry in self.entries)
 
     @classmethod
     def from_manifest(cls, name: str, slurm_id: str, script: str) -> "Batch | None":
-        """The batch that a script belongs to; None if it says nothing of it."""
+        """Read a batch from the manifest in its script; None where the script has no readable manifest."""
         lines = [line.removeprefix(MANIFEST) for line in script.splitlines() if line.startswith(MANIFEST)]
         try:
             entries = tuple(Entry.from_dict(json.loads(line)) for line in lines)
@@ -113,44 +122,44 @@ class Batch:
 
 
 class Ledger:
-    """Batches in a folder, each a file that is written before sbatch is called and completed after it."""
+    """Batches in a folder: a file per batch, written before sbatch is called and completed after it."""
 
     def __init__(self, folder: Path, warn: Callable[[str], None]):
-        """Read what is there. Files that cannot be understood are set aside; `warn` is told of them."""
+        """Read the batches in a folder. Files that cannot be understood are set aside, with a call of `warn`."""
         self.folder, self.warn = folder, warn
         self.batches: dict[str, Batch] = {}
-        self.unwritten: set[str] = set()  # batches whose files are older than they
+        self.unwritten: set[str] = set()  # names of batches that have changed since their files were written
         self.is_failing = False
         self.writing = threading.RLock()
         for path in sorted(folder.glob("*.json")):
             try:
                 self.batches[path.stem] = Batch.from_dict(path.stem, json.loads(path.read_text()))
-            except Exception as error:  # whatever its bytes lead to
+            except Exception as error:  # damaged bytes may raise anything
                 self._set_aside(path, error)
 
     def add(self, batch: Batch) -> None:
-        """Note a batch."""
-        self._note(batch)
+        """Enter a batch."""
+        self._enter(batch)
 
     def submitted(self, batch: Batch, slurm_id: str, cluster: str | None) -> None:
-        """Note the Slurm id of a batch."""
+        """Enter the Slurm id of a batch, and the cluster that it was submitted to."""
         batch.slurm_id, batch.cluster = slurm_id, cluster
-        self._note(batch)
+        self._enter(batch)
 
     def abandon(self, batch: Batch) -> None:
-        """Note that a batch is not to be waited for: wherever Slurm comes up with it, it is to be cancelled."""
+        """Enter that a batch is not waited for: if Slurm lists it later, it is to be cancelled."""
         batch.abandoned = True
-        self._note(batch)
+        self._enter(batch)
 
     def drop(self, batch: Batch) -> None:
-        """Forget a batch."""
+        """Remove a batch."""
         with self.writing:
             self.batches.pop(batch.name, None)
             self.unwritten.add(batch.name)
         self.write()
 
     def ended(self, slurm_id: str, write: bool = True) -> None:
-        """Forget a job that has ended and was told of; with the last one its batch. Written at once, or later."""
+        """Enter that a job has ended; remove its batch with the last one. `write`: at once, or with the next change."""
         number, _, index = slurm_id.partition("_")
         with self.writing:
             for batch in [batch for batch in self.batches.values() if batch.slurm_id == number and not batch.abandoned]:
@@ -162,17 +171,17 @@ class Ledger:
             self.write()
 
     def jobs(self) -> Iterator[tuple[Batch, int, Entry]]:
-        """All jobs that have an id and are not known to have ended."""
+        """Yield batch, index and entry of all jobs that have an id and are not known to have ended."""
         for batch in list(self.batches.values()):
             if batch.slurm_id and not batch.abandoned:
-                yield from ((batch, i, one) for i, one in enumerate(batch.entries) if i not in batch.ended)
+                yield from ((batch, i, entry) for i, entry in enumerate(batch.entries) if i not in batch.ended)
 
     def numbers(self) -> dict[str, str | None]:
-        """The Slurm id of each batch: None before sbatch has answered, "none" where it must not have one any more."""
+        """Return the Slurm id by batch: None before sbatch has answered, "none" where the batch was abandoned."""
         return {batch.name: "none" if batch.abandoned else batch.slurm_id for batch in self.batches.values()}
 
     def write(self) -> None:
-        """Write what is not written yet. A disk that cannot be written is told of once, and tried again."""
+        """Write the batches that have changed. Where that fails, warn once; the next call tries again."""
         with self.writing:
             try:
                 for name in sorted(self.unwritten):
@@ -187,7 +196,7 @@ class Ledger:
                 self.warn(f"{self.folder} can be written again.")
             self.is_failing = False
 
-    def _note(self, batch: Batch) -> None:
+    def _enter(self, batch: Batch) -> None:
         with self.writing:
             self.batches[batch.name] = batch
             self.unwritten.add(batch.name)
@@ -207,7 +216,7 @@ class Ledger:
         temporary.replace(path)
         descriptor = os.open(self.folder, os.O_RDONLY)
         try:
-            _sync(descriptor)  # the new name, too
+            _sync(descriptor)  # for the new name of the file
         finally:
             os.close(descriptor)
 
@@ -225,7 +234,7 @@ class Ledger:
 
 
 def _sync(descriptor: int) -> None:
-    """Let what was written reach the disk, where the file system can be asked for that."""
+    """Flush a file or folder to the disk, where the file system supports it."""
     try:
         os.fsync(descriptor)
     except OSError as error:

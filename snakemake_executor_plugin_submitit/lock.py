@@ -1,4 +1,4 @@
-"""One main process at a time: a lock that dies with its process, and Snakemake's own for those without Slurm."""
+"""Locks against a second main process in the same folder, with or without Slurm; they die with their process."""
 
 import errno
 import json
@@ -13,18 +13,18 @@ from snakemake_interface_executor_plugins.workflow import WorkflowExecutorInterf
 
 from ._snakemake import FileLocks
 
-# What a file system says that has no such locks: Lustre without -o flock, NFS without its lock daemon, some FUSE ones.
+# Errors of file systems without flock: Lustre without -o flock, NFS without its lock daemon, some FUSE file systems.
 NO_LOCKS = (errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP)
 
 
 class MainLock:
-    """The right of one main process to a folder."""
+    """The lock of a folder by one main process."""
 
     def __init__(self, folder: Path):
-        """Take it.
+        """Take the lock.
 
         Raises:
-            ApiError: another main process has it, or nothing can be written there.
+            ApiError: another main process holds the lock, or the folder cannot be written.
         """
         self.folder, self.holder = folder, folder / "main"
         self._hold()
@@ -42,7 +42,7 @@ class MainLock:
             ) from None
 
     def renew(self) -> None:
-        """Take it again where its files were deleted."""
+        """Take the lock again where its files were deleted."""
         if not self.holder.exists():
             self._hold()
 
@@ -74,14 +74,15 @@ class MainLock:
 
 
 class WorkflowLock:
-    """Snakemake's own lock of the files that it reads and makes, against a Snakemake without Slurm in the same folder.
+    """Snakemake's own lock files of inputs and outputs, against a Snakemake without Slurm in the same folder.
 
-    Snakemake would leave it behind when it is killed. This one is noted, and removed by the next process that has the
-    `MainLock`. The profile therefore says nolock: with Snakemake's own there is none of it.
+    Snakemake leaves its lock files behind when it is killed. Those of this class are listed in a file, and removed by
+    the next process that holds the `MainLock`. This lock is taken only with Snakemake's option `--nolock`, which the
+    profile sets; without the option Snakemake takes its own.
     """
 
     def __init__(self, workflow: WorkflowExecutorInterface):
-        """Take it.
+        """Take the lock.
 
         Raises:
             ApiError: another Snakemake has locked some of the files.
@@ -90,8 +91,8 @@ class WorkflowLock:
         self.locks = locks if locks.exist and not workflow.execution_settings.lock else None
         if self.locks is None:
             return
-        self.note = Path(locks.folder, "submitit.json").absolute()  # vanishes with the locks, if they do
-        self.release()  # what a killed process of ours has left
+        self.listing = Path(locks.folder, "submitit.json").absolute()  # in their folder: is deleted together with them
+        self.release()  # removes the lock files of a killed process
         if workflow.persistence.locked:
             raise ApiError(
                 "A Snakemake without Slurm works on the same files in this folder, or was killed there: wait for its "
@@ -100,28 +101,28 @@ class WorkflowLock:
         self._take(locks)
 
     def renew(self) -> None:
-        """Take it again where its files were deleted: Snakemake, when it ends, deletes those of others as well."""
-        if self.locks is not None and not all(Path(path).exists() for path in self._noted()):
+        """Take the lock again where its files were deleted: any Snakemake that ends deletes all lock files."""
+        if self.locks is not None and not all(Path(path).exists() for path in self._listed()):
             self._take(self.locks)
 
     def release(self) -> None:
-        """Give it back."""
+        """Release the lock."""
         if self.locks is None:
             return
-        for path, inode in self._noted().items():
+        for path, inode in self._listed().items():
             with suppress(OSError):
                 if Path(path).stat().st_ino == inode:
                     Path(path).unlink()
         with suppress(OSError):
-            self.note.unlink()
+            self.listing.unlink()
 
     def _take(self, locks: FileLocks) -> None:
-        with suppress(OSError):  # a full disk: there is no such lock then, as without this executor
+        with suppress(OSError):  # on a full disk there is no such lock
             files = locks.write()
-            self.note.write_text(json.dumps({str(path): path.stat().st_ino for path in files}))
+            self.listing.write_text(json.dumps({str(path): path.stat().st_ino for path in files}))
 
-    def _noted(self) -> dict[str, int]:
+    def _listed(self) -> dict[str, int]:
         try:
-            return dict(json.loads(self.note.read_text()))
+            return dict(json.loads(self.listing.read_text()))
         except (OSError, ValueError, TypeError):
             return {}

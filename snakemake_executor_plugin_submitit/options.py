@@ -1,9 +1,9 @@
-"""Options of sbatch: in one spelling, each said once, and none of them by the user's environment against the rule."""
+"""Options of sbatch: parsed into one spelling, and protected from the user's SBATCH_... variables."""
 
 import shlex
 from collections.abc import Collection, Iterable, Mapping
 
-Options = Mapping[str, str | bool]  # by their long names; True for those without a value
+Options = Mapping[str, str | bool]  # values by long names; True for options without a value
 
 
 def _names(text: str) -> frozenset[str]:
@@ -19,20 +19,20 @@ SHORT = dict(
         "v:verbose w:nodelist x:exclude"
     )
 )
-# Other names of the same.
+# Long names with the same meaning.
 ALIASES = {"tasks": "ntasks", "tasks-per-node": "ntasks-per-node"}
-# No word after these is theirs: they take no value, or one only after "=".
+# The next word is no value of these options: they take none, or one only after "=".
 FLAGS = _names(
     "contiguous exclusive get-user-env help hold ignore-pbs nice no-kill no-requeue overcommit oversubscribe parsable "
     "propagate quiet reboot requeue spread-job test-only usage use-min-nodes verbose version wait"
 )
-# The executor's: a job's id, its log, its way back into the queue and the files it finds depend on them.
-OURS = _names(
+# Options that the executor sets: a job's id, its log, its requeueing and the files that it finds depend on them.
+RESERVED = _names(
     "array chdir clusters comment error export-file get-user-env help input open-mode output parsable quiet signal "
     "test-only usage version wait wrap"
 )
-# Options of which one says what another says: where one is asked for, the others must not come from elsewhere.
-SAME = (
+# Groups of options that set the same thing: where a rule sets one, the others must not come from elsewhere.
+EQUIVALENT = (
     _names("cpus-per-task cpus-per-gpu"),
     _names("exclusive oversubscribe"),
     _names("gres gpus gpus-per-node gpus-per-socket gpus-per-task tres-per-task"),
@@ -40,12 +40,14 @@ SAME = (
     _names("mem mem-per-cpu mem-per-gpu"),
     _names("requeue no-requeue"),
 )
-# What is compared with a job's resources, and must not be abbreviated for that.
-COMPARED = OURS.union(
-    *SAME, ALIASES, _names("account constraint export nodes ntasks ntasks-per-gpu ntasks-per-node partition qos time")
+# Options that are compared with a job's resources, and therefore must not be abbreviated.
+COMPARED = RESERVED.union(
+    *EQUIVALENT,
+    ALIASES,
+    _names("account constraint export nodes ntasks ntasks-per-gpu ntasks-per-node partition qos time"),
 )
 
-# SBATCH_X is --x, but for these.
+# SBATCH_X sets --x, except for these.
 VARIABLES = {
     "ARRAY_INX": "array",
     "MEM_PER_NODE": "mem",
@@ -53,7 +55,7 @@ VARIABLES = {
     "TIMELIMIT": "time",
     "WAIT4SWITCH": "switches",
 }
-# What a Slurm job's environment says of the cluster; the rest is about that job, or a user's wish for his own srun.
+# SLURM_... variables that describe the cluster; all others describe a surrounding job, or are meant for a user's srun.
 CLUSTER_VARIABLES = frozenset(("SLURM_CLUSTERS", "SLURM_CONF", "SLURM_CONF_SERVER", "SLURM_JWT"))
 
 
@@ -61,7 +63,7 @@ def parse(words: str) -> dict[str, str | bool]:
     """Read `slurm_extra` ("--exclude=n1 -H --mail-type END") as sbatch reads its command line.
 
     Raises:
-        ValueError: it has what is no option, or one that the executor sets itself.
+        ValueError: it has a word that is no option of sbatch, or an option that the executor sets itself.
     """
     options: dict[str, str | bool] = {}
     try:
@@ -79,45 +81,47 @@ def parse(words: str) -> dict[str, str | bool]:
                 f"slurm_extra has {word!r}, but takes only options of sbatch, such as --exclude=n1 or -x n1"
             )
         name = ALIASES.get(name, name)
-        if name in OURS:
+        if name in RESERVED:
             raise ValueError(f"slurm_extra has {word!r}, which the executor sets itself: leave it out")
-        if name not in COMPARED and (whole := sorted(option for option in COMPARED if option.startswith(name))):
-            raise ValueError(f"slurm_extra has {word!r}: write the option out (--{' or --'.join(whole)})")
+        if name not in COMPARED and (full := sorted(option for option in COMPARED if option.startswith(name))):
+            raise ValueError(f"slurm_extra has {word!r}: write the option out (--{' or --'.join(full)})")
         if not equals and name not in FLAGS and remaining and not remaining[0].startswith("-"):
             equals, value = "=", remaining.pop(0)
         options[name] = value if equals else True
     return options
 
 
-def alike(name: str, value: str | bool) -> frozenset[str]:
-    """An option and those that say the same."""
-    one = frozenset((name,))
+def equivalents(name: str, value: str | bool) -> frozenset[str]:
+    """Return the names of all options that set the same thing as this one, itself included."""
+    alone = frozenset((name,))
     if name == "gres" and "gpu" not in str(value):
-        return one
-    return next((family for family in SAME if name in family), one)
+        return alone
+    return next((group for group in EQUIVALENT if name in group), alone)
 
 
 def words(options: Options) -> list[str]:
-    """Options as sbatch's arguments, where they are stronger than in its script or in its environment."""
+    """Return options as arguments of sbatch, which override its script and its environment."""
     return [word(name, value) for name, value in sorted(options.items())]
 
 
 def word(name: str, value: str | bool) -> str:
-    """One option as an argument."""
+    """Return one option as an argument."""
     return f"--{name}" if value is True else f"--{name}={value}"
 
 
 def withheld(variables: Iterable[str], options: Options) -> list[str]:
-    """Those of the environment's variables that sbatch must not see when it gets these options.
+    """Return the environment variables that sbatch must not see when it gets these options.
 
-    What is asked for wins over SBATCH_..., what is left open may come from there; but no fewer CPUs for tasks.
+    An option overrides its SBATCH_... variable; where an option is missing, the variable may set it. Never
+    SBATCH_OVERCOMMIT, which takes CPUs from tasks.
     """
-    said = OURS.union(("overcommit",), *(alike(name, value) for name, value in options.items()))
-    return [name for name in variables if name not in CLUSTER_VARIABLES and _speaks(name, said)]
+    fixed = RESERVED.union(("overcommit",), *(equivalents(name, value) for name, value in options.items()))
+    return [name for name in variables if name not in CLUSTER_VARIABLES and _sets(name, fixed)]
 
 
-def _speaks(variable: str, said: Collection[str]) -> bool:
-    kind, _, rest = variable.partition("_")
-    return kind in ("SLURM", "SRUN") or (
-        kind == "SBATCH" and VARIABLES.get(rest, rest.lower().replace("_", "-")) in said
+def _sets(variable: str, options: Collection[str]) -> bool:
+    """Tell whether a variable sets one of these options, or is one of a surrounding job or of srun."""
+    program, _, rest = variable.partition("_")
+    return program in ("SLURM", "SRUN") or (
+        program == "SBATCH" and VARIABLES.get(rest, rest.lower().replace("_", "-")) in options
     )

@@ -1,4 +1,4 @@
-"""The queue as seen poll by poll: what became of jobs, and what keeps them waiting."""
+"""The queue, poll by poll: which jobs have ended and how, and why others wait."""
 
 import time
 from collections import defaultdict
@@ -7,8 +7,8 @@ from collections.abc import Callable, Mapping
 from . import slurm
 from .slurm import CommandError, Job, State
 
-TOLD_AFTER = 60.0  # seconds after which a job that waits for no good reason is told of
-# States and reasons that need no word: a job waits its turn. All others are told, in Slurm's words.
+REPORTED_AFTER = 60.0  # seconds after which a job is reported that waits for more than its turn
+# States and reasons of jobs that run or wait their turn. All others are reported, in Slurm's words.
 ON_ITS_WAY = frozenset(("RUNNING", "COMPLETING", "CONFIGURING", "STAGE_OUT", "SIGNALING", "RESIZING"))
 IN_TURN = frozenset(
     ("", "BeginTime", "Cleaning", "JobArrayTaskLimit", "None", "Priority", "Prolog", "Resources", "SchedDefer")
@@ -27,23 +27,23 @@ HINTS = {
 
 
 class Queue:
-    """What became of jobs: one squeue per poll, whatever their number, and patience with what it says."""
+    """The states of all jobs: one squeue per poll, whose failures and momentary states are waited out."""
 
     def __init__(self, dead_polls: int, warn: Callable[[str], None]) -> None:
-        """Make a queue that calls a job's end when it was dead in `dead_polls` polls in a row.
+        """Take a job as ended when it was dead in `dead_polls` polls in a row.
 
-        `warn` is told once when squeue begins to fail, and once when it answers again; and once, for each reason, of
-        jobs that wait longer than a minute for another reason than their turn.
+        `warn` is called once when squeue begins to fail, and once when it answers again; also once per reason for
+        which jobs wait longer than a minute, unless they wait their turn.
         """
         self.dead_polls = dead_polls
         self.warn = warn
-        self.deaths: dict[str, int] = {}
+        self.deaths: dict[str, int] = {}  # polls in a row in which a job was dead, by Slurm id
         self.failing = False
-        self.waiting: dict[str, tuple[str, float]] = {}  # for what, and since when
-        self.told: dict[str, set[str]] = defaultdict(set)  # jobs by the reason that was told of them
+        self.waiting: dict[str, tuple[str, float]] = {}  # reason and start of the wait, by Slurm id
+        self.reported: dict[str, set[str]] = defaultdict(set)  # Slurm ids by the reason that was reported
 
-    def look(self) -> dict[str, Job] | None:
-        """All of this user's jobs; None when squeue fails: then all are as they were."""
+    def poll(self) -> dict[str, Job] | None:
+        """List all of this user's jobs, by Slurm id; None where squeue fails: no state has changed then."""
         try:
             listed = slurm.squeue()
         except CommandError as error:
@@ -57,13 +57,13 @@ class Queue:
         return listed
 
     def ended(self, jobs: Mapping[str, tuple[str, str]], listed: Mapping[str, Job]) -> dict[str, State]:
-        """Those of `jobs` (batch and name by Slurm id) that have ended, and how."""
+        """Return the states of those `jobs` (batch and name by Slurm id) that have ended."""
         states = self.states(jobs, listed)
-        self._tell_of_waiting(jobs, states)
+        self._report_waiting(jobs, states)
         return {job: state for job, state in states.items() if self._is_end(job, state)}
 
     def states(self, jobs: Mapping[str, tuple[str, str]], listed: Mapping[str, Job]) -> dict[str, State]:
-        """The states of jobs; those that squeue no longer lists are looked up in the accounting database."""
+        """Return the states of jobs; those that squeue no longer lists are looked up in the accounting database."""
         states, forgotten = {}, {}
         for slurm_id, (batch, name) in jobs.items():
             if slurm_id not in listed:
@@ -79,14 +79,14 @@ class Queue:
             return {}
         try:
             recorded = slurm.sacct(forgotten)
-        except CommandError:  # a cluster without accounting, or its database is down
+        except CommandError:  # the cluster has no accounting, or its database is down
             recorded = {}
-        # A job that runs according to the database but not to the controller is lost.
+        # A job that runs according to the database, but is unknown to the controller, is lost.
         ends = {job: state for job, state in recorded.items() if state.over}
         return {job: ends.get(job, State("UNKNOWN", "neither squeue nor sacct lists it")) for job in forgotten}
 
     def _is_end(self, job: str, state: State) -> bool:
-        """Whether this is a job's end. Counts the polls in which it was dead."""
+        """Tell whether a job has ended. Counts the polls in which it was dead."""
         if state.dead:
             self.deaths[job] = self.deaths.get(job, 0) + 1
             end = self.deaths[job] >= self.dead_polls
@@ -96,8 +96,8 @@ class Queue:
             self.deaths.pop(job, None)
         return end
 
-    def _tell_of_waiting(self, jobs: Mapping[str, tuple[str, str]], states: Mapping[str, State]) -> None:
-        """Tell why jobs have waited for a minute, those with one reason together, each job once for each reason."""
+    def _report_waiting(self, jobs: Mapping[str, tuple[str, str]], states: Mapping[str, State]) -> None:
+        """Warn of jobs that have waited for a minute: one warning per reason, each job once per reason."""
         news = defaultdict(list)
         now = time.monotonic()
         for job, state in states.items():
@@ -107,8 +107,8 @@ class Queue:
                 continue
             if self.waiting.get(job, ("", 0.0))[0] != reason:
                 self.waiting[job] = reason, now
-            if now - self.waiting[job][1] >= TOLD_AFTER and job not in self.told[reason]:
-                self.told[reason].add(job)
+            if now - self.waiting[job][1] >= REPORTED_AFTER and job not in self.reported[reason]:
+                self.reported[reason].add(job)
                 news[reason].append(job)
         for reason, waiting in news.items():
             first = f"Slurm job {waiting[0]} ({jobs[waiting[0]][1]})"
@@ -118,7 +118,7 @@ class Queue:
 
 
 def _reason(state: State) -> str | None:
-    """For what a job waits, in Slurm's words; None where it is at work, over, or waits its turn."""
+    """Return why a job waits, in Slurm's words; None where it runs, has ended, or waits its turn."""
     if state.over or state.name in ON_ITS_WAY:
         return None
     if state.name != "PENDING":

@@ -1,4 +1,4 @@
-"""Which jobs are submitted again: those that were killed, for their memory or from outside, not those that failed."""
+"""Retries: dead jobs that were killed or lost are submitted again, jobs that failed by themselves are not."""
 
 import os
 import re
@@ -13,18 +13,18 @@ from . import slurm
 from .resources import memory
 from .settings import ExecutorSettings
 
-TAIL = 64 * 1024  # bytes at a log's end in which its last words are
-SHOWN = 1024 * 1024  # bytes of a log that is shown whole
-# Slurm's words. Only with cgroups does it also end the job as OUT_OF_MEMORY.
+TAIL = 64 * 1024  # bytes that are read at the end of a log
+SHOWN = 1024 * 1024  # bytes up to which a log is shown whole
+# Slurm's words in a log. Only with cgroups does Slurm also end the job as OUT_OF_MEMORY.
 OUT_OF_MEMORY = re.compile(
     r"^(slurmstepd|srun).*(oom[_-]kill event|exceeded (job )?memory limit|: Out Of Memory)", re.I | re.M
 )
-# Python's words: the Snakemake in the job says so when its command was killed, and itself ends with exit code 1.
+# Python's words in a log: the Snakemake in the job ends with exit code 1 when its command was killed.
 COMMAND_KILLED = re.compile(r"' (returned non-zero exit status 137|died with <Signals\.SIGKILL: 9>)\.$", re.M)
 
 
 class Cause(Enum):
-    """Why a job is submitted again."""
+    """The causes for which a job is submitted again."""
 
     MEMORY = "ran out of memory"
     KILLED = "was killed"
@@ -33,7 +33,7 @@ class Cause(Enum):
     NOT_LAUNCHED = "could not be started by its node"
 
 
-# Where Slurm does not put the job back into the queue itself, as it is asked to.
+# States in which a job ends if Slurm does not put it back into the queue, as the executor requests.
 BY_STATE = {
     "OUT_OF_MEMORY": Cause.MEMORY,
     "PREEMPTED": Cause.PREEMPTED,
@@ -45,44 +45,64 @@ BY_STATE = {
 
 @dataclass(frozen=True)
 class Attempt:
-    """Which submission of a job it is: how many retries came before, and how many times its rule's memory it has."""
+    """A count of a job's `retries` so far, and the multiple of its rule's `memory` that it gets."""
 
     retries: int = 0
     memory: int = 1
 
     def after(self, cause: Cause) -> "Attempt":
-        """The next one: with twice the memory when that was too little. To be preempted does not count."""
+        """Return the next attempt: with twice the memory if it was too little. A preemption is not counted."""
         return Attempt(self.retries + (cause is not Cause.PREEMPTED), self.memory * (2 if cause is Cause.MEMORY else 1))
 
 
 @dataclass(frozen=True)
-class Try:
-    """A job on its way to sbatch, and what is told of it; a retry knows what it comes after, and why."""
+class Request:
+    """A Snakemake job that is to be submitted, or that was submitted by an earlier process (`is_adopted`).
+
+    A retry `replaces` a dead Slurm job; `reason` says how that job ended ("ran out of memory as Slurm job 12"), and
+    `details` says which retry it is and with how much memory (" (retry 1 of 2, mem_mb=8000)").
+    """
 
     job: JobExecutorInterface
     attempt: Attempt = field(default_factory=Attempt)
-    before: SubmittedJobInfo | None = None
-    why: str = ""
-    how: str = "is"
+    replaces: SubmittedJobInfo | None = None
+    reason: str = ""
+    details: str = ""
+    is_adopted: bool = False
+
+    def message(self, slurm_id: str, log: Path) -> str:
+        """Say as which Slurm job the request was submitted, and where its log is."""
+        job = f"job {self.job.jobid} ({self.job.name})"
+        if self.is_adopted:
+            return f"Adopted {job}, which an earlier process submitted as Slurm job {slurm_id}; log: {log}"
+        if self.replaces:
+            return f"Resubmitted {job} as Slurm job {slurm_id}{self.details}: it {self.reason}. New log: {log}"
+        return f"Submitted {job} as Slurm job {slurm_id}; log: {log}"
+
+    def refusal(self, error: Exception) -> str:
+        """Say that the request was not submitted, and why."""
+        outcome = f"It {self.reason}. Not submitted again" if self.reason else "Not submitted to Slurm"
+        return f"{outcome}: {str(error).strip()}. "
 
 
-def next_try(info: SubmittedJobInfo, state: slurm.State, limit: int) -> Try | None:
-    """The next try of a dead job that was killed; None if it failed by itself, or has had all its retries."""
-    attempt, asked = info.aux["attempt"], memory(info.job)
+def retry_of(info: SubmittedJobInfo, state: slurm.State, limit: int) -> Request | None:
+    """Return the retry of a dead job that was killed; None if it failed by itself, or has had all its retries."""
+    attempt, resource = info.aux["attempt"], memory(info.job)
     cause = cause_of(state, info.external_jobid, info.aux["submission"].log)
-    if cause is None or (cause is Cause.MEMORY and not asked):
+    if cause is None or (cause is Cause.MEMORY and not resource):
         return None
     following = attempt.after(cause)
     if following.retries > max(limit, attempt.retries):
         return None
-    amount = f" with {asked}={int(info.job.resources.get(asked)) * following.memory}" if asked else ""
-    count = f", retry {following.retries} of {limit}," if following.retries > attempt.retries else ""
-    how = f"is submitted again{amount}{count} as"
-    return Try(info.job, following, info, f"{cause.value} as Slurm job {info.external_jobid}", how)
+    details = [f"retry {following.retries} of {limit}"] if following.retries > attempt.retries else []
+    if resource:
+        details.append(f"{resource}={int(info.job.resources.get(resource)) * following.memory}")
+    reason = f"{cause.value} as Slurm job {info.external_jobid}"
+    return Request(info.job, following, info, reason, f" ({', '.join(details)})" if details else "")
 
 
 def ending(info: SubmittedJobInfo, state: slurm.State, settings: ExecutorSettings) -> str:
-    """How a job ended that is not submitted again, in a sentence or a few."""
+    """Say how a job ended that is not submitted again."""
     submission, retries = info.aux["submission"], info.aux["attempt"].retries
     where = f"its log is {submission.log}" if submission.log.exists() else f"it wrote no log ({submission.log})"
     message = f"Slurm job {info.external_jobid} ended as {state}; {where}. "
@@ -98,7 +118,7 @@ def ending(info: SubmittedJobInfo, state: slurm.State, settings: ExecutorSetting
 
 
 def cause_of(state: slurm.State, slurm_id: str, log: Path) -> Cause | None:
-    """Why a dead job should be submitted again; None if it failed by itself, or was cancelled."""
+    """Return why a dead job should be submitted again; None if it failed by itself, or was cancelled."""
     if state.name != "FAILED":
         return BY_STATE.get(state.name)
     words = last_words(log)
@@ -108,7 +128,7 @@ def cause_of(state: slurm.State, slurm_id: str, log: Path) -> Cause | None:
 
 
 def last_words(log: Path) -> str:
-    """The end of a log, nothing where there is none."""
+    """Read the end of a log; nothing where there is no log."""
     try:
         with log.open("rb") as file:
             file.seek(max(0, file.seek(0, os.SEEK_END) - TAIL))
@@ -118,9 +138,9 @@ def last_words(log: Path) -> str:
 
 
 def shown_log(log: Path) -> Path | None:
-    """A file with what is to be shown of a failed job's log: all of it, or the end of a long one; None without a log.
+    """Return the file of a failed job that is to be shown: its log, or a file with the end of a long log.
 
-    Snakemake reads it into memory and prints it.
+    Snakemake reads the file into memory and prints it. None where there is no log.
     """
     try:
         if log.stat().st_size <= SHOWN:

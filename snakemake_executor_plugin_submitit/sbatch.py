@@ -1,4 +1,4 @@
-"""Calling sbatch: its answers, and what they mean."""
+"""Calls of sbatch, and the meaning of its answers."""
 
 import contextlib
 import os
@@ -8,14 +8,14 @@ import subprocess
 import time
 from collections.abc import Callable, Mapping, Sequence
 
-GRACE = 5.0  # seconds for a sbatch that is at work when all is given up
-LONGEST = 600.0  # seconds after which a sbatch is taken for hung
+GRACE = 5.0  # seconds for an sbatch that is still at work when the submission is given up
+LONGEST = 600.0  # seconds after which an sbatch is considered hung
 
-# What sbatch says when it was perhaps not heard: whether the job was submitted, the queue must tell.
+# Errors after which the job may be submitted or not: only the queue shows which.
 UNANSWERED = re.compile(
     "timed out|temporarily|unable to contact|connection refused|zero bytes|socket|communication|try again|standby", re.I
 )
-# Limits of how many jobs somebody may have in the queue: fewer at once, or room that comes when others have ended.
+# Limits on the number of jobs of a user in the queue: fewer jobs may be accepted, or all of them later.
 FULL = re.compile(r"\w*Submit\w*Limit|job submit limit|MaxSubmit\w*|MaxJobCount|job limit reached", re.I)
 OTHER_LIMIT = re.compile(r"\b(Assoc|QOS)(?!\w*Submit)\w*Limit\b", re.I)
 CLOSED = re.compile(
@@ -25,15 +25,18 @@ TOO_LARGE = re.compile(r"invalid job array specification", re.I)
 
 
 class SubmissionError(Exception):
-    """A job could not be submitted; the message says why, mostly in sbatch's words."""
+    """sbatch refused a job; the message says why, mostly in sbatch's words."""
 
 
 class Unanswered(Exception):
-    """sbatch gave no answer that tells whether the job was submitted."""
+    """sbatch did not say whether the job was submitted."""
 
 
 class NoRoom(Exception):
-    """The cluster takes no such jobs now, perhaps later; perhaps `fewer` at once, as for an array (`is_array`)."""
+    """The cluster does not accept the jobs now, but perhaps later.
+
+    With `fewer`, it may accept fewer of them now; with `is_array`, because the array is too large.
+    """
 
     def __init__(self, message: str, fewer: bool, is_array: bool = False):
         super().__init__(message)
@@ -41,14 +44,16 @@ class NoRoom(Exception):
 
 
 def sbatch(command: Sequence[str], environment: Mapping[str, str], is_array: bool, given_up: Callable[[], bool]) -> str:
-    """Call sbatch (with --parsable); returns the id of the job or array.
+    """Call sbatch (with --parsable); return the id of the job or array.
+
+    `given_up` tells whether the submission was given up in the meantime; sbatch is killed soon after.
 
     Raises:
-        Unanswered: it cannot be told whether the job was submitted.
-        NoRoom: not now, or not so many.
+        Unanswered: sbatch did not say whether the job was submitted.
+        NoRoom: the cluster does not accept the jobs now, or not all of them.
         SubmissionError: the job was refused.
     """
-    # A session of its own: a Ctrl-C in the terminal would end sbatch with the job submitted, but its id untold.
+    # A session of its own: a Ctrl-C in the terminal could end sbatch after it has submitted, before it prints the id.
     with subprocess.Popen(
         command,
         env=dict(environment),
@@ -61,7 +66,7 @@ def sbatch(command: Sequence[str], environment: Mapping[str, str], is_array: boo
     ) as process:
         output, complaint = _communicate(process, given_up)
     if process.returncode == 0:
-        # A site's own sbatch may say more than the id.
+        # The sbatch of some sites is a wrapper that prints more than the id.
         if ids := [line for line in output.splitlines() if re.fullmatch(r"\d+(;\S*)?", line.strip())]:
             return ids[-1].strip().partition(";")[0]
         raise Unanswered(f"sbatch: no job id in what it says ({output.strip()!r})")
@@ -78,7 +83,7 @@ def sbatch(command: Sequence[str], environment: Mapping[str, str], is_array: boo
 
 
 def _communicate(process: "subprocess.Popen[str]", given_up: Callable[[], bool]) -> tuple[str, str]:
-    """What the process says until its end, which is not waited for long when all is given up."""
+    """Return the process's output and errors; kill it if it hangs, or runs on after the submission was given up."""
     began, end = time.monotonic(), None
     while True:
         with contextlib.suppress(subprocess.TimeoutExpired):
@@ -93,5 +98,5 @@ def _communicate(process: "subprocess.Popen[str]", given_up: Callable[[], bool])
 
 
 def last_line(words: str) -> str:
-    """The last line, in which sbatch says what is wrong."""
+    """Return the last line, in which sbatch says what is wrong."""
     return (words.strip() or "no word").splitlines()[-1]

@@ -1,4 +1,4 @@
-"""What a user can set."""
+"""The user's options."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -8,7 +8,7 @@ from snakemake_interface_executor_plugins.settings import ExecutorSettingsBase
 
 @dataclass
 class ExecutorSettings(ExecutorSettingsBase):
-    """Settings of the submitit executor; each is an option `--submitit-NAME` and a profile key `submitit-NAME`."""
+    """The options of the executor; each is `--submitit-NAME` on the command line and `submitit-NAME` in a profile."""
 
     poll_interval: float = field(
         default=30.0,

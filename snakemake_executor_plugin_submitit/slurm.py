@@ -1,4 +1,4 @@
-"""Slurm's own commands: which jobs there are and in which state, with few calls, and how to cancel them."""
+"""Calls of Slurm's commands: list jobs and their states with few calls, cancel jobs."""
 
 import os
 import re
@@ -7,13 +7,14 @@ import subprocess
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from snakemake_interface_common.exceptions import ApiError
 
-COMMANDS = ("sbatch", "srun", "squeue", "scancel")  # sacct is not among them: clusters without accounting do
-TIMEOUT = 60  # seconds; a busy controller answers late, but the next poll can ask again
+COMMANDS = ("sbatch", "srun", "squeue", "scancel")  # without sacct: no accounting is needed
+TIMEOUT = 60  # seconds; a busy controller answers late, and the next poll asks again
 
-# Ends that are no success. All other states (PENDING, COMPLETING, CONFIGURING, REQUEUE_HOLD ...) are on their way.
+# Final states without success. Jobs in all other states (PENDING, COMPLETING, REQUEUE_HOLD ...) may still succeed.
 DEAD = frozenset(
     (
         "BOOT_FAIL",
@@ -30,42 +31,49 @@ DEAD = frozenset(
         "UNKNOWN",
     )
 )
-# The fields of squeue that are asked for. Names, folders and comments may hold anything: they come last, and apart.
-APART = "\x1f"
-FIELDS = APART.join(("%i", "%F", "%T", "%r", "%j", "%Z", "%k %o"))
-LINE = re.compile(APART.join((r"(\d+(?:_\d+)?)", r"(\d+)", r"(\w+)", "(.*?)", "(.*?)", "(.*?)", "(.*)")))
-# What a job of this executor has as its comment, and its script as its name: the project's mark and the batch's.
+# The fields of squeue. Names, folders and comments may hold any text: they come last, between rare separators.
+SEPARATOR = "\x1f"
+FIELDS = SEPARATOR.join(("%i", "%F", "%T", "%r", "%j", "%Z", "%k %o"))
+LINE = re.compile(SEPARATOR.join((r"(\d+(?:_\d+)?)", r"(\d+)", r"(\w+)", "(.*?)", "(.*?)", "(.*?)", "(.*)")))
+# The comment of a job of this executor, and the name of its script.
 MARK = re.compile(r"snakemake-([0-9a-f]{12})-([0-9a-f]{32})")
 
 
 class CommandError(Exception):
-    """One of Slurm's commands failed; the message is its own."""
+    """One of Slurm's commands failed; the message is the command's."""
+
+
+class Mark(NamedTuple):
+    """The mark of a job of this executor: the digest of the project's folder, and the name of the batch."""
+
+    project: str
+    batch: str
 
 
 @dataclass(frozen=True)
 class State:
-    """A job's state in Slurm's word (`COMPLETED`, `TIMEOUT`, or `UNKNOWN` to Slurm), and what Slurm adds to it."""
+    """A job's state by Slurm's name (`COMPLETED`, `TIMEOUT`; `UNKNOWN` where Slurm has forgotten it), with details."""
 
     name: str
     detail: str = ""
 
     @property
     def succeeded(self) -> bool:
-        """Whether the job ended well."""
+        """Tell whether the job has ended with success."""
         return self.name == "COMPLETED"
 
     @property
     def dead(self) -> bool:
-        """Whether the job ended otherwise."""
+        """Tell whether the job has ended without success."""
         return self.name in DEAD
 
     @property
     def over(self) -> bool:
-        """Whether the job has ended, well or otherwise."""
+        """Tell whether the job has ended."""
         return self.succeeded or self.dead
 
     def __str__(self) -> str:
-        """As in an error message: `TIMEOUT (TimeLimit)`."""
+        """Write the state for a message: `TIMEOUT (TimeLimit)`."""
         return f"{self.name} ({self.detail})" if self.detail else self.name
 
 
@@ -73,8 +81,8 @@ class State:
 class Job:
     """A job as squeue lists it.
 
-    `number` is the id of its array (or its own), `folder` where sbatch was called; `project` and `batch` are the marks
-    of the executor that submitted it, None where there are none.
+    `number` is the id of the job's array, or its own id without an array; `folder` is the folder in which sbatch was
+    called; `mark` is None where another program submitted the job, or the cluster has replaced its comment.
     """
 
     slurm_id: str
@@ -82,22 +90,22 @@ class Job:
     state: State
     name: str
     folder: str
-    project: str | None = None
-    batch: str | None = None
+    mark: Mark | None = None
 
     def is_of(self, batch: str, name: str) -> bool:
-        """Whether it belongs to this batch of jobs of that name: numbers are given anew when a Slurm is reinstalled.
+        """Tell whether this job belongs to a batch, whose jobs have this name.
 
-        Some clusters put a comment of their own, and sbatch scripts of another name, in place of the marks.
+        The number alone does not tell: a reinstalled Slurm counts from 1 again. Where the cluster has replaced the
+        mark by its own comment and script name, the job's name and folder decide.
         """
-        return self.batch == batch if self.batch else self.name == name and self.folder == str(Path.cwd())
+        return self.mark.batch == batch if self.mark else self.name == name and self.folder == str(Path.cwd())
 
 
 def require_commands() -> None:
-    """Check that this machine can submit.
+    """Check that this machine can submit jobs.
 
     Raises:
-        ApiError: a command of Slurm's is missing.
+        ApiError: one of Slurm's commands is missing.
     """
     if missing := [command for command in COMMANDS if not shutil.which(command)]:
         raise ApiError(
@@ -108,13 +116,13 @@ def require_commands() -> None:
 
 
 def run(*command: str) -> str:
-    """Output of a Slurm command.
+    """Return the output of a Slurm command.
 
     Raises:
-        CommandError: it failed, or took longer than a minute.
+        CommandError: the command failed, or took longer than a minute.
     """
-    # The user's own SQUEUE_... would filter jobs away. The new session keeps a Ctrl-C from the command. Users give
-    # jobs names and comments in whatever encoding.
+    # The user's SQUEUE_... might hide jobs. The new session keeps a Ctrl-C from the command. Names and comments of
+    # jobs may have any encoding.
     environment = {key: value for key, value in os.environ.items() if not key.startswith(("SQUEUE_", "SACCT_"))}
     try:
         return subprocess.run(
@@ -135,19 +143,22 @@ def run(*command: str) -> str:
 
 
 def squeue() -> dict[str, Job]:
-    """All of this user's jobs that the controller remembers, by their ids; arrays job by job."""
+    """List all of this user's jobs that the controller remembers, by Slurm id; arrays job by job."""
     jobs = {}
     for line in run("squeue", "--me", "-h", "-r", "-t", "all", "-o", FIELDS).splitlines():
-        if found := LINE.fullmatch(line):
-            slurm_id, number, state, reason, name, folder, marks = found.groups()
-            mark = MARK.search(marks)
-            told = State(state, "" if reason == "None" else reason)
-            jobs[slurm_id] = Job(slurm_id, number, told, name, folder, *(mark.groups() if mark else ()))
+        if fields := LINE.fullmatch(line):
+            slurm_id, number, word, reason, name, folder, comment = fields.groups()
+            mark = MARK.search(comment)
+            state = State(word, "" if reason == "None" else reason)
+            jobs[slurm_id] = Job(slurm_id, number, state, name, folder, Mark(*mark.groups()) if mark else None)
     return jobs
 
 
 def sacct(jobs: Mapping[str, str]) -> dict[str, State]:
-    """States that the accounting database has of those of these ids whose jobs have these names."""
+    """Return the states in the accounting database of jobs, given by Slurm id and name.
+
+    An id under which the database has a job of another name is left out.
+    """
     table = run("sacct", "-X", "-n", "-P", "-o", "JobID,State,ExitCode,JobName", "-j", ",".join(jobs))
     states = {}
     for line in table.splitlines():
@@ -160,30 +171,30 @@ def sacct(jobs: Mapping[str, str]) -> dict[str, State]:
 
 
 def _letters(name: str) -> str:
-    """What the accounting database keeps of a name, whatever its encoding."""
+    """Reduce a name to the characters that the accounting database keeps in any encoding."""
     return "".join(re.findall(r"\w", name, re.ASCII))[:100]
 
 
 def configuration() -> Mapping[str, str]:
-    """Slurm's configuration, as scontrol shows it."""
+    """Return Slurm's configuration, as scontrol shows it."""
     pairs = (line.partition("=") for line in run("scontrol", "show", "config").splitlines())
     return {name.strip(): value.strip() for name, equals, value in pairs if equals}
 
 
 def batch_script(number: str) -> str:
-    """The script of a job, as the controller keeps it until the job is forgotten."""
+    """Return the script of a job; the controller keeps it as long as it remembers the job."""
     return run("scontrol", "write", "batch_script", number, "-")
 
 
 def was_killed(job: str, state: State) -> bool:
-    """Whether a failed job ended by SIGKILL: its batch script, or the step in it, with exit code 128 + 9."""
-    if not re.fullmatch(r"\d+:\d+", state.detail):  # squeue has no such column that all versions of Slurm fill alike
+    """Tell whether a failed job ended by SIGKILL: its batch script by the signal, or its step (exit code 128 + 9)."""
+    if not re.fullmatch(r"\d+:\d+", state.detail):  # squeue prints no exit code that means the same in all versions
         try:
-            found = re.search(r" ExitCode=(\d+:\d+)", run("scontrol", "-o", "show", "job", job))
+            code = re.search(r" ExitCode=(\d+:\d+)", run("scontrol", "-o", "show", "job", job))
         except CommandError:
             return False
-        state = State(state.name, found[1] if found else "")
-    return state.detail in ("137:0", "9:0", "0:9")  # the second is sacct's way to write the first
+        state = State(state.name, code[1] if code else "")
+    return state.detail in ("137:0", "9:0", "0:9")  # sacct writes 9:0 for 137:0
 
 
 def scancel(jobs: Collection[str]) -> None:

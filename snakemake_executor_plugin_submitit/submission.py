@@ -1,4 +1,4 @@
-"""From Snakemake jobs to Slurm jobs, through submitit."""
+"""Submission of Snakemake jobs as Slurm jobs, through submitit."""
 
 import time
 import uuid
@@ -16,12 +16,12 @@ from .keys import folder_of
 from .ledger import Batch, Entry, Ledger
 from .sbatch import NoRoom, SubmissionError, Unanswered, last_line, sbatch
 
-WAITS = (1, 2, 4, 8, 16)  # seconds between two calls of sbatch, before it is left to the next look at the queue
+WAITS = (1, 2, 4, 8, 16)  # seconds between two calls of sbatch; after the last one the next poll tries again
 
 
 @dataclass(frozen=True)
 class Submission:
-    """A submitted job: its Slurm id, its batch, the name that Slurm has for it, and the files submitit keeps for it."""
+    """A submitted job: its Slurm id, its batch, its name for Slurm, its claim, and the paths of submitit's files."""
 
     slurm_id: str
     batch: str
@@ -31,21 +31,21 @@ class Submission:
 
     @property
     def log(self) -> Path:
-        """The job's output, stdout and stderr."""
+        """Return the path of the job's log, with its stdout and stderr."""
         return self.paths.stdout
 
     @property
     def succeeded(self) -> bool:
-        """Whether the job left a result behind: how a job ended of which Slurm has forgotten everything."""
+        """Tell whether the job has written a result that says success, for a job that Slurm has forgotten."""
         return has_succeeded(self.paths)
 
     @property
     def time_limits(self) -> int:
-        """How often the job has reached its time limit."""
+        """Return how often the job has reached its time limit."""
         return read_count(time_limits_file(self.paths.folder, self.slurm_id))
 
     def restore(self, call: Callable[[], SnakemakeJob]) -> None:
-        """Write again what the job needs to start, if it was deleted: the folder of its log, its claim and its call."""
+        """Write again what the job needs to start, where it was deleted: the folder of its log, its claim, its call."""
         with suppress(OSError):
             self.paths.folder.mkdir(parents=True, exist_ok=True)
             self.claim.renew()
@@ -54,7 +54,7 @@ class Submission:
 
 
 class Submitter:
-    """Submits batches of jobs and notes them in the ledger."""
+    """The submitter of batches of jobs, which it enters into the ledger."""
 
     def __init__(
         self,
@@ -65,9 +65,9 @@ class Submitter:
         warn: Callable[[str], None],
         wait: Callable[[float], Any],
     ):
-        """Make a submitter to that cluster, whose files lie in `folder`.
+        """Submit to `cluster`, with scripts, calls, logs and claims in `folder`.
 
-        It tells `warn` of sbatch's troubles and waits between two tries by `wait`.
+        `warn` is called when sbatch fails for a while; `wait` waits for the given number of seconds.
         """
         self.ledger, self.folder, self.project, self.cluster = ledger, folder, project, cluster
         self.warn, self.wait = warn, wait
@@ -78,11 +78,13 @@ class Submitter:
         parameters: dict[str, Any],
         given_up: Callable[[], bool],
     ) -> list[Submission]:
-        """Submit jobs with equal parameters and of one rule, several as an array.
+        """Submit jobs of one rule with equal parameters, several as an array.
+
+        `given_up` tells whether the submission was given up in the meantime.
 
         Raises:
-            SubmissionError: sbatch refuses them.
-            NoRoom: not now, or not so many at once.
+            SubmissionError: sbatch refuses the jobs.
+            NoRoom: the cluster does not accept the jobs now, or not all of them.
         """
         folder = folder_of(self.folder, jobs[0][0].name)
         batch = Batch(uuid.uuid4().hex, tuple(entry for entry, _ in jobs))
@@ -110,31 +112,31 @@ class Submitter:
         return [self.adopt(batch, index) for index in range(len(jobs))]
 
     def adopt(self, batch: Batch, index: int) -> Submission:
-        """A job that is in Slurm's hands; its pickle goes where the job looks for it."""
+        """Return a batch's job that Slurm has accepted; move its pickle to where the job looks for it."""
         entry, slurm_id = batch.entries[index], batch.slurm_ids[index]
         paths = JobPaths(folder_of(self.folder, entry.name), job_id=slurm_id)
-        with suppress(OSError):  # none there: the job has its call already, or it is written again
+        with suppress(OSError):  # without such a file, the job has its call already, or `restore` writes it again
             paths.move_temporary_file(entry.pickle, "submitted_pickle")
         return Submission(slurm_id, batch.name, entry.name, batch.claim(index, self.claims), paths)
 
     @property
     def claims(self) -> Path:
-        """Where the claims lie."""
+        """Return the folder of the claim files."""
         return self.folder / "claims"
 
     def _send(self, executor: Sbatch, script: Path, batch: Batch, given_up: Callable[[], bool]) -> str:
-        """Call sbatch until it answers. After a call without an answer the queue tells whether it was heard.
+        """Call sbatch until it answers; return the id. After a call without an answer, look for the batch in the queue.
 
-        A call that is heard late makes a second copy of the batch, which the executor cancels.
+        If the call takes effect later still, there is a second copy of the batch, which the executor cancels.
         """
         command, environment = executor.command(batch, script), executor.environment(batch)
         for wait in (*WAITS, None):
             try:
                 return sbatch(command, environment, len(batch.entries) > 1, given_up)
             except Unanswered as error:
-                why = last_line(str(error))
+                reason = last_line(str(error))
             if wait is not None and not given_up():
-                self.warn(f"sbatch cannot be reached ({why}); trying again in {wait} s.")
+                self.warn(f"sbatch cannot be reached ({reason}); trying again in {wait} s.")
             end = time.monotonic() + (wait or 0)
             while time.monotonic() < end and not given_up():
                 self.wait(0.2)
@@ -143,13 +145,14 @@ class Submitter:
             if given_up():
                 break
         self.ledger.abandon(batch)
-        raise NoRoom(f"sbatch cannot be reached ({why})", fewer=False)
+        raise NoRoom(f"sbatch cannot be reached ({reason})", fewer=False)
 
     def _look_for(self, batch: Batch, given_up: Callable[[], bool]) -> str | None:
-        """The id under which the queue lists a batch. Asks until the queue answers."""
+        """Return the id under which the queue lists a batch; None where it does not. Ask until the queue answers."""
         while True:
             try:
-                numbers = (job.number for job in slurm.squeue().values() if job.batch == batch.name)
+                marked = ((job.mark, job.number) for job in slurm.squeue().values())
+                numbers = (number for mark, number in marked if mark and mark.batch == batch.name)
                 return min(numbers, default=None, key=int)
             except slurm.CommandError as error:
                 if given_up():
@@ -158,7 +161,7 @@ class Submitter:
                 self.wait(WAITS[-1])
 
     def _forget(self, batch: Batch, script: Path) -> None:
-        """Forget a batch that was not submitted."""
+        """Delete the files of a batch that was not submitted."""
         with suppress(OSError):
             for path in (script, *(entry.pickle for entry in batch.entries)):
                 path.unlink(missing_ok=True)

@@ -1,6 +1,6 @@
-"""Versions of Snakemake and submitit whose private parts are relied on or replaced: `_snakemake.py`, `_submitit.py`.
+"""Versions of Snakemake and submitit whose private parts are used or replaced in `_snakemake.py` and `_submitit.py`.
 
-Each of these files says in its docstring what it does, why, and which change of the other package would end it.
+The docstring of each file says what is used or replaced, why, and which change upstream would make that needless.
 """
 
 from importlib.metadata import version
@@ -17,10 +17,10 @@ WRITTEN_FOR = {
 
 
 def require_known_versions() -> None:
-    """Refuse to run with packages whose private parts may be others.
+    """Refuse to run with other versions, whose private parts may differ.
 
     Raises:
-        ApiError: one of them is installed in another version.
+        ApiError: a package is installed in another version.
     """
     for package, versions in WRITTEN_FOR.items():
         installed = version(package)

@@ -1,4 +1,4 @@
-"""Rules that ask Slurm for something, and what they got: each run of a command leaves a line, Slurm tells the rest."""
+"""A workflow of rules with given resources, and the results of its jobs: runs of the command, and Slurm's facts."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ rule {name}:
 
 
 def workflow(asked: Mapping[str, Mapping[str, Any]]) -> str:
-    """A workflow with a rule for each of `asked`: its threads and resources, by its name."""
+    """Write a workflow with one rule per name in `asked`, which holds the rule's threads and resources."""
     rules = [f"rule all:\n    input: {[f'{name}.txt' for name in asked]!r}\n", "localrules: all\n"]
     for name, resources in asked.items():
         lines = [f"{key}={value!r}," for key, value in resources.items() if key != "threads"] or ["mem_mb=50,"]
@@ -31,19 +31,19 @@ def workflow(asked: Mapping[str, Mapping[str, Any]]) -> str:
 
 @dataclass(frozen=True)
 class Got:
-    """What became of such a rule: how often its command ran, and what Slurm and Snakemake said to it."""
+    """The result of such a rule: how often its command ran, and what the job and Slurm wrote into its output."""
 
     runs: int
     text: str
 
     @property
     def facts(self) -> dict[str, str]:
-        """The text's words, by name; of names that come twice the last."""
+        """Return the NAME=VALUE words of the text by name; the last one where a name stands twice."""
         return dict(word.split("=", 1) for word in self.text.split() if "=" in word)
 
 
 def got(folder: Path, name: str) -> Got:
-    """What became of the rule of this name, in a project's folder."""
+    """Read the result of the rule with this name from a project's folder."""
     runs, output = folder / f"{name}.txt.runs", folder / f"{name}.txt"
     text = output.read_text() if output.exists() else ""
     return Got(len(runs.read_text().splitlines()) if runs.exists() else 0, text)

@@ -1,4 +1,4 @@
-"""A real Slurm in a temporary folder, for tests: no systemd, no cgroups, nodes on one machine, GPUs that are files.
+"""A real Slurm in a temporary folder, for tests: without systemd and cgroups, all nodes on one machine, files as GPUs.
 
 The GPUs are /dev/zero and /dev/full: Slurm schedules them as it does real ones, each job has its CUDA_VISIBLE_DEVICES.
 """
@@ -24,27 +24,27 @@ ACCOUNTING = ("mariadbd", "mariadb-install-db", "slurmdbd", "sacct", "sacctmgr")
 
 @dataclass(frozen=True)
 class Cluster:
-    """A running Slurm. `environment` is what a process needs to reach it (os.environ and SLURM_CONF)."""
+    """A running Slurm. `environment` is that of processes that use it: os.environ and SLURM_CONF."""
 
     folder: Path
     environment: dict[str, str]
     daemons: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
 
     def jobs(self) -> list[str]:
-        """Ids of all jobs that are neither finished nor forgotten."""
+        """Return the ids of all jobs that are in the queue or run."""
         return self.run("squeue", "-h", "-o", "%i").split()
 
     def run(self, *command: str) -> str:
-        """Standard output of one of Slurm's commands."""
+        """Run one of Slurm's commands; return its standard output."""
         return subprocess.run(command, env=self.environment, check=True, text=True, stdout=subprocess.PIPE).stdout
 
     def described(self, slurm_id: str) -> dict[str, str]:
-        """What Slurm knows of a job."""
+        """Return what Slurm shows of a job, by the names of the facts."""
         facts = self.run("scontrol", "-o", "show", "job", slurm_id).split()
         return dict(fact.split("=", 1) for fact in facts if "=" in fact)
 
     def start(self, name: str, *command: str, **environment: str) -> None:
-        """Start a daemon that stays in the foreground; what it says goes to a file."""
+        """Start a daemon in the foreground; its output goes to a file."""
         with (self.folder / f"{name}.out").open("ab") as output:
             self.daemons[name] = subprocess.Popen(
                 command,
@@ -66,13 +66,13 @@ class Cluster:
             daemon.wait()
 
     def start_node(self, name: str) -> None:
-        """Start a node's daemon. Its jobs' processes have this variable from Slurm, and it and its helpers from us."""
+        """Start a node's daemon. SLURMD_NODENAME marks the daemon and its helpers; Slurm sets it in the jobs."""
         command = ("slurmd", "-D", "-N", name, "-f", self.environment["SLURM_CONF"])
         self.start(name, *command, SLURMD_NODENAME=name)
 
     @contextmanager
     def without_node(self, name: str) -> Iterator[None]:
-        """A node that loses its power: all its processes are gone. The controller is told, and need not find out."""
+        """Cut the power of a node: kill its processes and set its state to down (by itself the controller is slow)."""
         for pid in self.members(f"SLURMD_NODENAME={name}"):
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
@@ -88,7 +88,7 @@ class Cluster:
 
     @contextmanager
     def without_controller(self) -> Iterator[None]:
-        """Stop slurmctld, and start it again with the state that it had."""
+        """Stop slurmctld; at the end start it again, with its old state."""
         self.stop("slurmctld")
         try:
             yield
@@ -102,7 +102,7 @@ class Cluster:
 
     @contextmanager
     def without_database(self) -> Iterator[None]:
-        """Stop slurmdbd, and start it again."""
+        """Stop slurmdbd; at the end start it again."""
         self.stop("slurmdbd")
         try:
             yield
@@ -110,17 +110,17 @@ class Cluster:
             self.start("slurmdbd", "slurmdbd", "-D")
 
     def span(self, slurm_id: str) -> tuple[datetime, datetime]:
-        """When a job began and ended."""
+        """Return the times at which a job began and ended."""
         job = self.described(slurm_id)
         return datetime.fromisoformat(job["StartTime"]), datetime.fromisoformat(job["EndTime"])
 
     def most_at_once(self, slurm_ids: Iterable[str]) -> int:
-        """How many of these jobs ran at the same time, at most."""
+        """Return the largest number of these jobs that ran at the same time."""
         spans = list(map(self.span, slurm_ids))
         return max(sum(began <= moment < ended for began, ended in spans) for moment, _ in spans)
 
     def members(self, *marks: str) -> list[int]:
-        """Processes that the cluster started and that still run, by their environment: it has all these `marks` too."""
+        """Return the pids of running processes of the cluster whose environment has all these `marks` (NAME=VALUE)."""
         wanted = {mark.encode() for mark in (f"SLURM_CONF={self.environment['SLURM_CONF']}", *marks)}
         found = []
         for environ in Path("/proc").glob("[0-9]*/environ"):
@@ -132,14 +132,14 @@ class Cluster:
 
 @pytest.fixture(scope="session")
 def slurm() -> Iterator[Cluster]:
-    """One Slurm of one node for the whole test session, stopped at its end."""
+    """Start a Slurm of one node for the whole test session; stop it at the end."""
     with start() as cluster:
         yield cluster
 
 
 @pytest.fixture(scope="session")
 def accounted() -> Iterator[Cluster]:
-    """A Slurm of two nodes with a database, in which jobs are found once squeue has forgotten them, after seconds."""
+    """Start a Slurm of two nodes with accounting. squeue forgets ended jobs after seconds, sacct keeps them."""
     with start(nodes=("n1", "n2"), accounting=True) as cluster:
         yield cluster
 
@@ -148,8 +148,8 @@ def accounted() -> Iterator[Cluster]:
 def start(
     nodes: Sequence[str] = ("node",), gpus: Sequence[str] = ("/dev/zero", "/dev/full"), accounting: bool = False
 ) -> Iterator[Cluster]:
-    """Start munge, the database, the controller and the nodes; stop them and all that they started at the end."""
-    path = f"{os.environ['PATH']}:/usr/sbin:/sbin"  # where Debian has the daemons, also for users other than root
+    """Start munge, the database, the controller and the nodes; at the end stop them and all their processes."""
+    path = f"{os.environ['PATH']}:/usr/sbin:/sbin"  # where Debian has the daemons; only root's PATH has it
     needed = (*DAEMONS, *ACCOUNTING) if accounting else DAEMONS
     if missing := [name for name in needed if not shutil.which(name, path=path)]:
         packages = "slurm-wlm munge" + (" slurmdbd mariadb-server-core mariadb-client" if accounting else "")
@@ -180,7 +180,7 @@ def start(
 
 
 def start_database(cluster: Cluster, port: int, database: int) -> None:
-    """Start mariadbd in the cluster's folder, and slurmdbd, which makes its tables; enter the cluster."""
+    """Start mariadbd in the cluster's folder, and slurmdbd, which makes the tables; register the cluster."""
     folder = cluster.folder
     options = ["--no-defaults", f"--datadir={folder}/database", *(["--user=root"] if os.getuid() == 0 else [])]
     (folder / "database").mkdir()
@@ -204,19 +204,19 @@ def wait(ready: Callable[[], bool], folder: Path, *daemons: str, seconds: float 
 
 
 def sinfo(cluster: Cluster) -> str:
-    """States of the nodes; nothing when the controller does not answer."""
+    """Return the states of the nodes; nothing when the controller does not answer."""
     with suppress(subprocess.CalledProcessError):
         return cluster.run("sinfo", "-h", "-p", "main", "-o", "%T")
     return ""
 
 
 def answers(cluster: Cluster, *command: str) -> bool:
-    """Whether a command succeeds."""
+    """Tell whether a command succeeds."""
     return subprocess.run(command, env=cluster.environment, capture_output=True).returncode == 0
 
 
 def stop(cluster: Cluster) -> None:
-    """Cancel what runs, end the daemons in reverse order, and kill any process that was left behind."""
+    """Cancel all jobs, end the daemons in reverse order, and kill all processes that still run."""
     with suppress(subprocess.CalledProcessError):
         if jobs := cluster.jobs():
             cluster.run("scancel", *jobs)

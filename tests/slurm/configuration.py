@@ -1,4 +1,4 @@
-"""What a test Slurm's daemons read: slurm.conf and what lies beside it. All of it in one folder, all on 127.0.0.1."""
+"""The configuration of a test Slurm: slurm.conf and the files beside it, in one folder, for daemons on 127.0.0.1."""
 
 import getpass
 import os
@@ -6,10 +6,10 @@ import socket
 from collections.abc import Sequence
 from pathlib import Path
 
-CPUS = 16  # as told to Slurm, whatever the machine has: jobs queue for GPUs here, not for cores
-LEAN = 1000  # MB per CPU at most in partition `lean`: Slurm makes a job of more memory wider
+CPUS = 16  # of a node in Slurm's view, whatever the machine has: jobs queue for GPUs here, not for cores
+LEAN = 1000  # MB per CPU at most in partition `lean`: a job with more memory gets more CPUs
 
-# Ended jobs are forgotten at once, only the database knows them; and a job that takes too much memory is killed for it.
+# slurmctld forgets ended jobs after 2 seconds: only the database has them. A job with too much memory is killed.
 ACCOUNTED = """
 AccountingStorageType=accounting_storage/slurmdbd
 AccountingStorageHost=127.0.0.1
@@ -27,8 +27,8 @@ UNACCOUNTED = "JobAcctGatherType=jobacct_gather/none\n"
 def write_slurm(folder: Path, nodes: Sequence[str], gpus: Sequence[str], accounting: int | None) -> Path:
     """Write slurm.conf, gres.conf and munge's key; return the path of slurm.conf. `accounting` is slurmdbd's port.
 
-    Without accounting the nodes have two threads a core, as most have: a job of one CPU gets two. Partition `whole`
-    gives whole nodes, `lean` a CPU for each GB: there too a job gets more CPUs than it asks for.
+    Without accounting the nodes have two threads per core, as most nodes have: a job of one CPU gets two. Partition
+    `whole` gives whole nodes, `lean` one CPU per GB: there too a job gets more CPUs than it requests.
     """
     with (folder / "munge.key").open("wb") as key:
         os.fchmod(key.fileno(), 0o600)
@@ -110,7 +110,7 @@ StorageUser=root
 
 
 def free_ports(count: int) -> list[int]:
-    """TCP ports that nobody listens on."""
+    """Return TCP ports on which no process listens."""
     sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
     ports = [s.getsockname()[1] for s in sockets]
     for s in sockets:

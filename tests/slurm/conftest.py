@@ -1,4 +1,4 @@
-"""Makes the fixtures available to every test in this folder."""
+"""The fixtures of all tests in this folder."""
 
 from cluster import accounted, slurm
 from project import accounted_project, project

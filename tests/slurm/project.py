@@ -1,4 +1,4 @@
-"""A folder with the plugin's test workflow, the commands to run it, and Slurm's commands, counted or replaced."""
+"""A folder with a test workflow, functions to run it, and wrappers that count or replace Slurm's commands."""
 
 import os
 import signal
@@ -23,7 +23,7 @@ COUNTED = ("sbatch", "squeue", "sacct", "scancel", "scontrol")
 
 @dataclass
 class Project:
-    """A folder with a workflow, and the commands to run it."""
+    """A folder with a workflow, and functions to run it."""
 
     folder: Path
     environment: dict[str, str]
@@ -34,7 +34,7 @@ class Project:
     snakemake: tuple[str, ...] = SNAKEMAKE
 
     def start(self, *arguments: str) -> subprocess.Popen[str]:
-        """Start Snakemake; Ctrl-C reaches it even where the tests themselves ignore it."""
+        """Start Snakemake, with SIGINT as by default, even where the tests ignore it."""
         process = subprocess.Popen(
             [*self.snakemake, *self.options(), *arguments],
             cwd=self.folder,
@@ -70,20 +70,20 @@ class Project:
         return code
 
     def has_told(self, words: str) -> bool:
-        """Whether a Snakemake has said these words by now."""
+        """Tell whether the log of a Snakemake has these words by now."""
         return any(words in log.read_text() for log in (self.folder / ".snakemake/log").glob("*.log"))
 
     def write(self, workflow: str) -> None:
-        """Give the project a workflow of its own."""
+        """Give the project another workflow."""
         self.workflow = self.folder / "Snakefile"
         self.workflow.write_text(workflow)
 
     def facts(self) -> list[list[str]]:
-        """For each GPU job its Slurm id, CUDA_VISIBLE_DEVICES, threads and SLURM_CPUS_PER_TASK."""
+        """Return per GPU job its Slurm id, CUDA_VISIBLE_DEVICES, threads and SLURM_CPUS_PER_TASK."""
         return [path.read_text().split() for path in sorted((self.folder / "gpu").glob("*.txt"))]
 
     def wrap(self, command: str, script: str) -> None:
-        """Run `script` in place of one of Slurm's commands: "$real" in it, with "$calls", the list of calls so far."""
+        """Run `script` in place of a command of Slurm: "$real" is the command, "$calls" a file with a line per call."""
         search_path = self.environment["PATH"].removeprefix(f"{self.bin}:")
         wrapper = self.bin / command
         wrapper.write_text(
@@ -105,7 +105,7 @@ class Project:
 
 
 def make_project(folder: Path, environment: dict[str, str]) -> Project:
-    """A project in a folder with a hostile name."""
+    """Make a project in a folder whose name has quotes, spaces and a variable."""
     project = Project(folder / 'it\'s "a" project $HOME über', dict(environment))
     project.folder.mkdir()
     project.bin.mkdir()
@@ -115,7 +115,7 @@ def make_project(folder: Path, environment: dict[str, str]) -> Project:
 
 @contextmanager
 def project_on(cluster: Cluster, folder: Path) -> Iterator[Project]:
-    """A project whose calls of Slurm's commands are counted; what a failed test leaves behind is ended."""
+    """Make a project with counted calls of Slurm's commands; at the end stop its processes and cancel all jobs."""
     project = make_project(folder, cluster.environment)
     for command in COUNTED:
         project.wrap(command, 'exec "$real" "$@"')
@@ -131,20 +131,20 @@ def project_on(cluster: Cluster, folder: Path) -> Iterator[Project]:
 
 @pytest.fixture
 def project(tmp_path: Path, slurm: Cluster) -> Iterator[Project]:
-    """A project on the cluster of one node."""
+    """Make a project on the cluster of one node."""
     with project_on(slurm, tmp_path) as project:
         yield project
 
 
 @pytest.fixture
 def accounted_project(tmp_path: Path, accounted: Cluster) -> Iterator[Project]:
-    """A project on the cluster of two nodes with a database."""
+    """Make a project on the cluster of two nodes with accounting."""
     with project_on(accounted, tmp_path) as project:
         yield project
 
 
 def until(condition: Callable[[], bool], seconds: float) -> None:
-    """Wait for a condition; fail after so many seconds."""
+    """Wait for a condition; fail after `seconds`."""
     end = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < end

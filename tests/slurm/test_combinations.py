@@ -1,7 +1,6 @@
-"""Resources and environments drawn by lot: each job runs exactly once with what was asked, or is refused, and told why.
+"""Random resources and environments: each job runs once, with what its rule requests, or is refused with a reason.
 
-COMBINATIONS=200 draws more of them than CI does. What is expected is worked out here, from what the plugin's README
-says.
+COMBINATIONS=200 draws more of them than CI does. The expected results follow from the plugin's README.
 """
 
 import os
@@ -25,21 +24,21 @@ ONE_THREAD = re.compile("nomultithread|threads-per-core|SBATCH_THREADS_PER_CORE|
 
 @dataclass
 class Asked:
-    """One rule's resources, and what must become of it."""
+    """The resources of one rule, and the expected result."""
 
     resources: dict[str, Any] = field(default_factory=dict)
     extra: list[str] = field(default_factory=list)
-    facts: dict[str, str] = field(default_factory=dict)  # as scontrol has them
+    facts: dict[str, str] = field(default_factory=dict)  # by scontrol's names
     cpus: int = 1
     tasks: int = 1
     gpus: int = 0
     overcommit: bool = False
     at_least: int = 1  # CPUs of the job
-    refused: list[str] = field(default_factory=list)  # in one of which words
+    refused: list[str] = field(default_factory=list)  # the reason has one of these texts
 
 
 def draw(lot: random.Random, environment: dict[str, str]) -> Asked:
-    """A rule that asks for things in one way or another."""
+    """Draw the resources of a rule."""
     asked = Asked()
     for part in (cpus, memory, time, partition, gpus, tasks, requeue, geometry, forbidden):
         part(asked, lot, environment)
@@ -51,16 +50,16 @@ def draw(lot: random.Random, environment: dict[str, str]) -> Asked:
 
 
 def held_for_ever(asked: Asked, words: str) -> bool:
-    """Whether Slurm takes a job that it then cannot start: MaxMemPerCPU or --mincpus with one thread a core."""
+    """Tell whether Slurm accepts a job that it cannot start: MaxMemPerCPU or --mincpus with one thread per core."""
     memory = [int(value[:-1]) for name, value in asked.facts.items() if name.startswith("MinMemory")]
     lean, one_thread = asked.facts["Partition"] == "lean", ONE_THREAD.search(words)
-    if lean and not memory:  # all that the node has
+    if lean and not memory:  # without a limit the job gets all memory of the node
         return True
     return bool(one_thread) and ("mincpus" in words or (lean and (asked.at_least > 1 or memory[0] > LEAN)))
 
 
 def spelled(lot: random.Random, name: str, value: object, letter: str = "") -> str:
-    """An option in one of its spellings."""
+    """Draw one spelling of an option."""
     short = [f"-{letter} {value}", f"-{letter}{value}"] if letter else []
     return lot.choice([f"--{name}={value}", f"--{name} {value}", *short])
 
@@ -69,7 +68,7 @@ def cpus(asked: Asked, lot: random.Random, _: dict[str, str]) -> None:
     asked.cpus = lot.randint(1, 4)
     match lot.randrange(5):
         case 0 | 1:
-            asked.cpus = asked.resources["threads"] = lot.randint(1, 2)  # no more than Snakemake's own --cores
+            asked.cpus = asked.resources["threads"] = lot.randint(1, 2)  # at most Snakemake's --cores
         case 2:
             asked.resources["cpus_per_task"] = asked.cpus
         case 3:
@@ -184,7 +183,7 @@ def requeue(asked: Asked, lot: random.Random, _: dict[str, str]) -> None:
 
 
 def geometry(asked: Asked, lot: random.Random, _: dict[str, str]) -> None:
-    """What makes a job wider than its tasks, or bears on how many there are."""
+    """Draw an option that gives a job more CPUs than its tasks request, or that may change the number of tasks."""
     options = ["--hint=nomultithread", "--threads-per-core=1", "--ntasks-per-core=1", "--overcommit", "-O", "-m block"]
     option = lot.choice(
         [*options, "--exclusive", "--mincpus=6", "--nice=5", "-w node", "--cores-per-socket=4", *[""] * 9]
@@ -216,7 +215,7 @@ def forbidden(asked: Asked, lot: random.Random, _: dict[str, str]) -> None:
 
 
 def shell(lot: random.Random) -> dict[str, str]:
-    """What a user, a centre or a surrounding Slurm job exports."""
+    """Draw variables that a user, a computing centre or a surrounding Slurm job may export."""
     either = [
         {"SBATCH_TIMELIMIT": "53"},
         {"SBATCH_PARTITION": lot.choice(["lean", "whole"])},
@@ -241,7 +240,7 @@ def shell(lot: random.Random) -> dict[str, str]:
 
 
 def fault(asked: Asked, found: Got, told: str) -> str:
-    """What is wrong with what became of a rule; nothing if all is right. `told`: why it was not submitted."""
+    """Say what is wrong with the result of a rule; nothing if it is as expected. `told`: why it was not submitted."""
     if asked.refused:
         return "" if found.runs == 0 and any(words in told for words in asked.refused) else f"{asked.refused}?"
     if found.runs == 0 and "Batch job submission failed: Requested node configuration is not" in told:

@@ -1,4 +1,4 @@
-"""What a user exports for his own sbatch: where a rule asks for something else the rule wins, and no job suffers."""
+"""Variables that users export for sbatch: a rule's resources override them, and none of them harms a job."""
 
 import pytest
 from asking import got, workflow
@@ -8,7 +8,7 @@ from project import Project
 pytestmark = pytest.mark.slow
 
 ASKED = {"slurm_partition": "main", "runtime": 7, "mem_mb": 300, "threads": 2, "gpu": 1}
-# Each of these beats an option in a batch script.
+# Each of these would override an option in a batch script.
 AGAINST = {
     "SBATCH_TIMELIMIT": "3",
     "SBATCH_PARTITION": "spot",
@@ -21,7 +21,7 @@ AGAINST = {
     "SBATCH_GPUS_PER_TASK": "2",
     "SBATCH_CPUS_PER_GPU": "4",
 }
-# With these jobs ran several times, were waited for by sbatch, could not be found, or left their logs elsewhere.
+# With these, jobs would run several times, be lost, write their logs elsewhere, or sbatch would wait for their end.
 HARMFUL = {
     "SBATCH_ARRAY_INX": "0-3",
     "SBATCH_COMMENT": "mine",
@@ -39,7 +39,7 @@ HARMFUL = {
 }
 
 
-def test_the_rule_wins(project: Project, slurm: Cluster) -> None:
+def test_a_rule_overrides_the_environment(project: Project, slurm: Cluster) -> None:
     project.write(workflow({"asks": ASKED}))
     project.environment |= {**AGAINST, **HARMFUL}
     assert project.run("all") == 0, project.output
@@ -59,8 +59,8 @@ def test_the_rule_wins(project: Project, slurm: Cluster) -> None:
     assert project.count("sbatch") == 1 and found.facts["StdOut"] == found.facts["StdErr"] != "/dev/null"
 
 
-def test_what_the_rule_leaves_open_comes_from_there(project: Project) -> None:
-    """As many centres advise to export it."""
+def test_the_environment_sets_what_a_rule_does_not(project: Project) -> None:
+    """Many computing centres tell their users to export such variables."""
     project.write(workflow({"asks": {"mem_mb": 0, "runtime": 0, "slurm_extra": "--no-requeue"}}))
     project.environment |= {
         "SBATCH_TIMELIMIT": "9",
@@ -85,7 +85,7 @@ def test_what_the_rule_leaves_open_comes_from_there(project: Project) -> None:
 
 
 def test_options_of_a_rule_in_any_spelling(project: Project) -> None:
-    """With values that a shell would evaluate, and with an environment that is not passed on."""
+    """Also values that a shell would evaluate, and an environment that is not passed on."""
     asked = {
         "words": {"slurm_extra": '--nice=7 --no-requeue -J "it\'s $HOME; `id` \\\\ 100%j"'},
         "letters": {"slurm_extra": "-wnode -t9 -p spot -c 2", "runtime": 0},

@@ -1,4 +1,4 @@
-"""The Snakemake inside a Slurm job: told what the main one was, and running once what the main one decides on."""
+"""The Snakemake inside a Slurm job: it gets the main process's settings, and runs each attempt once."""
 
 import random
 from pathlib import Path
@@ -12,7 +12,7 @@ pytestmark = pytest.mark.slow
 
 
 def test_hostile_values_in_one_array(tmp_path: Path, slurm: Cluster) -> None:
-    """Not through a shell: jobs see what a local Snakemake sees."""
+    """No shell evaluates the values: jobs see the same values as in a local Snakemake."""
     lot = random.Random(16)
     words = ["".join(lot.sample(PIECES, 4)) for _ in range(20)]
     names = [as_name("".join(words[i : i + 3])) for i in range(0, 12, 3)]
@@ -29,13 +29,13 @@ def test_hostile_values_in_one_array(tmp_path: Path, slurm: Cluster) -> None:
     assert ran.returncode == 0, ran.stdout
     assert written(folder) == written(tmp_path / "here") and len(written(folder)) == 6
     assert not list(tmp_path.rglob("PWNED"))
-    assert ran.stdout.count("_1 (log:") == 1  # both jobs in one array
+    assert ran.stdout.count("_1; log: ") == 1  # both jobs in one array
 
 
-def test_the_configuration_is_edited_while_jobs_wait(project: Project, slurm: Cluster) -> None:
-    """They start with that of their submission, whatever lies in the folder by then; and no module comes from there.
+def test_jobs_keep_the_configuration_of_their_submission(project: Project, slurm: Cluster) -> None:
+    """The configuration is edited while they wait; and they import no module from the folder.
 
-    Each attempt of a rule is a Slurm job of its own, with the attempt's memory, and its command is told the same.
+    Each attempt of a rule is a new Slurm job with the memory of that attempt, and the command sees this memory.
     """
     project.write(
         """

@@ -1,4 +1,4 @@
-"""What becomes of jobs that a killed main process has left behind, when the next one wants something else."""
+"""Jobs that a killed main process has left behind, when the next main process wants something else."""
 
 import json
 import shutil
@@ -16,18 +16,18 @@ FAULTS = Path(__file__).with_name("faults.smk")
 
 
 def runs(project: Project, name: str = "0") -> list[str]:
-    """What the jobs have noted, in order."""
+    """Return the lines that the jobs have written, in order."""
     path = project.folder / f"{name}.runs"
     return path.read_text().splitlines() if path.exists() else []
 
 
 def has_begun(project: Project, name: str = "0", times: int = 1) -> Callable[[], bool]:
-    """Whether so many jobs have begun."""
+    """Make a condition: this number of jobs has begun."""
     return lambda: sum(line.startswith("began") for line in runs(project, name)) >= times
 
 
 def leave_behind(project: Project, *arguments: str, name: str = "0") -> None:
-    """Start a main process and kill it when its job is at work."""
+    """Start a main process and kill it when its job runs."""
     process = project.start(*arguments)
     until(has_begun(project, name), seconds=60)
     process.send_signal(signal.SIGKILL)
@@ -35,21 +35,21 @@ def leave_behind(project: Project, *arguments: str, name: str = "0") -> None:
 
 
 def let_go(project: Project, word: str = "one") -> None:
-    """Let the jobs end that wait for this word."""
+    """Let the jobs end that wait for the file of this word."""
     (project.folder / f"{word}.go").touch()
 
 
 @pytest.fixture
 def faults(project: Project) -> Project:
-    """A project whose jobs last until they are let go."""
+    """Make a project whose jobs last until they are let go."""
     project.workflow = FAULTS
     return project
 
 
 def adopt_and_let_go(project: Project, *arguments: str) -> str:
-    """Run Snakemake, and let the jobs end once it has adopted one; returns what it has said."""
+    """Run Snakemake, and let the jobs end when it has adopted one; return its output."""
     process = project.start(*arguments)
-    until(lambda: project.has_told("was submitted before as"), seconds=60)
+    until(lambda: project.has_told("which an earlier process submitted as"), seconds=60)
     let_go(project)
     output, _ = process.communicate(timeout=120)
     assert process.returncode == 0, output
@@ -58,7 +58,7 @@ def adopt_and_let_go(project: Project, *arguments: str) -> str:
 
 @pytest.mark.parametrize("target", ["0.slow", "0.coded"], ids=["shell", "run"])
 def test_other_parameters(faults: Project, slurm: Cluster, target: str) -> None:
-    """The old job is named and cancelled before the new one is submitted; the result is the new one's, and stays so."""
+    """The old job is named and cancelled before the new job is submitted; the output is the new job's, and stays."""
     leave_behind(faults, target)
     (old,) = slurm.jobs()
     let_go(faults, "two")
@@ -73,14 +73,14 @@ def test_other_parameters(faults: Project, slurm: Cluster, target: str) -> None:
 
 
 def test_the_same_parameters(faults: Project) -> None:
-    """A job of a rule with code is adopted as one with a command is."""
+    """A job of a rule with Python code is adopted, as a job with a shell command is."""
     leave_behind(faults, "0.coded")
     output = adopt_and_let_go(faults, "0.coded")
     assert len(runs(faults)) == 2 and "rror" not in output
 
 
 def test_inputs_that_are_made_again(faults: Project, slurm: Cluster) -> None:
-    """A job that began with an older input is not the one that is wanted."""
+    """A job that began with an older input is cancelled."""
     leave_behind(faults, "derived.slow", name="derived")
     (old,) = slurm.jobs()
     (faults.folder / "source.txt").unlink()
@@ -92,7 +92,7 @@ def test_inputs_that_are_made_again(faults: Project, slurm: Cluster) -> None:
 
 
 def test_another_target(faults: Project, slurm: Cluster) -> None:
-    """What this run does not ask for goes on, is named, and is adopted by the run that asks for it."""
+    """A job whose output this run does not need runs on and is named; the run that needs the output adopts it."""
     leave_behind(faults, "0.slow")
     (old,) = slurm.jobs()
     assert faults.run("1.quick") == 0, faults.output
@@ -102,10 +102,10 @@ def test_another_target(faults: Project, slurm: Cluster) -> None:
 
 
 @pytest.mark.parametrize("end", ["by itself", "cancelled"])
-def test_a_job_that_nobody_can_see(faults: Project, slurm: Cluster, end: str) -> None:
-    """It fails, or is cancelled, when the new one has made the output: it must neither delete nor mark it.
+def test_a_job_that_the_next_process_cannot_see(faults: Project, slurm: Cluster, end: str) -> None:
+    """An old job fails, or is cancelled, after the new job has made the output: it must neither delete nor mark it.
 
-    Here it is hidden from the new process, as one on another cluster is, or on a node that Slurm has lost.
+    squeue hides the old job from the new process, as if it ran on another cluster, or on a node that Slurm has lost.
     """
     leave_behind(faults, "0.failing", "--config", "code=1")
     (old,) = slurm.jobs()
@@ -124,8 +124,8 @@ def test_a_job_that_nobody_can_see(faults: Project, slurm: Cluster, end: str) ->
     assert faults.run("0.failing", "--config", "word=two") == 0 and "Nothing to be done" in faults.output
 
 
-def test_what_waits_does_not_begin(faults: Project, slurm: Cluster) -> None:
-    """A job that waited in the queue when its outputs were claimed ends before it begins."""
+def test_a_waiting_job_without_its_claim_does_not_begin(faults: Project, slurm: Cluster) -> None:
+    """A job ends before it begins if a later job has claimed its outputs while it waited in the queue."""
     process = faults.start("0.slow", "--default-resources", "slurm_extra='--hold'")
     until(lambda: len(slurm.jobs()) == 1, seconds=60)
     process.send_signal(signal.SIGKILL)
@@ -141,7 +141,7 @@ def test_what_waits_does_not_begin(faults: Project, slurm: Cluster) -> None:
 
 
 def test_damaged_ledger(faults: Project) -> None:
-    """What is damaged is named and set aside; Slurm tells what the jobs do, so that they are adopted all the same."""
+    """Damaged files are named and set aside; the jobs are adopted all the same, by the manifests in Slurm."""
     leave_behind(faults, "0.slow", "1.slow")
     (path,) = (faults.folder / ".snakemake/submitit/ledger").glob("*.json")
     damaged = {
@@ -158,18 +158,18 @@ def test_damaged_ledger(faults: Project) -> None:
     assert len(runs(faults, "0")) == len(runs(faults, "1")) == 2 and "rror" not in output
 
 
-def test_deleted_between_two_runs(faults: Project) -> None:
+def test_ledger_deleted_between_two_runs(faults: Project) -> None:
     leave_behind(faults, "0.slow", "1.slow")
     shutil.rmtree(faults.folder / ".snakemake")
     output = adopt_and_let_go(faults, "0.slow", "1.slow")
     assert len(runs(faults, "0")) == len(runs(faults, "1")) == 2 and "rror" not in output
 
 
-def test_deleted_under_a_running_process(faults: Project, slurm: Cluster) -> None:
-    """Nothing is cancelled, submitted again or taken for failed; jobs that wait in the queue find all they need."""
+def test_folder_deleted_under_a_running_process(faults: Project, slurm: Cluster) -> None:
+    """No job is cancelled, submitted again or reported as failed; waiting jobs find their files when they start."""
     process = faults.start("0.slow", "1.slow", "2.quick", "--set-resources", "quick:slurm_extra='--hold'")
     until(lambda: has_begun(faults, "0")() and has_begun(faults, "1")() and len(slurm.jobs()) == 3, seconds=60)
-    shutil.rmtree(faults.folder / ".snakemake", ignore_errors=True)  # it is written at the same time
+    shutil.rmtree(faults.folder / ".snakemake", ignore_errors=True)  # Snakemake writes there at the same time
     until(lambda: (faults.folder / ".snakemake/submitit/quick").exists(), seconds=30)
     let_go(faults)
     slurm.run("scontrol", "release", *slurm.run("squeue", "-h", "-n", "quick", "-o", "%i").split())
@@ -179,7 +179,7 @@ def test_deleted_under_a_running_process(faults: Project, slurm: Cluster) -> Non
 
 
 def test_a_number_that_is_another_jobs_now(faults: Project, slurm: Cluster) -> None:
-    """As after a Slurm that was set up anew: neither adopted nor cancelled."""
+    """After a new installation of Slurm the number belongs to a foreign job: it is neither adopted nor cancelled."""
     leave_behind(faults, "0.slow")
     let_go(faults)
     until(lambda: not slurm.jobs(), seconds=60)
@@ -194,7 +194,7 @@ def test_a_number_that_is_another_jobs_now(faults: Project, slurm: Cluster) -> N
 
 
 def test_a_queue_that_is_empty_once(faults: Project) -> None:
-    """One look that shows no job is not believed."""
+    """A job that is missing in a single poll has not ended."""
     leave_behind(faults, "0.slow")
     faults.calls("squeue").unlink(missing_ok=True)
     faults.wrap("squeue", '[ $(wc -l < "$calls") = 1 ] || exec "$real" "$@"')
@@ -206,7 +206,7 @@ def test_a_queue_that_is_empty_once(faults: Project) -> None:
 
 
 def test_another_cluster(faults: Project, slurm: Cluster, accounted: Cluster) -> None:
-    """Its jobs cannot be seen from there: nothing is submitted."""
+    """Jobs on another cluster cannot be seen from this one: no job is submitted."""
     leave_behind(faults, "0.slow")
     (job,) = slurm.jobs()
     calls = faults.count("sbatch")

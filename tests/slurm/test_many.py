@@ -17,23 +17,23 @@ JOBS, VICTIMS, GROUP = 100, 5, 20
 
 
 def peak_memory(pid: int) -> int:
-    """The most memory that a process had so far, in MB; 0 when it has ended."""
+    """Return the peak memory of a process so far, in MB; 0 when the process has ended."""
     lines = Path(f"/proc/{pid}/status").read_text().splitlines()
     return next((int(line.split()[1]) // 1024 for line in lines if line.startswith("VmHWM")), 0)
 
 
 def kill(project: Project, number: int) -> bool:
-    """Kill the command of a job if it runs."""
+    """Kill the command of a job if it runs; return whether it did."""
     with suppress(OSError, ValueError):
         pid = int((project.folder / f"small/{number}.txt.pid").read_text())
-        if f"touch small/{number}.txt" in Path(f"/proc/{pid}/cmdline").read_text():  # no other process has its number
+        if f"touch small/{number}.txt" in Path(f"/proc/{pid}/cmdline").read_text():  # no other process has this pid now
             os.kill(pid, signal.SIGKILL)
             return True
     return False
 
 
 def test_a_twentieth_of_many_jobs_is_killed(project: Project) -> None:
-    """Small jobs in groups, the groups in arrays; those drawn by lot are killed when they run first. All end done."""
+    """Small jobs in groups, the groups in arrays. Random victims are killed in their first run. All jobs succeed."""
     left, memory, began = random.sample(range(JOBS), VICTIMS), 0, time.monotonic()
     print("to be killed:", left)
     # Each victim dies once; all those of one group may die one after the other.

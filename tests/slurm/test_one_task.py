@@ -1,4 +1,4 @@
-"""A command runs once, however many CPUs Slurm gives to its job and whatever else asks for tasks."""
+"""A command runs once, however many CPUs Slurm gives to its job, and whatever requests several tasks."""
 
 import re
 import sys
@@ -11,7 +11,7 @@ from project import Project, until
 
 pytestmark = pytest.mark.slow
 
-# Each of these gave a job more CPUs than its one process asks for, or more tasks, and so several copies of it.
+# Each of these gives a job more CPUs than one process requests, or more tasks: several copies could start.
 WIDE = {
     "two_threads_a_core": {},
     "whole_nodes": {"slurm_partition": "whole"},
@@ -34,7 +34,7 @@ WIDE = {
     "tasks": {"tasks": 3},
     "gpus": {"gpu": 2},
 }
-# What a shell, a surrounding Slurm job or a node's own start-up files may say.
+# Variables that a shell, a surrounding Slurm job or the start-up files of a node may set.
 LOUD = {
     "SLURM_NTASKS": "3",
     "SLURM_NPROCS": "3",
@@ -51,7 +51,7 @@ LOUD = {
 
 
 def ran(project: Project, asked: dict[str, dict[str, Any]]) -> dict[str, Got]:
-    """Run such rules; all must succeed."""
+    """Run rules with these resources; all must succeed."""
     project.write(workflow(asked))
     assert project.run("all") == 0, project.output
     return {name: got(project.folder, name) for name in asked}
@@ -61,12 +61,12 @@ def test_every_command_runs_once(project: Project) -> None:
     found = ran(project, WIDE)
     assert {name: one.runs for name, one in found.items()} == dict.fromkeys(WIDE, 1)
     cpus = {name: int(one.facts["NumCPUs"]) for name, one in found.items()}
-    assert cpus["two_threads_a_core"] == 2 and cpus["whole_nodes"] == 16 and cpus["memory_by_cpu"] == 4  # wide indeed
+    assert cpus["two_threads_a_core"] == 2 and cpus["whole_nodes"] == 16 and cpus["memory_by_cpu"] == 4  # wide
     assert cpus["mincpus"] == cpus["cpus_per_task"] == 4 and cpus["ntasks"] == cpus["tasks"] == 4
     assert (found["gpus"].facts["GPUs"], found["gpus_per_task"].facts["GPUs"]) == ("0,1", "0")
 
 
-def test_once_in_a_loud_environment(project: Project) -> None:
+def test_every_command_runs_once_where_variables_request_tasks(project: Project) -> None:
     asked = {name: WIDE[name] for name in ("two_threads_a_core", "whole_nodes", "ntasks", "per_gpu", "tasks")}
     project.environment |= {**LOUD, "BASH_ENV": str(project.folder / "start-up")}
     (project.folder / "start-up").write_text("export " + " ".join(f"{name}={value}" for name, value in LOUD.items()))
@@ -74,7 +74,7 @@ def test_once_in_a_loud_environment(project: Project) -> None:
 
 
 def test_a_second_copy_ends_at_once(project: Project, slurm: Cluster) -> None:
-    """Slurm starts four copies of a job all the same: the first does the work, even when the others end before it."""
+    """Where Slurm starts four copies of a job all the same, the first does the work, though the others end earlier."""
     call = "SnakemakeJob(('/bin/sh', '-c', 'sleep 3; echo done >> lives'))()"
     lines = [f"#!{sys.executable}", "from snakemake_executor_plugin_submitit.job import SnakemakeJob", call]
     (project.folder / "job.py").write_text("\n".join(lines))
@@ -89,7 +89,7 @@ def test_a_second_copy_ends_at_once(project: Project, slurm: Cluster) -> None:
 
 
 def test_a_rule_with_tasks_of_its_own(project: Project) -> None:
-    """Its command runs once, where it can start them: so many, with so many CPUs each."""
+    """The command runs once, and can start its three tasks with two CPUs each."""
     project.write(
         """
 rule mpi:
@@ -145,7 +145,7 @@ REFUSED = {
 }
 
 
-def test_what_cannot_be_is_refused_in_a_sentence(project: Project) -> None:
+def test_impossible_requests_are_refused_in_a_sentence(project: Project) -> None:
     project.write(workflow({**{name: asked for name, (asked, _) in REFUSED.items()}, "fine": {}}))
     assert project.run("all") != 0
     for name, (_, sentence) in REFUSED.items():

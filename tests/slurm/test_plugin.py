@@ -1,4 +1,4 @@
-"""snakemake_executor_plugin_submitit on a real Slurm, with the repository's own Slurm profile."""
+"""The executor plugin on a real Slurm, with the repository's Slurm profile."""
 
 import os
 import re
@@ -15,7 +15,7 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory, slurm: Cluster) -> Project:
-    """A project in which four jobs have used the two GPUs."""
+    """Run a project in which four jobs use the two GPUs."""
     project = make_project(tmp_path_factory.mktemp("finished"), slurm.environment)
     for command in COUNTED:
         project.wrap(command, 'exec "$real" "$@"')
@@ -33,21 +33,21 @@ def test_two_jobs_at_a_time_on_two_gpus(finished: Project, slurm: Cluster) -> No
     assert {device for _, _, device in spans} == {"0", "1"}
 
 
-def test_slurm_gets_what_the_rule_asks_for(finished: Project, slurm: Cluster) -> None:
+def test_slurm_gets_the_resources_of_the_rule(finished: Project, slurm: Cluster) -> None:
     slurm_id, _, threads, cpus = finished.facts()[0]
-    assert (threads, cpus) == ("6", "6")  # not limited by the submitting machine's --cores 2
+    assert (threads, cpus) == ("6", "6")  # not limited by --cores 2 on the submitting machine
     job = slurm.described(slurm_id)
     assert (job["JobName"], job["NumCPUs"], job["TimeLimit"]) == ("gpu", "6", "00:07:00")
     assert (job["MinMemoryNode"], job["TresPerNode"].removeprefix("gres:")) == ("300M", "gpu:1")
 
 
-def test_one_squeue_a_poll_serves_all_jobs(finished: Project) -> None:
+def test_one_squeue_per_poll_serves_all_jobs(finished: Project) -> None:
     assert finished.count("sbatch") == 1  # four jobs with equal resources are one array
     assert 2 <= finished.count("squeue") <= finished.seconds / POLL
     assert finished.count("sacct") == finished.count("scancel") == 0
 
 
-def test_failures_are_told_and_other_jobs_finish(project: Project) -> None:
+def test_failures_are_reported_and_other_jobs_finish(project: Project) -> None:
     assert project.run("mixed") != 0
     assert (project.folder / "fine.txt").exists(), project.output
     named = re.findall(r"Slurm job (\d+) ended as FAILED \(NonZeroExitCode\); its log is (.+?\.out)\. ", project.output)
@@ -56,8 +56,8 @@ def test_failures_are_told_and_other_jobs_finish(project: Project) -> None:
     assert Path(log).name == f"{slurm_id}_0_log.out"
     assert "the disk is on fire" in Path(log).read_text()
     assert "Traceback" not in Path(log).read_text()
-    assert project.count("sbatch") == 3  # a command that fails is not tried again
-    # The job that sbatch refuses, in sbatch's own words.
+    assert project.count("sbatch") == 3  # a failed command is not submitted again
+    # The refused job is reported in sbatch's words.
     assert re.search(r"Not submitted to Slurm: .*invalid partition specified: nowhere", project.output), project.output
 
 
@@ -75,7 +75,7 @@ def test_interrupt_cancels_all_jobs(project: Project, slurm: Cluster, slow: str,
     until(
         lambda: sorted(slurm.run("squeue", "-h", "-o", "%T").split()) == ["PENDING", "RUNNING", "RUNNING"], seconds=40
     )
-    os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to Snakemake and all that it runs
+    os.killpg(process.pid, signal.SIGINT)  # to Snakemake and all its children, as from a terminal
     output, _ = process.communicate(timeout=15)
     assert process.returncode != 0
     assert "could not" not in output.lower()
@@ -96,7 +96,7 @@ def test_without_slurm_one_sentence(tmp_path: Path) -> None:
 
 
 def test_troubled_squeue_fails_no_job(project: Project) -> None:
-    # Calls 2 to 4 fail; in call 5 the job's node has failed; then ended jobs are forgotten (no accounting here).
+    # Calls 2 to 4 fail; in call 5 the job's node has failed; later calls do not list ended jobs (without accounting).
     project.wrap(
         "squeue",
         """

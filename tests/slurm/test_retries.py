@@ -1,4 +1,4 @@
-"""Jobs that are killed, by Slurm for their memory or by anybody from outside: submitted again, up to a limit."""
+"""Jobs that are killed, by Slurm for their memory or from outside, are submitted again, up to a limit."""
 
 import os
 import re
@@ -17,7 +17,7 @@ INSIDE = "snakemake_executor_plugin_submitit.inside"  # the Snakemake in a job
 
 
 def kill(cluster: Cluster, slurm_id: str, whom: str) -> str:
-    """End processes of a job's step (its `worker.py`, its Snakemake, or `all`); returns what marks its others."""
+    """Kill processes of a job's step (`worker.py`, the Snakemake, or `all`); return the mark of the job's processes."""
     mark = f"SLURM_JOB_ID={cluster.described(slurm_id)['JobId']}"
     for pid in cluster.members(mark, "SLURM_STEP_ID=0"):
         with suppress(OSError):
@@ -28,7 +28,7 @@ def kill(cluster: Cluster, slurm_id: str, whom: str) -> str:
 
 
 def test_killed_jobs_are_submitted_again(project: Project, slurm: Cluster) -> None:
-    """Whoever dies within a job, the rest dies too, and the job is done in its second life."""
+    """When a process of a job dies, the other processes die too, and the job succeeds in its second life."""
     process = project.start("patients", "--config", "steps=60")
     until(lambda: all(is_at_work(project, 1, str(i))() for i in range(3)), seconds=60)
     jobs = slurm.run("squeue", "-h", "-r", "-o", "%i").split()
@@ -37,22 +37,24 @@ def test_killed_jobs_are_submitted_again(project: Project, slurm: Cluster) -> No
     output, _ = process.communicate(timeout=120)
     assert process.returncode == 0, output
     assert [path.read_text() for path in sorted((project.folder / "patient").iterdir())] == ["60 steps in 2 lives"] * 3
-    told = r"Job \d+ \(patient\) was killed as Slurm job ([\d_]+) and is submitted again with mem_mb=4000, retry 1 of 2"
+    again = r"Resubmitted job \d+ \(patient\) as Slurm job [\d_]+ \(retry 1 of 2, mem_mb=4000\): "
+    told = again + r"it was killed as Slurm job ([\d_]+)\. New log: "
     assert sorted(re.findall(told, output)) == sorted(jobs), output
     assert "rror" not in output
 
 
 def test_twice_the_memory(accounted_project: Project) -> None:
-    """Really killed for its memory, by its node."""
+    """The node kills the job for its memory."""
     assert accounted_project.run("hungry.txt") == 0, accounted_project.output
     assert (accounted_project.folder / "hungry.txt").read_text() == "600\n"
-    told = r"\(hungry\) ran out of memory as Slurm job \d+ and is submitted again with mem_mb=600, retry 1 of 2"
+    again = r"Resubmitted job \d+ \(hungry\) as Slurm job \d+ \(retry 1 of 2, mem_mb=600\): "
+    told = again + r"it ran out of memory as Slurm job \d+\. New log: "
     assert len(re.findall(told, accounted_project.output)) == 1, accounted_project.output
     assert accounted_project.count("sbatch") == 2
 
 
 def test_no_more_retries(accounted_project: Project) -> None:
-    """Killed for its memory as before. Only with cgroups does Slurm call that OUT_OF_MEMORY; here squeue does."""
+    """The node kills the job for its memory. Only with cgroups is its state OUT_OF_MEMORY; here squeue is changed."""
     accounted_project.wrap("squeue", '"$real" "$@" | sed "s/FAILED/OUT_OF_MEMORY/"')
     assert accounted_project.run("hungry.txt", "--config", "megabytes=900", "--submitit-retries", "1") != 0
     assert accounted_project.count("sbatch") == 2, accounted_project.output
@@ -61,7 +63,7 @@ def test_no_more_retries(accounted_project: Project) -> None:
 
 
 def test_killed_main_process_in_the_middle_of_a_retry(project: Project, slurm: Cluster) -> None:
-    """The next one adopts the job that was submitted again, and knows which retry it was."""
+    """The next main process adopts the job that was submitted again, and knows which retry it is."""
     project.wrap("sbatch", 'out=$("$real" "$@"); [ $(wc -l < "$calls") = 1 ] || sleep 3; echo "$out"')
     first = project.start("patient/0.txt", "--config", "steps=40")
     until(is_at_work(project, 1), seconds=60)

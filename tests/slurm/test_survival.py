@@ -1,4 +1,4 @@
-"""What a sweep survives: limits, preemption, signals, a killed main process, a Slurm that does not answer."""
+"""Events that a sweep survives: time limits, preemption, signals, a killed main process, a Slurm that is down."""
 
 import re
 import signal
@@ -18,13 +18,13 @@ def states(slurm: Cluster) -> list[str]:
 
 
 def is_at_work(project: Project, lives: int, name: str = "0") -> Callable[[], bool]:
-    """Whether a worker has begun so many lives."""
+    """Make a condition: a worker has begun this number of lives."""
     path = project.folder / f"{name}.lives"
     return lambda: path.exists() and len(path.read_text()) == lives
 
 
 def test_interrupted_twice_and_done(project: Project, slurm: Cluster) -> None:
-    """By Slurm's warning before the time limit: back into the queue, on from there; Snakemake sees one success."""
+    """Slurm's warning before the time limit puts the job back into the queue; Snakemake sees one success."""
     process = project.start("patient/0.txt", "--config", "steps=60")
     for life in (1, 2):
         until(is_at_work(project, life), seconds=60)
@@ -49,7 +49,7 @@ def test_interrupted_more_often_than_allowed(project: Project, slurm: Cluster) -
 
 
 def test_a_real_time_limit(project: Project) -> None:
-    """Slurm's limits are whole minutes, and its warning may come a minute early: here it comes once or twice."""
+    """Limits are whole minutes, and the warning may come a minute early: the job is interrupted once or twice."""
     assert project.run("patient/0.txt", "--config", "steps=500", "minutes=1") == 0, project.output
     steps, lives = re.match(r"(\d+) steps in (\d+) lives", (project.folder / "patient/0.txt").read_text()).groups()
     assert steps == "500" and int(lives) > 1 and project.count("sbatch") == 1
@@ -67,7 +67,7 @@ def test_cancelled_by_hand(project: Project, slurm: Cluster) -> None:
 
 @pytest.mark.parametrize("moment", ["all run", "one has ended", "sbatch is at work"])
 def test_killed_main_process(project: Project, slurm: Cluster, moment: str) -> None:
-    """The next one adopts what runs and what has ended: sbatch is called once over both lives."""
+    """The next main process adopts jobs that run and jobs that have ended: both processes call sbatch once in all."""
     if moment == "sbatch is at work":
         project.wrap("sbatch", 'out=$("$real" "$@"); sleep 3; echo "$out"')
     first = project.start("patients", "--config", "steps=150")
@@ -104,7 +104,7 @@ def test_a_second_main_process_is_refused(project: Project, slurm: Cluster) -> N
 
 
 def test_sbatch_that_cannot_be_reached_is_tried_again(project: Project) -> None:
-    """The second call goes through but its answer is lost: no third one."""
+    """The second call is heard, but its answer is lost: there is no third call."""
     project.wrap(
         "sbatch",
         """
@@ -120,7 +120,7 @@ def test_sbatch_that_cannot_be_reached_is_tried_again(project: Project) -> None:
 
 
 def test_controller_restarts(project: Project, slurm: Cluster) -> None:
-    """Jobs go on and end while nobody answers; none is taken for failed, none is submitted twice; one squeue a poll."""
+    """Jobs run and end while Slurm is down: none has failed, none is submitted twice; there is one squeue per poll."""
     began = time.monotonic()
     process = project.start("patients", "fine.txt", "--config", "steps=150")
     until(lambda: all(is_at_work(project, 1, str(i))() for i in range(3)), seconds=60)
@@ -134,7 +134,7 @@ def test_controller_restarts(project: Project, slurm: Cluster) -> None:
 
 @pytest.mark.parametrize("grace", [0, 30], ids=["no grace", "30 s of grace"])
 def test_preempted(project: Project, slurm: Cluster, grace: int) -> None:
-    """A job of more weight takes the node; the worker goes on later, after a grace time where it stood."""
+    """A job of higher priority takes the node; later the worker goes on, after a grace time from its last step."""
     slurm.run("scontrol", "update", "partition=spot", f"gracetime={grace}")
     process = project.start("patient/0.txt", "--config", "steps=60", "--default-resources", "slurm_partition=spot")
     until(is_at_work(project, 1), seconds=60)
@@ -147,7 +147,7 @@ def test_preempted(project: Project, slurm: Cluster, grace: int) -> None:
 
 
 def test_a_signal_that_reaches_the_command_first(project: Project, slurm: Cluster) -> None:
-    """Slurm signals one process after the other; a command that has died of it by then was interrupted too."""
+    """Slurm signals one process after the other; a command that dies of the signal first was interrupted too."""
     command = "[ -e lives ] && echo done >> lives || { echo 1 >> lives; (sleep 1; kill $PPID) & kill $$; }"
     lines = [f"#!{sys.executable}", "from snakemake_executor_plugin_submitit.job import SnakemakeJob"]
     script = project.folder / "job.py"

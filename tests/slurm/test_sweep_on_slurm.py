@@ -1,4 +1,4 @@
-"""A real sweep through a real Slurm: `snakemake --profile slurm all`, literally."""
+"""A real sweep on a real Slurm: `snakemake --profile slurm all`."""
 
 import re
 import shutil
@@ -16,7 +16,7 @@ from fastscale.sweep.sweep import Sweep
 
 pytestmark = pytest.mark.slow
 
-EN = {"bases": ["EN-tiny"], "strategies": ["w"]}  # at two scales, with two trials each
+EN = {"bases": ["EN-tiny"], "strategies": ["w"]}  # four trainings: two scales, two trials each
 
 
 def snakemake_all(checkout: Checkout, slurm: Cluster) -> CompletedProcess[str]:
@@ -29,7 +29,7 @@ def test_four_trainings_two_at_a_time_on_two_gpus(checkout: Checkout, slurm: Clu
     checkout.configure(grid=EN, figures={"fig6": EN})
     ran = snakemake_all(checkout, slurm)
     assert ran.returncode == 0, ran.stdout
-    submitted = re.findall(r"is Slurm job ([\d_]+) \(log: .*?/train/", ran.stdout)
+    submitted = re.findall(r"Submitted job \d+ \(train\) as Slurm job ([\d_]+); log: .*?/train/", ran.stdout)
     assert len(set(submitted)) == 4, ran.stdout
     assert slurm.most_at_once(submitted) == 2
     records = [checkout.record(f"train/{path.parent.name}/{path.name}") for path in train_records(checkout)]
@@ -39,10 +39,10 @@ def test_four_trainings_two_at_a_time_on_two_gpus(checkout: Checkout, slurm: Clu
     assert "Nothing to be done" in again.stdout, "a job knows as well as its Snakemake in which state the images were"
 
 
-def test_what_is_counted_is_as_in_this_process(
+def test_counts_are_the_same_as_in_this_process(
     checkout: Checkout, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """To the byte: the networks' record, and the tables; of the networks' table the columns up to the counts."""
+    """The record of the networks and the tables have the same bytes; of tables with times, the columns before them."""
     monkeypatch.chdir(checkout.folder)
     swept, sweep = Path("results/small"), Sweep.from_config(yaml.safe_load(Path("config.yaml").read_text()))
     write_networks(tmp_path / "fixed.json", sweep.networks.values())
@@ -56,13 +56,13 @@ def test_what_is_counted_is_as_in_this_process(
 
 
 def up_to_counts(table: str) -> list[list[str]]:
-    """A table's rows; without the columns of times and errors, where it has them."""
+    """Return a table's rows without the columns of times and errors."""
     header, *rows = (line.split(",") for line in table.splitlines())
     columns = header.index("epoch_seconds") if "epoch_seconds" in header else len(header)
     return [row[:columns] for row in (header, *rows)]
 
 
-def test_a_failing_training_is_told_with_its_slurm_job_and_log(checkout: Checkout, slurm: Cluster) -> None:
+def test_a_failing_training_is_reported_with_its_slurm_job_and_log(checkout: Checkout, slurm: Cluster) -> None:
     record, other, *_ = train_records(checkout)
     for path in (record, other):
         path.unlink()

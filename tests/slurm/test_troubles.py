@@ -1,4 +1,4 @@
-"""Troubles of the disk, of sbatch and of the cluster: healthy jobs go on, and what keeps others waiting is told."""
+"""Troubles of the disk, sbatch and the cluster: healthy jobs go on, and the reason why others wait is reported."""
 
 import os
 import re
@@ -22,7 +22,7 @@ pytestmark = pytest.mark.slow
 
 @contextmanager
 def small_disk(folder: Path) -> Iterator[Path]:
-    """A disk of 4 MB."""
+    """Mount a disk of 4 MB."""
     folder.mkdir()
     if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", folder], capture_output=True).returncode:
         pytest.skip("a disk of our own takes root")
@@ -33,7 +33,7 @@ def small_disk(folder: Path) -> Iterator[Path]:
 
 
 def fill(disk: Path) -> None:
-    """Take all of a disk, to its last page."""
+    """Fill a disk to its last page."""
     with suppress(OSError), (disk / "ballast").open("wb") as ballast:
         while True:
             ballast.write(bytes(4096))
@@ -42,7 +42,7 @@ def fill(disk: Path) -> None:
 
 @contextmanager
 def unwritable(folder: Path) -> Iterator[None]:
-    """A folder that is read-only for a while, as a file system after an error."""
+    """Make a folder read-only for a while, as a file system is after an error."""
     for options in (["--bind", folder, folder], ["-o", "remount,bind,ro", folder]):
         if subprocess.run(["mount", *options], capture_output=True).returncode:
             pytest.skip("a mount of our own takes root")
@@ -53,7 +53,7 @@ def unwritable(folder: Path) -> Iterator[None]:
 
 
 def test_a_full_disk(faults: Project, tmp_path: Path) -> None:
-    """One job ends meanwhile, and another is ready to be submitted: all is done once there is room again."""
+    """While the disk is full one job ends and another becomes ready: both are done when there is room again."""
     with small_disk(tmp_path / "disk") as disk:
         process = faults.start("0.after", "1.slow", "--submitit-log-folder", str(disk / "log"))
         until(lambda: has_begun(faults, "0")() and has_begun(faults, "1")(), seconds=60)
@@ -90,13 +90,13 @@ def test_no_folder_for_the_ledger(faults: Project) -> None:
 
 @pytest.mark.parametrize("error", ["ENOSYS", "ENOLCK"])
 def test_a_file_system_without_locks(faults: Project, error: str) -> None:
-    """As Lustre without -o flock, and NFS without its lock daemon: another lock is taken, and a stale one broken."""
+    """On Lustre without -o flock, or NFS without its lock daemon, a lock file is used, and a stale one is broken."""
     patch = f"import errno, fcntl, os, runpy\ndef flock(*_): raise OSError(errno.{error}, os.strerror(errno.{error}))\n"
     run = "fcntl.flock = flock\nrunpy.run_module('snakemake', run_name='__main__', alter_sys=True)"
     faults.snakemake = (sys.executable, "-c", patch + run)
     leave_behind(faults, "0.slow")
     process = faults.start("0.slow")
-    until(lambda: faults.has_told("was submitted before as"), seconds=60)
+    until(lambda: faults.has_told("which an earlier process submitted as"), seconds=60)
     assert faults.run("1.slow") != 0 and "Another Snakemake runs here already (process" in faults.output, faults.output
     let_go(faults)
     output, _ = process.communicate(timeout=60)
@@ -104,7 +104,7 @@ def test_a_file_system_without_locks(faults: Project, error: str) -> None:
 
 
 def test_snakemake_without_slurm_in_the_same_folder(faults: Project) -> None:
-    """Refused while the other runs, whichever came first; and after it was killed, until the same command is run."""
+    """The second Snakemake is refused, whether the first one uses Slurm or not, and also after the first was killed."""
     local = (sys.executable, "-m", "snakemake", "--snakefile", str(FAULTS), "--cores", "1", "0.slow", "--config")
 
     def run_local() -> str:
@@ -133,8 +133,8 @@ def test_snakemake_without_slurm_in_the_same_folder(faults: Project) -> None:
     assert len(runs(faults)) == 4
 
 
-def test_a_lost_answer_while_nobody_can_tell(faults: Project, slurm: Cluster) -> None:
-    """sbatch goes through, its answer is lost, and squeue does not answer at first: not submitted a second time."""
+def test_a_lost_answer_while_squeue_fails(faults: Project, slurm: Cluster) -> None:
+    """sbatch submits, its answer is lost, and squeue fails at first: the job is not submitted a second time."""
     faults.wrap(
         "sbatch", '"$real" "$@" >/dev/null; echo "sbatch: error: Socket timed out on send/recv operation" >&2; exit 1'
     )
@@ -146,7 +146,7 @@ def test_a_lost_answer_while_nobody_can_tell(faults: Project, slurm: Cluster) ->
 
 
 def test_an_answer_that_comes_too_late(faults: Project, slurm: Cluster) -> None:
-    """A submission that Slurm comes up with when the job was submitted again: cancelled; the job runs once."""
+    """A submission that takes effect after the job was submitted again is cancelled; the job runs once."""
     late = '(sleep 4; "$real" "$@" > "$calls.late") </dev/null >/dev/null 2>&1 &'
     failed = 'echo "sbatch: error: Batch job submission failed: Socket timed out on send/recv operation" >&2; exit 1'
     faults.wrap("sbatch", f'[ $(wc -l < "$calls") != 1 ] || {{ {late} {failed}; }}; exec "$real" "$@"')
@@ -173,7 +173,7 @@ def test_sbatch_that_outlives_its_main_process(faults: Project, slurm: Cluster) 
 
 
 def test_interrupt_while_sbatch_hangs(faults: Project, slurm: Cluster) -> None:
-    """It is not waited for; what Slurm has accepted all the same is cancelled."""
+    """Snakemake does not wait for sbatch; a job that Slurm has accepted all the same is cancelled."""
     faults.wrap("sbatch", '"$real" "$@" >/dev/null; exec sleep 300')
     process = faults.start("0.slow")
     until(lambda: len(slurm.jobs()) == 1, seconds=60)
@@ -183,8 +183,8 @@ def test_interrupt_while_sbatch_hangs(faults: Project, slurm: Cluster) -> None:
     until(lambda: not slurm.jobs(), seconds=15)
 
 
-def test_sbatch_that_says_more_than_the_id(faults: Project, slurm: Cluster) -> None:
-    """As a site's own: the number that it names first is another job's."""
+def test_sbatch_that_prints_more_than_the_id(faults: Project, slurm: Cluster) -> None:
+    """A site's wrapper may: here the first number that it prints is another job's."""
     foreign = slurm.run("sbatch", "--parsable", "--output=/dev/null", "--mem=10", "--wrap=sleep 300").strip()
     faults.wrap(
         "sbatch", f'echo "your job {foreign} is fine"; "$real" "$@"; echo "thank you, and look at job {foreign}"'
@@ -193,8 +193,8 @@ def test_sbatch_that_says_more_than_the_id(faults: Project, slurm: Cluster) -> N
     assert slurm.jobs() == [foreign] and (faults.folder / "0.quick").read_text().strip() != foreign
 
 
-def test_what_keeps_jobs_waiting_is_told(faults: Project, slurm: Cluster) -> None:
-    """In Slurm's words, once for all jobs of one reason, after a minute; and not of those that wait their turn."""
+def test_the_reason_why_jobs_wait_is_reported(faults: Project, slurm: Cluster) -> None:
+    """In Slurm's words, after a minute, once for all jobs with one reason; not for jobs that wait their turn."""
     slurm.run("scontrol", "update", "partition=spot", "maxtime=30")
     try:
         resources = [
@@ -225,7 +225,7 @@ def test_a_partition_that_is_closed_for_a_while(faults: Project, slurm: Cluster)
 
 
 def test_a_limit_of_jobs_in_the_queue(faults: Project) -> None:
-    """Of four; in sbatch's words, as Slurm does not hold root to such limits. All are submitted, as there is room."""
+    """The limit is four; sbatch's words are imitated, as Slurm exempts root. All jobs are submitted in the end."""
     faults.wrap(
         "sbatch",
         """
@@ -244,7 +244,7 @@ def test_a_limit_of_jobs_in_the_queue(faults: Project) -> None:
 
 
 def test_arrays_that_are_too_large(accounted_project: Project, accounted: Cluster) -> None:
-    """Slurm's limit is asked for; where it is not told, sbatch's refusal tells it."""
+    """The limit is read from Slurm's configuration; where that is not shown, sbatch's refusals lead to it."""
     accounted_project.workflow = FAULTS
     for name in ("told", "not told"):
         if name == "not told":
@@ -257,7 +257,7 @@ def test_arrays_that_are_too_large(accounted_project: Project, accounted: Cluste
 
 @pytest.mark.parametrize("grace", [0, 30], ids=["no grace", "30 s of grace"])
 def test_preempted_for_good(project: Project, slurm: Cluster, grace: int) -> None:
-    """Where Slurm cancels what it preempts, the job is submitted again, or puts itself into the queue."""
+    """Where Slurm cancels preempted jobs, the job is submitted again, or requeues itself within the grace time."""
     slurm.run("scontrol", "update", "partition=spot", "preemptmode=cancel", f"gracetime={grace}")
     try:
         process = project.start("patient/0.txt", "--config", "steps=60", "--default-resources", "slurm_partition=spot")
@@ -272,7 +272,7 @@ def test_preempted_for_good(project: Project, slurm: Cluster, grace: int) -> Non
 
 
 def test_node_that_fails_for_good(accounted_project: Project, accounted: Cluster) -> None:
-    """Where Slurm does not put its jobs back into the queue, they are submitted again."""
+    """Where Slurm does not requeue the jobs of a failed node, they are submitted again."""
     process = accounted_project.start("patient/0.txt", "--config", "steps=40")
     until(is_at_work(accounted_project, 1), seconds=60)
     (job,) = accounted.jobs()
@@ -284,7 +284,7 @@ def test_node_that_fails_for_good(accounted_project: Project, accounted: Cluster
 
 
 def test_a_large_log(faults: Project) -> None:
-    """The end of it is shown, not 200 MB."""
+    """Of a log of 200 MB only the end is shown."""
     assert faults.run("talkative.txt", "--show-failed-logs") != 0
     assert len(faults.output) < 1_000_000 and "[...] the end of" in faults.output
 

@@ -1,4 +1,4 @@
-"""Work of so many steps of a tenth of a second, that is stopped by a signal and goes on from there in its next life."""
+"""Works for a number of steps of 0.1 seconds. A signal stops it; its next life goes on from the step that it saved."""
 
 import signal
 import sys
@@ -6,7 +6,7 @@ import time
 from pathlib import Path
 
 output, steps = Path(sys.argv[1]), int(sys.argv[2])
-count = Path(f"{output.stem}.count")  # no declared output: Snakemake would delete it
+count = Path(f"{output.stem}.count")  # no declared output, as Snakemake would delete it
 lives = Path(f"{output.stem}.lives")
 stop: list[int] = []
 for number in (signal.SIGUSR2, signal.SIGTERM):

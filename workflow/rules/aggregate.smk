@@ -1,28 +1,28 @@
-# Each artefact is a target of its own name: `snakemake fig6` makes it, from just the records that it reads.
+# Each artefact is a target of its own name: `snakemake fig6` makes it, from the records that it reads and no others.
 
 
-for name, made in SWEEP_DAG.jobs.items():
+for name, artefacts in SWEEP_DAG.jobs.items():
 
     rule:
         name:
             name
         input:
             sweep=SWEEP.description,
-            records=SWEEP_DAG.records(made[0]),
-            found=lambda wildcards, first=made[0]: SWEEP_DAG.found_records(
+            records=SWEEP_DAG.records(artefacts[0]),
+            searched_records=lambda wildcards, first=artefacts[0]: SWEEP_DAG.found_records(
                 first, lambda search: checkpoints.search.get(search=search)
             ),
         output:
             [
-                report(path, caption="../report/artefact.rst", **shown) if shown else path
-                for path, shown in SWEEP_DAG.outputs(made)
+                report(path, caption="../report/artefact.rst", **options) if options else path
+                for path, options in SWEEP_DAG.outputs(artefacts)
             ],
         log:
             SWEEP.folder / f"logs/{name}.log",
         localrule: True
         params:
-            artefacts=made,
-            captions=lambda wildcards, input, made=made: SWEEP_DAG.captions(made, input),
+            artefacts=artefacts,
+            captions=lambda wildcards, input, artefacts=artefacts: SWEEP_DAG.captions(artefacts, input),
         shell:
             "fastscale aggregate {params.artefacts} --sweep {input.sweep:q} > {log:q} 2>&1"
 
@@ -37,7 +37,7 @@ for name in SWEEP_DAG.grouped:
         localrule: True
 
 
-# All that needs no training and no timing, by one process: networks are counted as they are drawn.
+# All artefacts that need no training and no timing, made by one process, which counts the networks itself.
 rule complexity:
     input:
         SWEEP.description,
@@ -52,7 +52,7 @@ rule complexity:
         "fastscale aggregate {params.artefacts} --sweep {input:q} --complexity > {log:q} 2>&1"
 
 
-# Those that this sweep lacks say so, where somebody asks for one.
+# Artefacts that this sweep lacks end with a sentence that says so.
 for name in SWEEP_DAG.absent:
 
     rule:

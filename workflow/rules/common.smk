@@ -1,4 +1,4 @@
-# The sweep that the configuration describes, and what rules ask of it; a mistake in it is told in a sentence.
+# The sweep of the configuration, and what the rules need of it. A mistake in the configuration ends in a sentence.
 
 import json
 import os
@@ -8,7 +8,7 @@ from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
 
-# Snakemake has put the folders of this file and of the Snakefile first: what lies there is not to be imported.
+# Snakemake puts the folders of this file and of the Snakefile first: no module is to be imported from there.
 FOLDER = Path(workflow.current_basedir.get_path_or_uri(secret_free=True))
 sys.path[:2] = [path for path in sys.path[:2] if path not in map(str, (FOLDER, FOLDER.parents[1]))]
 
@@ -18,19 +18,19 @@ from fastscale.sweep.sweep import Sweep
 from fastscale.validation.documents import refuse_repeats
 
 with raised_as(WorkflowError):
-    if workflow.is_main_process:  # a job on a cluster has the configuration of its submission
+    if workflow.is_main_process:  # a job on a cluster gets the configuration of its submission
         refuse_repeats(workflow.configfiles, sys.argv)
     SWEEP = Sweep.from_config(config, source=", ".join(map(str, workflow.configfiles)) or "the configuration")
 
-# Not DAG: rules share their names with a module of Snakemake that has one.
+# Not named DAG: rules share their names with a module of Snakemake, which has a DAG.
 SWEEP_DAG = Dag(SWEEP)
 
-# Rules call `fastscale`: the one beside this Python, whether or not its environment was activated.
+# Rules call `fastscale`: the command beside this Python, also where its environment was not activated.
 os.environ |= {"PATH": os.pathsep.join([str(Path(sys.executable).parent), *os.get_exec_path()])}
 
 
-# Software comes from .venv, on a cluster too. With `--sdm apptainer` it comes from this image: an own one, of a machine
-# where `make setup` has run.
+# Software comes from .venv, on a cluster too. With `--sdm apptainer` it comes from this image, which you build of a
+# machine where `make setup` has run.
 container: "fastscale.sif"
 
 

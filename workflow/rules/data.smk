@@ -1,6 +1,6 @@
-# One folder of .beton files for each data set and its settings, shared by all sweeps. It is written again when an image
-# has changed, by name, size or time. A checkpoint: what rests on the data is planned with it, and looked at again when
-# its hash is known, as nothing is trained again for images that have been touched alone.
+# One folder of .beton files per data set and its settings, shared by all sweeps. The folder is written again when the
+# name, size or time of an image has changed. A checkpoint: when the data is written, jobs that read it are planned
+# again with its hash. Where only times have changed, the hash has not, and nothing is trained again.
 
 from importlib.util import find_spec
 
@@ -10,8 +10,8 @@ from snakemake.io import IOFile
 from fastscale.data import Dataset
 from fastscale.planning.dag import check_images, sorted_json, state_of_images
 
-# What only Snakemake can tell of the images: who looks at them, and how they were when they were packed. Jobs need not
-# look at each image again.
+# Only Snakemake knows which process is the main one, and in which state the images were packed. In jobs these functions
+# do nothing: the main process has looked at the images.
 
 
 @cache
@@ -23,10 +23,10 @@ def look_at_images():
 
 
 @cache
-def image_state(written):
+def image_state(hash_file):
     if workflow.is_main_process:
-        packed = IOFile(written, workflow.get_rule("data"))
-        return state_of_images(SWEEP.config["data"], lambda: workflow.persistence.params(packed))
+        output = IOFile(hash_file, workflow.get_rule("data"))
+        return state_of_images(SWEEP.config["data"], lambda: workflow.persistence.params(output))
 
 
 checkpoint data:
@@ -37,21 +37,21 @@ checkpoint data:
         description=SWEEP.data_folder / "data.json",
     log:
         SWEEP.data_folder / "data.log",
-    priority: 3  # what is wrong with the data is told first
+    priority: 3  # errors in the data are reported first
     threads: workflow.cores
     resources:
         cpus_per_task=SWEEP.config["train_threads"],
-        runtime=lambda wildcards: look_at_images() or 240,  # a resource: looked at before a job runs, and only then
+        runtime=lambda wildcards: look_at_images() or 240,  # in a resource: called only before the job runs
         mem_mb=8000,
     params:
         folder=SWEEP.data_folder,
-        config=lambda wildcards: sorted_json(SWEEP.config["data"]),  # a function: no braces in a path are wildcards
+        config=lambda wildcards: sorted_json(SWEEP.config["data"]),  # a function: braces in a path are no wildcards
         source=lambda wildcards: image_state(str(SWEEP.data_folder / "data.hash")),
     shell:
         "fastscale data {params.folder:q} --config {params.config:q} --threads {threads} > {log:q} 2>&1"
 
 
-# Damaged files are told of before a job asks for a GPU to read them.
+# Damaged files are reported before a job requests a GPU to read them.
 onstart:
     if not find_spec("ffcv"):
         sys.stderr.write("Without FFCV: a plain loader reads the same images\n")

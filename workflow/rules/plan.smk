@@ -1,4 +1,4 @@
-# What the sweep would cost, told on the terminal: nothing is made, so it is told anew each time.
+# Prints what the sweep would cost. It has no output, so that it is printed each time.
 
 
 localrules:

@@ -1,6 +1,6 @@
-# Networks are timed by one job, one after the other: on one device, under the same conditions. It claims all cores, so
-# that nothing else of the DAG runs beside it, and computes on as many as a training does. Timings that are there already
-# are kept: a wider sweep times what is new.
+# One job times all networks, one after the other: on one device, under the same conditions. It claims all cores, so
+# that no other job of the DAG runs beside it, but computes on as many as a training does. Existing timings are kept: a
+# wider sweep times only its new networks.
 
 
 rule profile:
@@ -12,7 +12,7 @@ rule profile:
         SWEEP.folder / "logs/profile/{source}.log",
     benchmark:
         SWEEP.folder / "logs/profile/{source}.tsv"
-    priority: 1  # else trainings would keep all cores from it until the end
+    priority: 1  # without it, trainings would occupy all cores until the end
     threads: workflow.cores
     resources:
         cpus_per_task=SWEEP.config["train_threads"],
@@ -21,11 +21,11 @@ rule profile:
         mem_mb=16000,
     params:
         **SWEEP.config["profile"],
-        ways=SWEEP_DAG.executions,
+        executions=SWEEP_DAG.executions,
         threads=SWEEP.config["train_threads"],
         batch=SWEEP.config["recipe"].get("batch", 1024),
         device="cuda" if SWEEP.config["gpus"] else "cpu",
     shell:
         "fastscale profile {input:q} --record {output:q} --batch {params.batch} --repeats {params.repeats}"
-        " --images {params.images} {params.ways} --largest-batch {params.largest_batch} --devices {params.devices}"
-        " --threads {params.threads} --device {params.device} > {log:q} 2>&1"
+        " --images {params.images} {params.executions} --largest-batch {params.largest_batch}"
+        " --devices {params.devices} --threads {params.threads} --device {params.device} > {log:q} 2>&1"

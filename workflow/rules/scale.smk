@@ -1,6 +1,7 @@
-# From bases, strategies and scales to networks and their counts: pure arithmetic, so that one job does all of them. Those
-# that rest on a search come when it has run. Nothing is trained from this record, as Snakemake looks no further at what
-# depends on a job that runs: a wider sweep with a new recipe would miss the recipe.
+# From bases, strategies and scales to networks and their counts: pure arithmetic, so that one job computes all of them.
+# Networks that depend on a search follow in a record of their own when the search has run. Trainings do not depend on
+# this record: Snakemake does not check again the params of jobs downstream of a running job, so that they would keep an
+# old recipe.
 
 
 localrules:
@@ -11,7 +12,7 @@ localrules:
 rule scale:
     input:
         sweep=SWEEP.description,
-        found=lambda wildcards: [] if wildcards.source == FIXED else SWEEP.search_record(wildcards.source),
+        search_record=lambda wildcards: [] if wildcards.source == FIXED else SWEEP.search_record(wildcards.source),
     output:
         SWEEP.network_record("{source}"),
     log:
@@ -28,6 +29,6 @@ rule describe:
         SWEEP.folder / "logs/describe.log",
     priority: 2
     params:
-        config=lambda wildcards: json.dumps(SWEEP.config),  # a function: no braces in a name are wildcards
+        config=lambda wildcards: json.dumps(SWEEP.config),  # a function: braces in a name are no wildcards
     shell:
         "fastscale describe {output:q} --config {params.config:q} > {log:q} 2>&1"

@@ -1,5 +1,5 @@
-# A random search: its candidates are drawn when the DAG is planned; the best one is known once they are trained. What
-# rests on it is planned then, hence a checkpoint.
+# A random search. Its candidates are drawn when the DAG is planned; the best candidate is known when all are trained.
+# Jobs for the best candidate are planned only then, hence a checkpoint.
 
 
 localrules:

@@ -1,11 +1,11 @@
-# One job is one training. Its network is given in full: one that has another name today is the same, and not trained anew.
-# Where the network or others are timed, Slurm is told how long it takes: short jobs are backfilled early.
-# Checkpoints are no declared outputs: Snakemake would delete them before a retry.
+# One job is one training. Its parameters hold the whole description of the network: a network that only has another
+# name is not trained again. The time limit is estimated from timings where there are some: Slurm starts short jobs
+# early. Checkpoints are no declared outputs, as Snakemake would delete them before a retry.
 
 
 rule train:
     input:
-        ancient(rules.data.output.description),  # of the data, the hash alone counts
+        ancient(rules.data.output.description),  # a new hash of the data, not a new file, costs a training
         hash=lambda wildcards: checkpoints.data.get().output.hash,
     output:
         SWEEP.train_record("{network}", "{schedule}", "{trial}"),
@@ -15,7 +15,7 @@ rule train:
         SWEEP.folder / "logs/train/{network}/{schedule}-{trial}.tsv"
     threads: SWEEP.config["train_threads"]
     resources:
-        cpus_per_task=SWEEP.config["train_threads"],  # Slurm's; threads is at most what this machine has
+        cpus_per_task=SWEEP.config["train_threads"],  # for Slurm; `threads` is at most the cores of this machine
         gpu=SWEEP.config["gpus"],
         runtime=lambda wildcards: SWEEP_DAG.minutes(wildcards.network, wildcards.schedule, longest=1440),
         mem_mb=16000 * max(1, SWEEP.config["gpus"]),

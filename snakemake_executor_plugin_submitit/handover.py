@@ -1,4 +1,4 @@
-"""What the Snakemake inside a job is told by the main one."""
+"""The settings that the main Snakemake hands over to the Snakemake inside a job."""
 
 import copy
 import sys
@@ -24,8 +24,8 @@ from .inside import Call, Configuration, unneeded_files, without_secrets
 from .resources import cpus
 
 
-def call_of(main: Workflow, job: JobExecutorInterface, common: Call) -> Call:
-    """What one job's Snakemake is told: to run this job, or this group of them."""
+def call_for(main: Workflow, job: JobExecutorInterface, common: Call) -> Call:
+    """Return the call that runs one job, or one group of jobs; `common` is the part that is the same for all jobs."""
     awaited = job.get_wait_for_files() if SharedFSUsage.INPUT_OUTPUT in main.storage_settings.shared_fs_usage else ()
     return replace(
         common,
@@ -43,7 +43,10 @@ def call_of(main: Workflow, job: JobExecutorInterface, common: Call) -> Call:
 
 
 def common_call(main: Workflow, snakefile: str, configuration: Configuration) -> Call:
-    """What all jobs are told: as much as Snakemake's own executors tell (`SpawnedJobArgsFactory.general_args`)."""
+    """Return the part of the call that is the same for all jobs.
+
+    It has all settings that Snakemake's own executors pass on (`SpawnedJobArgsFactory.general_args`).
+    """
     shared = main.storage_settings.shared_fs_usage
     deployment, storage, execution = main.deployment_settings, main.storage_settings, main.execution_settings
     deployment = copy.copy(deployment)  # `replace` would expand variables in its paths again
@@ -105,20 +108,22 @@ def common_call(main: Workflow, snakefile: str, configuration: Configuration) ->
 
 
 def read_configuration(main: Workflow, started: float) -> Configuration:
-    """Read the configuration as it is now, for jobs that may start in a week. `started`: when this process was.
+    """Read the configuration as it is now, for jobs that may start in a week.
+
+    `started` is the time at which this process started, in seconds since the epoch.
 
     Raises:
-        ApiError: it is not what this process has read when it started.
+        ApiError: a file was edited after this process had read it.
     """
-    settings = replace(main.config_settings)  # read anew, as the Snakefile may have changed lists in place
+    settings = replace(main.config_settings)  # the files are read again: the Snakefile may have changed lists in place
     files, replayed = {}, copy.deepcopy(settings.overwrite_config)
     for path in main.configfiles[len(settings.configfiles) :]:
-        for folder in {main.workdir_init: 0, Path.cwd(): 0}:  # `workdir:` may have come in between
+        for folder in {main.workdir_init: 0, Path.cwd(): 0}:  # before and after a `workdir:` of the Snakefile
             if (file := Path(folder, path)).exists():
                 files[str(file.absolute())] = load_configfile(file)
                 update_config(replayed, copy.deepcopy(files[str(file.absolute())]))
         update_config(replayed, settings.overwrite_config)
-    known = [*map(Path, files), *settings.configfiles]
-    if replayed != main.config and (new := [path for path in known if path.stat().st_mtime > started]):
-        raise ApiError(f"{new[0]} has changed while Snakemake started: start it again.")
+    paths = [*map(Path, files), *settings.configfiles]
+    if replayed != main.config and (edited := [path for path in paths if path.stat().st_mtime > started]):
+        raise ApiError(f"{edited[0]} has changed while Snakemake started: start it again.")
     return Configuration(settings, files)
