@@ -15,7 +15,7 @@ from made_up import write_records
 from fastscale.analysis import aggregate
 from fastscale.cli.main import main
 from fastscale.cost.budget import largest_within
-from fastscale.cost.prediction import FEWEST, TIME_TERMS, Costs, Prediction, Timing, fit, time_model
+from fastscale.cost.prediction import FEWEST, TIME_TERMS, Costs, Prediction, Timing, fit, fit_time
 from fastscale.networks import base_network
 from fastscale.networks.complexity import count
 from fastscale.networks.scaling import parse_strategy, scale
@@ -75,23 +75,23 @@ def test_the_fit_is_the_best_one_without_negative_coefficients(targets: list[flo
 @given(st.floats(1e-6, 1e6))
 def test_units_do_not_matter(factor: float) -> None:
     noisy = [one._replace(seconds=one.seconds * (1 + 0.1 * (i % 3))) for i, one in enumerate(timings({"acts": 1e-8}))]
-    found = time_model(noisy)
-    scaled = time_model([one._replace(seconds=one.seconds * factor) for one in noisy])
+    found = fit_time(noisy)
+    scaled = fit_time([one._replace(seconds=one.seconds * factor) for one in noisy])
     assert found is not None and scaled is not None and scaled.errors == pytest.approx(found.errors)
     assert scaled.coefficients == pytest.approx({term: c * factor for term, c in found.coefficients.items()})
 
 
 def test_an_error_is_that_of_a_network_which_the_fit_has_not_seen() -> None:
     exact = timings({"flops": 1e-10, "acts": 1e-8, "layers": 1e-3})
-    found = time_model([exact[0]._replace(seconds=10 * exact[0].seconds), *exact[1:]])
+    found = fit_time([exact[0]._replace(seconds=10 * exact[0].seconds), *exact[1:]])
     assert found is not None and found.errors[0] == pytest.approx(0.9)
-    assert time_model(exact[: FEWEST - 1]) is None
+    assert fit_time(exact[: FEWEST - 1]) is None
 
 
 def test_the_times_of_the_paper() -> None:
     """22 networks on V100s, whose batches it does not give: taken as equal."""
     known = [Timing(Costs.from_network(base_network(name)), 1, row["time"]) for name, row in PUBLISHED.items()]
-    errors = [time_model(known, terms).error for terms in (TIME_TERMS, ("acts",), ("params",), ("flops",))]
+    errors = [fit_time(known, terms).error for terms in (TIME_TERMS, ("acts",), ("params",), ("flops",))]
     assert errors == sorted(errors) and errors[0] < 0.14 and errors[1] < 0.18 < 0.4 < errors[2]
 
 
