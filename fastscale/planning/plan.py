@@ -131,7 +131,7 @@ def plan(sweep: Sweep) -> Plan:
     Raises:
         UserError: a broken record, or data that are not as configured.
     """
-    waiting = filter(sweep.bases.is_unknown, sweep.searches)
+    waiting = filter(sweep.bases.awaits_search, sweep.searches)
     sweep = Sweep.expanded(sweep.config, {name: sweep.candidates[name][0].definition for name in waiting})
     records = {}
     for asked in (trainings := list(_trainings(sweep))):
