@@ -81,12 +81,12 @@ def test_records_that_rest_on_a_search_are_asked_for_when_it_has_run(dag: Dag) -
         raise NotYet(name)
 
     with pytest.raises(NotYet, match=search):
-        dag.found_records(resting, refuse)
-    assert dag.found_records("fig11", refuse) == [], "what rests on no search waits for none"
+        dag.awaited_records(resting, refuse)
+    assert dag.awaited_records("fig11", refuse) == [], "what rests on no search waits for none"
 
     write_records(dag.sweep)
     asked: list[str] = []
-    found = dag.found_records(resting, asked.append)
+    found = dag.awaited_records(resting, asked.append)
     assert asked == [search]
     assert found and not {*found} & {*dag.records(resting)}
     assert {*found, *dag.records(resting)} == {*Sweep.from_config(CONFIG).records(resting)}

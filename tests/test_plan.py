@@ -61,9 +61,9 @@ def test_the_paper_is_priced_by_its_own_times(imagenet: Sweep) -> None:
     assert len(asked) == len(set(asked))
     by_name = {point.base: point.network for point in found.sweep.points if point.scale == 1}
     for name, row in PUBLISHED.items():
-        seconds, _ = found.clock.epoch(by_name[name])
+        seconds, _ = found.epoch_times.estimate(by_name[name])
         ratio = seconds / (60 * 8 * row["time"]) / (1 + 50_000 / 3 / 1_281_167)
-        assert max(ratio, 1 / ratio) < 1.01 * found.clock.spread  # the paper rounds its activations
+        assert max(ratio, 1 / ratio) < 1.01 * found.epoch_times.spread  # the paper rounds its activations
     assert set(found.sweep.assumed) == {"RegNetY-4GF-found", "RegNetZ-4GF-found"}
     assert any(point.base == "RegNetY-4GF-found->16GF" for point in found.sweep.points)
     text = told(imagenet)
@@ -85,7 +85,7 @@ def test_timings_price_what_was_not_trained(small: Sweep) -> None:
     assert bases(found) == {"timed"} and len(found.to_do) == len(found.jobs)
     (network, *_) = small.networks.values()
     acts = json.loads(small.network_record("fixed").read_text())["networks"][0]["acts"]
-    assert found.clock.epoch(network)[0] == pytest.approx(EPOCH * 60 * acts / 1e4)
+    assert found.epoch_times.estimate(network)[0] == pytest.approx(EPOCH * 60 * acts / 1e4)
     assert "CPU-hours" in told(small) and "as timed on abacus" in told(small)
 
 
@@ -96,7 +96,7 @@ def test_costs_price_what_was_not_timed(small: Sweep) -> None:
     *known, left = json.loads(path.read_text())["records"]
     write_record(path, {"kind": "profiles", "records": known})
     found = plan(small)
-    seconds, basis = found.clock.epoch(small.networks[left["network"]])
+    seconds, basis = found.epoch_times.estimate(small.networks[left["network"]])
     assert basis == "predicted" and seconds == pytest.approx(EPOCH * left["epoch_seconds"]["median"])
     assert "1 by their flops, activations and layers" in told(small)
 
@@ -109,8 +109,8 @@ def test_trainings_say_how_much_more_than_a_step_they_take(small: Sweep) -> None
             path.unlink()
     found = plan(small)
     assert len(found.jobs) - len(found.to_do) == 2 and bases(found) == {"timed"}
-    assert found.clock.epoch(small.networks[asked]) == (1.0, "trained")  # 10 seconds for 10 epochs
-    assert found.clock.overhead == pytest.approx(1 / found.clock.timed[asked])
+    assert found.epoch_times.estimate(small.networks[asked]) == (1.0, "trained")  # 10 seconds for 10 epochs
+    assert found.epoch_times.overhead == pytest.approx(1 / found.epoch_times.timed[asked])
     assert not plan(write_records(small)).to_do
 
 

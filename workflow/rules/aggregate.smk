@@ -9,7 +9,7 @@ for name, made in SWEEP_DAG.jobs.items():
         input:
             sweep=SWEEP.description,
             records=SWEEP_DAG.records(made[0]),
-            found=lambda wildcards, first=made[0]: SWEEP_DAG.found_records(
+            found=lambda wildcards, first=made[0]: SWEEP_DAG.awaited_records(
                 first, lambda search: checkpoints.search.get(search=search)
             ),
         output:
