@@ -55,7 +55,7 @@ def main() -> None:
 @network_options
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def scale(base: str, strategy: str, as_json: bool, **options: Any) -> None:
-    """Scale the network BASE and count its flops, params and activations."""
+    """Scale the network BASE and count its flops, params and acts."""
     from fastscale.records.networks import network_record
 
     network, s = named_network(base, strategy, **options)
@@ -78,7 +78,7 @@ def scale(base: str, strategy: str, as_json: bool, **options: Any) -> None:
 def advise(
     base: str, profiles: tuple[Path, ...], batch: int | None, as_json: bool, classes: int, defined: Any, **limits: Any
 ) -> None:
-    """Recommend an alpha and a scale for BASE, within a limit in flops, time or memory."""
+    """Recommend an alpha and a scale for BASE, within a limit. The limit is in flops, time or memory."""
     from fastscale.planning import advice
 
     device = advice.Device.read(profiles, batch) if profiles else None
@@ -90,7 +90,7 @@ def advise(
 @base_options
 @click.option("--record", "path", required=True, type=PATH, help="Where to write the networks record.")
 def probes(base: str, path: Path, classes: int, defined: Any) -> None:
-    """Write BASE and a dozen scaled networks for `fastscale profile` to time: `advise` predicts from their timings."""
+    """Write networks of BASE for `fastscale profile` to time. From their timings `fastscale advise` predicts others."""
     from fastscale.planning import advice
     from fastscale.records.networks import write_networks
 
@@ -101,7 +101,7 @@ def probes(base: str, path: Path, classes: int, defined: Any) -> None:
 @click.argument("path", type=PATH)
 @click.option("--config", type=JSON, required=True, help="The sweep's configuration.")
 def describe(path: Path, config: Any) -> None:
-    """Write a sweep's description to PATH: its configuration with all defaults filled in."""
+    """Write a sweep's description to PATH. The description is the configuration with all defaults filled in."""
     from fastscale.records.records import write_record
     from fastscale.sweep.sweep import Sweep
 
@@ -113,7 +113,7 @@ def describe(path: Path, config: Any) -> None:
 @sweep_option
 @click.option("--record", "path", required=True, type=PATH, help="Where to write the networks record.")
 def networks(source: str, description: Path, path: Path) -> None:
-    """Scale and count the networks of a sweep that depend on SOURCE: the name of a search, or `fixed` for no search."""
+    """Scale and count a sweep's networks that come from SOURCE. SOURCE is a search, or `fixed` for all others."""
     from fastscale.records.networks import write_networks
     from fastscale.sweep.expansion import FIXED
     from fastscale.sweep.sweep import Sweep
@@ -152,10 +152,10 @@ def data(config: Any, folder: Path, threads: int) -> None:
 @threads_option
 @device_option
 def profile(networks: Path, path: Path, threads: int, device: str | None, **options: Any) -> None:
-    """Time the training steps of NETWORKS (a networks record), one network after the other, on one device.
+    """Time the training steps of networks on one device. NETWORKS is a networks record.
 
-    Each network is timed in every combination of the given memory formats, modes and kinds of grouped convolutions. The
-    fastest combination counts.
+    Networks are timed one after the other, each in every combination of the given memory formats, modes and kinds of
+    grouped convolutions. The fastest combination counts.
     """
     from fastscale.records.networks import read_networks
 
@@ -177,10 +177,10 @@ def profile(networks: Path, path: Path, threads: int, device: str | None, **opti
 @threads_option
 @device_option
 def verdict(out: Path, config: Path | None, batch: int, threads: int, device: str | None) -> None:
-    """Time the paper's bases and their scaled networks on one device, and say whether fast scaling holds there.
+    """Say whether fast scaling holds on a device, by timing networks.
 
-    This takes about 15 minutes on one GPU, on synthetic images: it needs neither data nor Snakemake. Networks that were
-    timed before are not timed again.
+    The networks are the paper's bases and scaled ones, on synthetic images: neither data nor Snakemake is needed. This
+    takes about 15 minutes on one GPU. Networks that were timed before are not timed again.
     """
     from fastscale.cli.verdict import verdict as judge
 
@@ -247,7 +247,7 @@ def train(
 @click.argument("name")
 @sweep_option
 def search(name: str, description: Path) -> None:
-    """Choose the best candidate of the search NAME by the candidates' trainings, and write the search record."""
+    """Choose the best candidate of the search NAME. The choice becomes the search record."""
     from fastscale.planning.choice import choose
     from fastscale.sweep.sweep import Sweep
 
@@ -259,7 +259,7 @@ def search(name: str, description: Path) -> None:
 @click.option("--jobs", is_flag=True, help="List each training too.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def plan(description: Path, jobs: bool, as_json: bool) -> None:
-    """Estimate what a sweep costs: networks, jobs, epochs, and device-hours from measured times or a stated model."""
+    """Estimate the jobs, epochs and device-hours of a sweep. Times are measured, or follow a stated model."""
     from fastscale.planning.plan import plan as plan_sweep
     from fastscale.sweep.sweep import Sweep
 
