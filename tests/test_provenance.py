@@ -1,5 +1,6 @@
 """The hash of a stage's code: which changes of the code change it, and which do not."""
 
+import os
 import re
 import shutil
 import subprocess
@@ -27,7 +28,10 @@ print(*map(code_hash, ENTRIES))
 def run(code: str, *arguments: str, folder: Path = PACKAGE.parent) -> list[str]:
     """Run Python code in a folder; return the words that it prints."""
     command = [sys.executable, "-c", code, *arguments]
-    return subprocess.run(command, cwd=folder, check=True, capture_output=True, text=True).stdout.split()
+    # By PYTHONPATH, as the command line, which other tests call in this process, sets PYTHONSAFEPATH.
+    environment = {**os.environ, "PYTHONPATH": str(folder)}
+    done = subprocess.run(command, cwd=folder, env=environment, check=True, capture_output=True, text=True)
+    return done.stdout.split()
 
 
 @cache
