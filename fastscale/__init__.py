@@ -1,4 +1,4 @@
-"""fastscale: which way of making a network bigger keeps it fast? (Dollar, Singh, Girshick, arXiv 2103.06877)."""
+"""fastscale: how to scale networks so that they stay fast (Dollar, Singh, Girshick, arXiv 2103.06877)."""
 
 from typing import TYPE_CHECKING
 
@@ -7,17 +7,17 @@ if TYPE_CHECKING:
 
 
 def create_model(base: str, strategy: str = "dWr", scale: float = 1.0, classes: int = 1000) -> "nn.Module":
-    """A network of the paper, or any other scaled one, as a plain torch module with fresh weights.
+    """Build a base, or a network that is scaled from it, as a plain torch module with fresh weights.
 
     `base` is a name of bases.yaml: `create_model("RegNetY-4GF->16GF")`, `create_model("EN-B0", "dWr", scale=11)`. The
-    module takes (N, 3, r, r) images, r being its attribute `resolution`, and gives (N, classes) logits.
+    module maps images of shape (N, 3, r, r) to logits of shape (N, classes); r is its attribute `resolution`.
 
     Raises:
-        UserError: an unknown base or strategy, or a scale so small that a dimension would vanish, or so large that no
-            device could hold the network.
+        UserError: the base or the strategy is unknown, or the scale is so small that a dimension would vanish, or so
+            large that no device could hold the network.
     """
-    from fastscale.models import build as model
+    from fastscale.models.build import build
     from fastscale.networks import base_network, grown
 
     network = base_network(base).with_classes(classes)
-    return model.build(grown(network, strategy, scale))
+    return build(grown(network, strategy, scale))

@@ -1,14 +1,14 @@
-"""What ends a command early: a user's mistake, told in a sentence, or a signal that asks to stop."""
+"""Exceptions that end a command early: a user's mistake, and a signal to stop."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 
 class UserError(Exception):
-    """Bad input, told in one sentence: what was found, where, what is allowed and what to do."""
+    """A user's mistake, in one sentence: what was found, where, what is allowed and what to do."""
 
     def __str__(self) -> str:
-        """The sentence on one line that any terminal can show, whatever the names and paths in it hold."""
+        """Return the sentence on one line of printable characters; names and paths may hold others."""
         return "".join(
             char if char.isprintable() else char.encode("unicode_escape").decode() for char in super().__str__()
         )
@@ -16,7 +16,7 @@ class UserError(Exception):
 
 @contextmanager
 def within(place: str) -> Iterator[None]:
-    """Have a UserError that is raised in here begin with the place of the mistake."""
+    """Put the place of the mistake in front of a UserError that the block raises."""
     try:
         yield
     except UserError as error:
@@ -24,4 +24,4 @@ def within(place: str) -> Iterator[None]:
 
 
 class Stopped(Exception):
-    """A signal asked to stop, and what was done so far is kept: run again, and it goes on from there."""
+    """A signal to stop: finished work is kept, and the same command continues from there."""

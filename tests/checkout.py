@@ -1,4 +1,4 @@
-"""The project as a user has it, and a sweep small enough for a test."""
+"""The project as in a user's clone, with a sweep small enough for a test."""
 
 import copy
 import json
@@ -43,7 +43,7 @@ SMALL: dict[str, Any] = {
 
 @dataclass(frozen=True)
 class Checkout:
-    """A folder with the workflow's own files, as a clone has them, and a small sweep; run by `python`."""
+    """A folder with the workflow's files, as in a clone, and a small sweep; Snakemake runs under `python`."""
 
     folder: Path
     python: Path = Path(sys.executable)
@@ -53,9 +53,9 @@ class Checkout:
         (self.folder / "config.yaml").write_text(yaml.safe_dump({**copy.deepcopy(SMALL), **changes}))
 
     def snakemake(self, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-        """Run Snakemake there, as a user does; standard error comes with the output.
+        """Run Snakemake in the folder, as a user does; standard error is part of the output.
 
-        With the tests' own Python it is a fork of one that has imported Snakemake.
+        Under the Python of the tests, Snakemake is a fork of a process that has imported it already.
         """
         if self.python == Path(sys.executable):
             return forks.snakemake(self.folder, *arguments, **{**os.environ, **environment})
@@ -69,12 +69,12 @@ class Checkout:
         )
 
     def record(self, path: str) -> dict[str, Any]:
-        """A record of the small sweep."""
+        """Read a record of the small sweep."""
         return json.loads((self.folder / "results/small" / path).read_text())
 
 
 def clone(folder: Path, python: Path = Path(sys.executable)) -> Checkout:
-    """The workflow's files in an empty folder, with the small sweep as its configuration."""
+    """Copy the workflow's files to an empty folder, and write the small sweep as its configuration."""
     for name in ("Snakefile", "workflow", "profiles"):
         source = REPOSITORY / name
         (shutil.copytree if source.is_dir() else shutil.copy)(source, folder / name)
@@ -86,7 +86,7 @@ def clone(folder: Path, python: Path = Path(sys.executable)) -> Checkout:
 
 @pytest.fixture(scope="module")
 def checkout(tmp_path_factory: pytest.TempPathFactory) -> Checkout:
-    """One for all tests of a module, in a folder with a hostile name."""
+    """Make a checkout for all tests of a module, in a folder with a hostile name."""
     folder = tmp_path_factory.mktemp("checkout") / HOSTILE
     folder.mkdir()
     return clone(folder)

@@ -1,4 +1,4 @@
-"""Makes fixtures available to every test, and skips those tests for which a program is missing here."""
+"""Fixtures for every test, and the skipping of tests that need a program which is not installed."""
 
 import os
 import shutil
@@ -11,14 +11,15 @@ from hypothesis import settings
 
 __all__ = ["browser", "checkout"]
 
-# Threads of torch that wait for one another sleep: on a busy machine they would spin for most of its time.
+# Threads of torch that wait for each other sleep: on a busy machine they would spin most of the time.
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
-# No test depends on the clock: a busy machine takes longer than Hypothesis allows by itself.
+# No test has a deadline: on a busy machine an example takes longer than Hypothesis allows by default.
 settings.register_profile("any machine", deadline=None)
 settings.load_profile("any machine")
 
-# What fixtures rest on and a distribution may lack: of each tuple one program, whose package has the name at its end.
+# Programs that fixtures need. Each tuple lists alternatives, of which one must be installed; its last name is the
+# package to install.
 SLURM = (("sbatch", "slurm-wlm"), ("slurmctld", "slurm-wlm"), ("slurmd", "slurm-wlm"), ("munged", "munge"))
 DATABASE = (("slurmdbd",), ("mariadbd", "mariadb-server-core"), ("my_print_defaults", "mariadb-client"))
 NEEDS = {
@@ -29,18 +30,24 @@ NEEDS = {
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Put files in the order that ends soonest; skip, saying why, what cannot run here.
+    """Put files in the order that ends soonest; skip tests whose programs are missing, with the reason.
 
-    CI installs everything: there it fails.
+    In CI nothing is skipped, as CI installs all programs.
     """
     items[:] = in_order(items)
     if os.environ.get("CI"):
         return
     path = f"{os.environ['PATH']}:/usr/sbin:/sbin"
     for item in items:
-        asked = {*getattr(item, "fixturenames", ()), item.path.parent.name}  # those in slurm/ go on from one another
-        for fixture in asked & set(NEEDS):
-            if missing := [one[-1] for one in NEEDS[fixture] if not any(shutil.which(name, path=path) for name in one)]:
+        # The name of the folder too: tests in slurm/ continue from each other, so all of them are skipped or none.
+        names = {*getattr(item, "fixturenames", ()), item.path.parent.name}
+        for fixture in names & set(NEEDS):
+            missing = [
+                programs[-1]
+                for programs in NEEDS[fixture]
+                if not any(shutil.which(program, path=path) for program in programs)
+            ]
+            if missing:
                 named = " and ".join(dict.fromkeys(missing))
                 item.add_marker(pytest.mark.skip(reason=f"{fixture} needs {named}, which is not installed"))
 

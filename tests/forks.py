@@ -1,7 +1,7 @@
-"""Snakemakes that start at once: forks of one process that has imported Snakemake and what it rests on, none of ours.
+"""Snakemake processes that start at once, as forks of a server that has imported Snakemake, but nothing of fastscale.
 
-Each has its own arguments, folder, environment and output, and shares nothing with another. A test that is about the
-start itself, or about what is imported from where, starts Snakemake with its script or `python -m`.
+Each fork has its own arguments, folder, environment and output. Tests of the start itself, or of the place that modules
+are imported from, do not use forks: they start Snakemake by its script or by `python -m`.
 """
 
 import atexit
@@ -37,17 +37,17 @@ for line in sys.stdin:
 
 @cache
 def server() -> "subprocess.Popen[str]":
-    """The process to fork from; it ends with the tests."""
+    """Start the process that forks; it ends with the tests."""
     command = [sys.executable, "-P", "-c", SERVER]
     process = subprocess.Popen(command, text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
-    atexit.register(process.communicate)  # closes its standard input, and waits
+    atexit.register(process.communicate)  # closes the server's standard input, and waits for its end
     return process
 
 
 def snakemake(
     folder: Path, *arguments: str, seconds: int = 600, **environment: str
 ) -> "subprocess.CompletedProcess[str]":
-    """Run Snakemake in a folder, for so many seconds at most; standard error comes with the output."""
+    """Run Snakemake in a folder, for `seconds` at most; standard error is part of the output."""
     with TemporaryFile() as output:
         order = (str(folder), arguments, environment, f"/proc/{os.getpid()}/fd/{output.fileno()}", seconds)
         print(json.dumps(order), file=server().stdin, flush=True)

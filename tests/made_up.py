@@ -1,4 +1,4 @@
-"""A sweep's whole set of records, made by formula: what artefacts say of them is known."""
+"""Records of a whole sweep, computed by formulas: tests know what artefacts must show of them."""
 
 from collections.abc import Callable
 from typing import Any
@@ -16,12 +16,12 @@ from fastscale.sweep.sweep import Sweep
 
 
 def minutes_of(cost: Complexity) -> float:
-    """Epoch time: linear in activations, so that they predict it for all networks alike."""
+    """Return the minutes per epoch: linear in activations, so that activations predict them exactly."""
     return cost.acts / 1e4 + 1
 
 
 def error_of(cost: Complexity, trial: int) -> float:
-    """Falls with flops; the trials lie 0.1 apart."""
+    """Return the top-1 error in per cent: it falls with flops, and trials differ by 0.1."""
     return 60 - 4 * len(f"{cost.flops:b}") / 2 + trial / 10
 
 
@@ -30,7 +30,7 @@ def write_records(
     minutes: Callable[[Complexity], float] = minutes_of,
     error: Callable[[Complexity, int], float] = error_of,
 ) -> Sweep:
-    """Write every record of `sweep`, its searches' first; returns the sweep with what they found."""
+    """Write every record of `sweep`, those of searches first; return the sweep with the bases that searches found."""
     write_record(sweep.description, dict(sweep.config))
     for name, candidates in sweep.candidates.items():
         for candidate in candidates:
@@ -51,7 +51,7 @@ def write_records(
 
 
 def profile_record(network: Network, minutes: Callable[[Complexity], float]) -> dict[str, Any]:
-    """What the timing of a network would say."""
+    """Return a profile record of a network."""
     seconds = 60 * minutes(count(network))
     steps = dict.fromkeys(("q1", "median", "q3"), seconds * 10 / 1281167)
     return {
@@ -105,7 +105,7 @@ def write_training(
 
 
 def provenance(stage: str) -> dict[str, Any]:
-    """As of a training or timing that is made by the code of today."""
+    """Return the provenance of a record that the present code makes."""
     return {
         "date": "2026-01-02T03:04:05Z",
         "commit": "0123456789ab",

@@ -194,7 +194,7 @@ def test_a_found_base_stands_against_the_scaled_network_of_its_regime() -> None:
     given["tables"]["table7"] = {"networks": ["RegNetY-tiny->4x", "RegNetY-tiny->16x", *define]}
     sweep = Sweep.from_config({**given, "search": {}})
     results = load(sweep, "claims", "complexity")
-    own = {name: value for name, value in sweep.bases.own.items() if name != "Found"}
+    own = {name: value for name, value in sweep.bases.defined.items() if name != "Found"}
     bases = Bases(own, frozenset({"Found"}), {"Found": define["Found"]}, sweep.bases.classes)
     sweep = replace(sweep, expansion=replace(sweep.expansion, bases=bases))
 

@@ -1,4 +1,4 @@
-"""The command line: whatever is given to a verb ends in what it makes, or in a sentence and an exit code."""
+"""The command line: whatever its arguments, a verb ends with its result, or with a sentence and an exit code."""
 
 import copy
 import json
@@ -33,7 +33,7 @@ SWEEP = {
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder in which all that the verbs read is there, but images."""
+    """Make a folder with all files that the verbs read, except images."""
     folder = tmp_path_factory.mktemp("cli")
     (folder / "sweep.json").write_text(json.dumps(SWEEP))
     (folder / "text.json").write_text("{'a': 1}\n")
@@ -48,7 +48,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def run(folder: Path, *arguments: str) -> tuple[int, str]:
-    """The exit code of a verb, in a copy of the folder, and the sentence that it ends with, if it failed."""
+    """Run a verb in a copy of the folder; return its exit code and, if it failed, its error sentence."""
     with tempfile.TemporaryDirectory() as name, pytest.MonkeyPatch.context() as patch:
         patch.chdir(shutil.copytree(folder, Path(name, "copy")))
         done = CliRunner().invoke(main, arguments)
@@ -58,11 +58,11 @@ def run(folder: Path, *arguments: str) -> tuple[int, str]:
     if not done.exit_code:
         return 0, ""
     _, error, sentence = done.stderr.rstrip("\n").partition("Error: ")
-    assert error and (sentence.isprintable() or done.exit_code == 2), done.stderr  # 2: click's own words
+    assert error and (sentence.isprintable() or done.exit_code == 2), done.stderr  # for 2 the words are click's
     return done.exit_code, sentence
 
 
-# Each verb as it would work, or would but for images that are missing: every argument is then made junk, in turn.
+# Arguments with which each verb works, or would work if there were images. Tests replace each argument by junk in turn.
 WORKING = {
     "scale": ["EN-tiny", "--strategy", "w", "--scale", "4", "--classes", "10", "--define", json.dumps(MINE)],
     "advise": ["EN-tiny", "--flops", "2MF", "--batch", "8", "--classes", "10", "--define", json.dumps(MINE)],
@@ -88,7 +88,7 @@ PATHS = (
     *("", ".", "..", "sweep.json", "sweep.json/x", "text.json", "list.json", "bytes.json", "nested.json", "odd.json"),
     *("empty.json", "other.json", "networks.json", "/proc/none/x", "x" * 300, "made/ü {x}\n'$(y)", "~", "*", "{"),
 )
-TEXT = st.text(max_size=9).filter(lambda text: not text.startswith("/"))  # tests write nowhere else
+TEXT = st.text(max_size=9).filter(lambda text: not text.startswith("/"))  # so that tests write only into their folder
 JUNK = st.sampled_from(PATHS) | VALUES.map(as_json) | TEXT
 
 
@@ -97,7 +97,7 @@ JUNK = st.sampled_from(PATHS) | VALUES.map(as_json) | TEXT
 def test_junk_is_a_sentence(folder: Path, place: tuple[str, int], junk: str) -> None:
     verb, index = place
     arguments = list(WORKING[verb])
-    arguments[index] = junk.replace("\0", "")  # which ends an argument
+    arguments[index] = junk.replace("\0", "")  # a NUL would end the argument
     run(folder, verb, *arguments)
 
 
@@ -107,20 +107,20 @@ def test_junk_is_a_sentence(folder: Path, place: tuple[str, int], junk: str) -> 
     place=st.sampled_from([("define", "Mine"), ("recipe",), ("config",), ("base",), ("base", "stages", 0)]), junk=VALUES
 )
 def test_junk_within_json_is_a_sentence(folder: Path, place: tuple[Any, ...], junk: Any) -> None:
-    """Where a definition, a recipe, data or a network's description stand, and a value or a key within them."""
+    """Junk replaces a value or a key within a definition, a recipe, a data configuration or a network's description."""
     option, *keys = place
     whole = {"define": MINE, "recipe": {}, "config": SWEEP["data"], "base": DESCRIPTION}[option]
     for key in (*at(whole, keys), "more"):
-        given = copy.deepcopy(whole)
-        at(given, keys)[key] = junk
+        changed = copy.deepcopy(whole)
+        at(changed, keys)[key] = junk
         if option == "base":
-            run(folder, "scale", as_json(given))
+            run(folder, "scale", as_json(changed))
         elif option == "define":
-            run(folder, "scale", "Mine", "--define", as_json(given))
+            run(folder, "scale", "Mine", "--define", as_json(changed))
         elif option == "config":
-            run(folder, "data", "made/data", "--config", as_json(given))
+            run(folder, "data", "made/data", "--config", as_json(changed))
         else:
-            run(folder, "train", *("--recipe", as_json(given)), *WORKING["train"][:5], *WORKING["train"][7:])
+            run(folder, "train", *("--recipe", as_json(changed)), *WORKING["train"][:5], *WORKING["train"][7:])
 
 
 @pytest.mark.parametrize(
@@ -220,11 +220,11 @@ def test_quantities(kind: str, text: str, value: float | None) -> None:
 
 
 def test_units_on_the_command_line_are_those_of_numbers(folder: Path) -> None:
-    made = [
+    scaled = [
         json.loads(CliRunner().invoke(main, ["scale", "EN-B0", "--flops", flops, "--json"]).output)
         for flops in ("16GF", "16e9")
     ]
-    assert made[0] == made[1] and made[0]["flops"] == pytest.approx(16e9, rel=0.01)
+    assert scaled[0] == scaled[1] and scaled[0]["flops"] == pytest.approx(16e9, rel=0.01)
 
 
 @pytest.mark.parametrize(

@@ -222,7 +222,7 @@ def test_where_an_unknown_name_stands_and_which_are_close() -> None:
             [3, 4],
             "define.E.kernels.1 is 4; allowed is a whole number from 1",
         ),
-        (("define", "E", "kernels"), [3], "define.E: EfficientNet: one value a stage is needed"),
+        (("define", "E", "kernels"), [3], "define.E: EfficientNet: one value per stage is needed"),
         (("define", "R", "groups"), 3, "define.R: ResNet: 0.5 of the width"),
         (("define", "S", "strategy"), "q", "define.S.strategy: unknown strategy 'q'"),
         (("define", "S", "factor"), 1e9, "define.S.factor is 1000000000.0"),

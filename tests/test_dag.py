@@ -1,4 +1,4 @@
-"""What rules ask of a sweep, without Snakemake: jobs, records, captions, time limits and the state of the images."""
+"""The answers to rules about a sweep, without Snakemake: jobs, records, captions, time limits, state of the images."""
 
 import csv
 import json
@@ -22,7 +22,7 @@ FASHION = {"kind": "fashion-mnist", "classes": 10}
 
 @pytest.fixture
 def dag(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Dag:
-    """The default sweep before anything of it has run."""
+    """Return the DAG of the default sweep before any job has run."""
     monkeypatch.chdir(tmp_path)
     return Dag(Sweep.from_config(CONFIG))
 
@@ -70,7 +70,7 @@ def test_the_report_shows_one_file_of_each_artefact(dag: Dag) -> None:
 
 
 class NotYet(Exception):
-    """What Snakemake raises where a checkpoint has not run."""
+    """Stands for the exception that Snakemake raises where a checkpoint has not run."""
 
 
 def test_records_that_rest_on_a_search_are_asked_for_when_it_has_run(dag: Dag) -> None:
@@ -81,15 +81,15 @@ def test_records_that_rest_on_a_search_are_asked_for_when_it_has_run(dag: Dag) -
         raise NotYet(name)
 
     with pytest.raises(NotYet, match=search):
-        dag.found_records(resting, refuse)
-    assert dag.found_records("fig11", refuse) == [], "what rests on no search waits for none"
+        dag.awaited_records(resting, refuse)
+    assert dag.awaited_records("fig11", refuse) == [], "what rests on no search waits for none"
 
     write_records(dag.sweep)
-    asked: list[str] = []
-    found = dag.found_records(resting, asked.append)
-    assert asked == [search]
-    assert found and not {*found} & {*dag.records(resting)}
-    assert {*found, *dag.records(resting)} == {*Sweep.from_config(CONFIG).records(resting)}
+    requested: list[str] = []
+    awaited = dag.awaited_records(resting, requested.append)
+    assert requested == [search]
+    assert awaited and not {*awaited} & {*dag.records(resting)}
+    assert {*awaited, *dag.records(resting)} == {*Sweep.from_config(CONFIG).records(resting)}
     assert dag.now().sweep.networks.keys() > dag.sweep.networks.keys()
     network = next(name for name in dag.now().sweep.networks if name not in dag.sweep.networks)
     assert Network.from_dict(json.loads(dag.description(network))).id == network
@@ -97,9 +97,10 @@ def test_records_that_rest_on_a_search_are_asked_for_when_it_has_run(dag: Dag) -
 
 def test_a_caption_counts_the_records_that_the_job_has(dag: Dag) -> None:
     records = list(map(str, dag.records("fig6")))
-    told = dag.captions(["fig6", "table1"], [*records[:2], "sweep.json"])
-    assert told["fig6"].startswith(ARTEFACTS["fig6"].caption) and told["table1"].endswith("the definitions alone.")
-    assert sum(int(number) for number in told["fig6"].partition("records: ")[2].split() if number.isdecimal()) == 2
+    captions = dag.captions(["fig6", "table1"], [*records[:2], "sweep.json"])
+    assert captions["fig6"].startswith(ARTEFACTS["fig6"].caption)
+    assert captions["table1"].endswith("the definitions alone.")
+    assert sum(int(number) for number in captions["fig6"].partition("records: ")[2].split() if number.isdecimal()) == 2
 
 
 def test_time_is_reserved_by_the_timings_that_are_there(dag: Dag) -> None:

@@ -38,21 +38,21 @@ def test_flops_params_and_acts_are_the_published_ones(row: str) -> None:
 
 
 def test_counts_are_the_golden_ones() -> None:
-    """They were right when they were written: the published ones above, and all that torch counts below."""
+    """The golden counts were right when they were written: the tests above and below compare with others' counts."""
     golden_rows = list(csv.reader(golden.PATH.open()))
     assert len(golden_rows) > 200
     assert golden_rows == [golden.HEADER, *golden.rows()], "if this is meant: python tests/golden.py"
 
 
-# Each base by one strategy, and one base of each family by all: torch takes half a second to count a network. That
-# scaling is the authors' for all others is asserted by their own counts (test_scaling.py).
+# Each base by one strategy, and one base of each family by all strategies, as torch takes half a second to count a
+# network. For all other combinations test_scaling.py compares counts with those of the authors' code.
 COUNTED = [(base, STRATEGIES[i % len(STRATEGIES)]) for i, base in enumerate(known_bases())]
 COUNTED += [(base, strategy) for base in ("RegNetY-500MF", "RegNetZ-500MF", "EN-B0") for strategy in STRATEGIES]
 
 
 @pytest.mark.parametrize(("base", "strategy"), dict.fromkeys(COUNTED))
 def test_counts_are_those_of_the_torch_module(base: str, strategy: str) -> None:
-    """torch's flop counter leaves out the biases' additions, one for each output of a layer that has them."""
+    """torch's flop counter leaves out the additions of biases, one per output of a layer with a bias."""
     network = scale(base_network(base), parse_strategy(strategy), 1.25)
     outputs, biased = [], []
     with torch.device("meta"), torch.no_grad():
@@ -103,7 +103,7 @@ def test_what_scaling_gives_can_be_built(base: str, strategy, s: float) -> None:
 @given(st.sampled_from([name for name in known_bases() if "tiny" not in name]), strategies)
 @settings(deadline=None)
 def test_realised_flops_follow_the_scale(base: str, strategy) -> None:
-    """Within what rounding can do, and always more for a scale four times as large."""
+    """Flops follow the scale up to rounding, and always grow where the scale is four times as large."""
     network = base_network(base)
     flops = [count(scale(network, strategy, s)).flops for s in (1, 4, 16, 64)]
     assert flops == sorted(set(flops))
@@ -114,14 +114,14 @@ def test_realised_flops_follow_the_scale(base: str, strategy) -> None:
 def test_group_widths_grow_with_the_width_unless_told_otherwise(base: str) -> None:
     """Table 3, on the group convs of a whole network: w, w-only, g-only."""
     network = base_network(base)
-    if set(network.group_widths) == {1}:  # depthwise stays depthwise, so that w is w-only
+    if set(network.group_widths) == {1}:  # a depthwise network stays depthwise, so that w is w-only
         assert scale(network, NAMED["w"], 4) == scale(network, NAMED["w-only"], 4)
         return
     both, w_only, g_only = (scale(network, NAMED[name], 4) for name in ("w", "w-only", "g-only"))
     first = network.group_widths[0]
     assert both.group_widths[0] == 2 * first and w_only.group_widths[0] == first
     assert g_only.group_widths[0] == min(4 * first, network.inner_width(network.stages[0], 0))
-    # g divides w only where w gave way, by a third at most (section 3.5)
+    # a width changes by a third at most, so that the group width divides it (section 3.5)
     assert all(abs(w / was - 1) <= 1 / 3 for w, was in zip(g_only.widths, network.widths, strict=True))
     assert count(w_only).flops < count(both).flops and count(w_only).acts == pytest.approx(count(both).acts, rel=0.15)
 
@@ -176,7 +176,7 @@ def test_scale_one_is_the_base_by_every_strategy() -> None:
 
 
 def test_original_scaling_leads_from_b0_to_b1() -> None:
-    """EfficientNet's rule gives about its authors' own next network: same depths, resolution within 8 %."""
+    """EfficientNet's rule gives about the next network of its authors: the same depths, a resolution within 8 %."""
     b0, b1 = base_network("EN-B0"), base_network("EN-B1")
     grown = scale(b0, NAMED["orig"], 2)
     assert grown.depths == b1.depths
@@ -184,7 +184,7 @@ def test_original_scaling_leads_from_b0_to_b1() -> None:
 
 
 @pytest.mark.parametrize(
-    ("base", "strategy", "s", "told"),
+    ("base", "strategy", "s", "message"),
     [
         ("EN-B9", "w", 2, "unknown base 'EN-B9': did you mean EN-B"),
         ("EN-B0", "dW", 2, "unknown strategy 'dW': allowed are d, w, r"),
@@ -196,10 +196,10 @@ def test_original_scaling_leads_from_b0_to_b1() -> None:
         *(("EN-B0", "w", s, "positive finite") for s in (0, -1, float("inf"), float("nan"), 1e300, 10**400, 1e-9)),
     ],
 )
-def test_mistakes_are_sentences(base: str, strategy: str, s: float, told: str) -> None:
+def test_mistakes_are_sentences(base: str, strategy: str, s: float, message: str) -> None:
     with pytest.raises(UserError) as error:
         scale(base_network(base), parse_strategy(strategy), s)
-    assert told in str(error.value) and "\n" not in str(error.value)
+    assert message in str(error.value) and "\n" not in str(error.value)
 
 
 @pytest.mark.parametrize("strategy", STRATEGIES)
@@ -217,7 +217,7 @@ def test_the_smallest_scale_that_is_named_is_the_smallest(base: str, strategy: s
 
 @pytest.mark.parametrize("strategy", STRATEGIES)
 def test_few_flops_lead_to_a_small_scale_or_to_what_there_is(strategy: str) -> None:
-    """Down to the smallest network that a strategy gives, a target is met or the sentence says what is in reach."""
+    """A target is met down to the smallest network of a strategy; below it the message names the flops in reach."""
     network, parsed = base_network("EN-tiny"), parse_strategy(strategy)
     for target in (9e4, 7e4, 5e4, 3e4, 1e4, 1e3):
         try:
@@ -228,11 +228,11 @@ def test_few_flops_lead_to_a_small_scale_or_to_what_there_is(strategy: str) -> N
 
 
 def test_a_base_of_ones_own() -> None:
-    own = {"Mine": {"family": "RegNetZ", "depth": 4, "w0": 8, "wa": 8, "wm": 2, "group_width": 8, "resolution": 32}}
-    assert base_network("Mine", own).depths
-    for change, told in {"wdith": "unknown key 'wdith'", "family": "allowed are RegNetY"}.items():
-        with pytest.raises(UserError, match=told):
-            base_network("Mine", {"Mine": {**own["Mine"], change: 3}})
+    mine = {"family": "RegNetZ", "depth": 4, "w0": 8, "wa": 8, "wm": 2, "group_width": 8, "resolution": 32}
+    assert base_network("Mine", {"Mine": mine}).depths
+    for change, message in {"wdith": "unknown key 'wdith'", "family": "allowed are RegNetY"}.items():
+        with pytest.raises(UserError, match=message):
+            base_network("Mine", {"Mine": {**mine, change: 3}})
 
 
 def test_scale_on_the_command_line() -> None:

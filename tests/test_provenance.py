@@ -1,5 +1,6 @@
-"""What the hash of a stage's code tells of, and what it does not."""
+"""The hash of a stage's code: which changes of the code change it, and which do not."""
 
+import os
 import re
 import shutil
 import subprocess
@@ -25,14 +26,17 @@ print(*map(code_hash, ENTRIES))
 
 
 def run(code: str, *arguments: str, folder: Path = PACKAGE.parent) -> list[str]:
-    """What Python prints that runs this code in a folder, word by word."""
+    """Run Python code in a folder; return the words that it prints."""
     command = [sys.executable, "-c", code, *arguments]
-    return subprocess.run(command, cwd=folder, check=True, capture_output=True, text=True).stdout.split()
+    # By PYTHONPATH, as the command line, which other tests call in this process, sets PYTHONSAFEPATH.
+    environment = {**os.environ, "PYTHONPATH": str(folder)}
+    done = subprocess.run(command, cwd=folder, env=environment, check=True, capture_output=True, text=True)
+    return done.stdout.split()
 
 
 @cache
 def imported(stage: str) -> frozenset[str]:
-    """The modules of this package that are there once a stage's entry is imported, less the packages themselves."""
+    """Return the modules of fastscale, without packages, that importing a stage's entry module loads."""
     return frozenset(run(IMPORTED, ENTRIES[stage]))
 
 
@@ -48,7 +52,7 @@ def test_no_exemption_is_idle_or_without_a_reason() -> None:
 
 
 def edit(package: Path, pattern: str, new: str, files: str = "**/*.py") -> None:
-    """Replace a regular expression, which must be found, in some files of a package."""
+    """Replace a regular expression in some files of a package; at least one file must match."""
     texts = {path: path.read_text() for path in package.glob(files)}
     changed = {path: re.sub(pattern, new, text) for path, text in texts.items() if re.search(pattern, text)}
     assert changed, pattern

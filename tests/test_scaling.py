@@ -1,4 +1,4 @@
-"""Scaling and counting beside the authors' own code, and what holds for any scaled network."""
+"""Scaling and counting, compared with the authors' code, and properties of any scaled network."""
 
 import csv
 import json
@@ -29,32 +29,35 @@ def network_of(row: dict[str, str]) -> Network:
     return scale(base, parse_strategy(row["strategy"]), float(row["scale"])) if row["strategy"] else base
 
 
-def theirs(row: dict[str, str]) -> Complexity:
+def authors_count(row: dict[str, str]) -> Complexity:
     return Complexity(*(int(row[key]) for key in Complexity._fields))
 
 
 @pytest.mark.parametrize("base", dict.fromkeys(row["base"] for row in ROWS))
 def test_each_network_costs_what_the_authors_code_says(base: str) -> None:
-    """flops, params and acts, exactly (authors.yaml says how theirs were made)."""
+    """flops, params and acts are equal (authors.yaml says how the authors' counts were made)."""
     rows = [row for row in ROWS if row["base"] == base]
     ours = {(row["strategy"], row["scale"]): count(network_of(row)) for row in rows}
-    assert ours == {(row["strategy"], row["scale"]): theirs(row) for row in rows}
+    assert ours == {(row["strategy"], row["scale"]): authors_count(row) for row in rows}
 
 
 def test_the_authors_networks_are_of_all_bases_and_strategies() -> None:
     assert len(ROWS) > 1000
     assert {row["strategy"] for row in ROWS} >= {*NAMED} - {"orig"}
-    assert {row["base"] for row in ROWS} == {*known_bases(), *OWN} - {"EN-B6", "EN-B7"}  # which their zoo has not
+    assert {row["base"] for row in ROWS} == {*known_bases(), *OWN} - {"EN-B6", "EN-B7"}  # the authors' zoo lacks these
 
 
 def roundings(network: Network) -> set[float]:
-    """By how much the squeeze-excitation widths of a network are more than a quarter, where they are not a quarter."""
+    """Return the differences of a network's squeeze-excitation widths from a quarter of the width, but 0."""
     widths = [*network.stage_inputs(), *network.widths]
     return {network.se_width(width) - width * network.se_ratio for width in widths if network.se_ratio} - {0.0}
 
 
 def test_what_is_built_has_the_parameters_that_the_authors_count() -> None:
-    """Of each block and way to round a squeezed width the network of fewest blocks; and one of rounded group widths."""
+    """Of each block kind and each rounding of a squeezed width, the network with the fewest blocks is built.
+
+    So is one network per block kind with rounded group widths.
+    """
     kinds: dict[object, list[dict[str, str]]] = {}
     for row in ROWS:
         network = network_of(row)
@@ -67,19 +70,23 @@ def test_what_is_built_has_the_parameters_that_the_authors_count() -> None:
         row = min(rows, key=lambda row: sum(network_of(row).depths))
         with torch.device("meta"):
             model = build(network_of(row))
-        assert sum(parameter.numel() for parameter in model.parameters()) == theirs(row).params, row
+        assert sum(parameter.numel() for parameter in model.parameters()) == authors_count(row).params, row
 
 
 def test_the_command_line_gives_the_authors_numbers() -> None:
-    """A network in 25, and RegNetY-500MF by dWr 2: 1.047 GF and 9.60 M params, as group widths of 5.28 become 4."""
+    """Every 25th network is compared, and RegNetY-500MF by dWr 2, whose group widths of 5.28 become 4.
+
+    That network has 1.047 GF and 9.60 M params.
+    """
     scaled = [row for row in ROWS if row["strategy"] and row["base"] in known_bases()]
-    told = next(row for row in scaled if (row["base"], row["strategy"], row["scale"]) == ("RegNetY-500MF", "dWr", "2"))
-    assert theirs(told)[:2] == (1047175162, 9600538)
-    for row in [told, *scaled[::25]]:
+    by_point = {(row["base"], row["strategy"], row["scale"]): row for row in scaled}
+    rounded = by_point["RegNetY-500MF", "dWr", "2"]
+    assert authors_count(rounded)[:2] == (1047175162, 9600538)
+    for row in [rounded, *scaled[::25]]:
         command = ["scale", row["base"], "--strategy", row["strategy"], "--scale", row["scale"], "--json"]
         ran = CliRunner().invoke(main, command)
         shown = json.loads(ran.output)
-        assert Complexity(*(shown[key] for key in Complexity._fields)) == theirs(row), row
+        assert Complexity(*(shown[key] for key in Complexity._fields)) == authors_count(row), row
 
 
 @pytest.mark.parametrize(
@@ -90,8 +97,8 @@ def test_group_widths_are_whole_before_they_are_rounded_further(wide: float, rou
 
 
 @given(st.floats(0.01, 2000), st.floats(0.01, 2000))
-def test_group_widths_never_fall_where_they_grow(one: float, other: float) -> None:
-    low, high = map(round_group_width, sorted((one, other)))
+def test_group_widths_never_fall_where_they_grow(first: float, second: float) -> None:
+    low, high = map(round_group_width, sorted((first, second)))
     assert low <= high and round_group_width(low) == low and (low in (1, 2, 4) or low % 8 == 0)
 
 
@@ -129,7 +136,7 @@ def test_a_scaled_regnet_is_quantised_by_the_rule(definition, strategy, s: float
     for was, stage in zip(base.stages, grown.stages, strict=True):
         off = stage.depth - was.depth * d
         assert stage.depth == 1 or (-1e-9 <= off < 1 if strategy.name == "orig" else abs(off) <= 0.5)
-        width = 8 * max(1, round(was.width * w / 8)) * stage.ratio  # of the inner convolution, before groups have a say
+        width = 8 * max(1, round(was.width * w / 8)) * stage.ratio  # inner width, before it is rounded to groups
         assert stage.group_width == (1 if is_depthwise else min(round_group_width(was.group_width * g), width))
         inner, step = stage.width * stage.ratio, math.lcm(stage.group_width, int(stage.ratio))
         assert inner % step == 0 and (abs(inner - width) <= step / 2 or inner == step)
@@ -145,7 +152,7 @@ def test_a_scaled_regnet_is_quantised_by_the_rule(definition, strategy, s: float
 )
 @settings(deadline=None)
 def test_a_scaled_resnet_of_any_ratio_can_be_built(ratio: float, groups: int, widths: list[int], strategy, s) -> None:
-    """The width gives way, so that the inner width is whole groups, also where the ratio is no whole number."""
+    """The width is adjusted so that the inner width is a whole number of groups, also for a fractional ratio."""
     shape = {"depths": [1] * len(widths), "widths": widths, "ratio": ratio, "groups": groups, "resolution": 64}
     try:
         base = base_network("Mine", {"Mine": {"family": "ResNet", **shape}})

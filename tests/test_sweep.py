@@ -1,4 +1,4 @@
-"""A sweep's configuration: what it expands to, and what a mistake in it is told."""
+"""A sweep's configuration: its expansion, and the messages for mistakes."""
 
 import copy
 import json
@@ -30,7 +30,7 @@ def changed(path: str, value: Any) -> dict[str, Any]:
 
 
 def test_the_default_sweep_is_what_is_promised() -> None:
-    """Three bases by at least four strategies up to scale 16, and every table and figure of the paper."""
+    """It has three bases by at least four strategies up to scale 16, and every table and figure of the paper."""
     sweep = Sweep.from_config(CONFIG)
     for base in ("EN-tiny", "RegNetY-tiny", "RegNetZ-tiny"):
         points = [point for point in sweep.points if point.base == base]
@@ -40,7 +40,7 @@ def test_the_default_sweep_is_what_is_promised() -> None:
 
 
 def test_equal_networks_are_one() -> None:
-    """Every strategy at scale 1 is the base, and alpha=1 is w: the same points, the same networks."""
+    """Every strategy at scale 1 is the base, and alpha=1 is w: equal points are one point, with one network."""
     grid = {"bases": ["EN-tiny"], "strategies": ["w", "alpha=1", "d"], "scales": [1, 4]}
     sweep = Sweep.from_config({**CONFIG, "grid": grid, "figures": {}, "tables": {}, "define": {}, "search": {}})
     assert [(point.strategy, point.scale) for point in sweep.points] == [("base", 1), ("w", 4), ("d", 4)]
@@ -48,14 +48,14 @@ def test_equal_networks_are_one() -> None:
 
 
 def test_the_paper_trains_no_network_twice() -> None:
-    """Whatever figures and tables ask for it, and by whatever name: RegNetY-500MF->4GF is RegNetY-500MF dWr 8.25."""
+    """A network is trained once under all of its names: RegNetY-500MF->4GF is RegNetY-500MF dWr 8.25."""
     sweep = Sweep.from_config(yaml.safe_load(IMAGENET.read_text()))
-    asked = [(sweep.networks[network].hash, schedule) for network, schedule in sweep.trainings(sweep.everything)]
-    assert len(asked) == len(set(asked)) > 130
+    pairs = [(sweep.networks[network].hash, schedule) for network, schedule in sweep.trainings(sweep.everything)]
+    assert len(pairs) == len(set(pairs)) > 130
     names = {point.network.hash: [] for point in sweep.points}
     for point in sweep.points:
         names[point.network.hash].append((point.base, point.strategy))
-    assert sum(len(found) > 1 for found in names.values()) >= 6
+    assert sum(len(points) > 1 for points in names.values()) >= 6
     assert {"RegNetY-4GF-found", "RegNetZ-4GF-found", "RegNetY-4GF-found->16GF"} == set(sweep.needs.waiting("table7"))
     assert {len(candidates) for candidates in sweep.candidates.values()} == {32}
     published = yaml.safe_load(PUBLISHED.read_text())["complexity"]
@@ -86,7 +86,7 @@ def test_the_description_says_it_all() -> None:
 
 
 @pytest.mark.parametrize(
-    ("path", "value", "told"),
+    ("path", "value", "message"),
     [
         ("trails", 3, "unknown key 'trails' at the top level; did you mean 'trials'?"),
         ("figures.fig6.scale", [1], "unknown key 'scale' at figures.fig6; did you mean 'scales'?"),
@@ -118,10 +118,10 @@ def test_the_description_says_it_all() -> None:
         ("define.Mine", {"depthwise": "Mine"}, "define: Mine -> Mine: a base cannot be derived from itself"),
     ],
 )
-def test_mistakes_are_sentences(path: str, value: Any, told: str) -> None:
+def test_mistakes_are_sentences(path: str, value: Any, message: str) -> None:
     with pytest.raises(UserError) as error:
         Sweep.from_config(changed(path, value))
-    assert told in str(error.value) and "\n" not in str(error.value)
+    assert message in str(error.value) and "\n" not in str(error.value)
 
 
 def test_full_size_bases_on_small_images_are_the_papers_at_another_resolution() -> None:

@@ -1,1 +1,1 @@
-"""The command line. It alone knows both wings: planning, which never imports torch, and torch's."""
+"""The command line: the only package that imports from both wings, planning (without torch) and torch."""

@@ -1,4 +1,7 @@
-"""The command line: one verb per rule, and `scale` for a single network. Heavy imports wait for their verb."""
+"""The verbs of the command line: those that rules call, and those for a single network or device.
+
+Each verb imports what it needs when it runs, so that light verbs start fast.
+"""
 
 import gc
 import json
@@ -18,21 +21,21 @@ from fastscale.cli.options import (
     base_options,
     count,
     device_option,
-    given_limit,
+    execution_options,
     limit_options,
     named_base,
     named_network,
     network_options,
+    requested_limit,
     sweep_option,
     threads_option,
 )
 from fastscale.errors import UserError
-from fastscale.execution import CONVOLUTIONS, FORMATS, MODES
 
 
 @contextmanager
 def fewer_collections() -> Iterator[None]:
-    """What is imported inside stays: the garbage collector need not look through it again and again."""
+    """Disable garbage collection during the imports of the block, then exempt the imported objects from it."""
     gc.disable()
     try:
         yield
@@ -45,14 +48,14 @@ def fewer_collections() -> Iterator[None]:
 @click.version_option(package_name="fastscale")
 def main() -> None:
     """Which way of making a network bigger keeps it fast?"""
-    os.environ["PYTHONSAFEPATH"] = "1"  # no Python that is started from here imports from the current folder
+    os.environ["PYTHONSAFEPATH"] = "1"  # Pythons started from here import nothing from the current folder
 
 
 @main.command()
 @network_options
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def scale(base: str, strategy: str, as_json: bool, **options: Any) -> None:
-    """Scale the network BASE and count what it costs."""
+    """Scale the network BASE and count its flops, params and acts."""
     from fastscale.records.networks import network_record
 
     network, s = named_network(base, strategy, **options)
@@ -69,36 +72,36 @@ def scale(base: str, strategy: str, as_json: bool, **options: Any) -> None:
 @main.command()
 @base_options
 @limit_options
-@click.option("--profiles", multiple=True, type=PATH, help="Profile records of this device; may be given again.")
-@click.option("--batch", type=count(), help="Images of a step; by default the median of the profiles.")
+@click.option("--profiles", multiple=True, type=PATH, help="Profiles record of the device; repeat for several.")
+@click.option("--batch", type=count(), help="Images per step; by default the median of the profiles.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def advise(
-    base: str, profiles: tuple[Path, ...], batch: int | None, as_json: bool, classes: int, own: Any, **limits: Any
+    base: str, profiles: tuple[Path, ...], batch: int | None, as_json: bool, classes: int, defined: Any, **limits: Any
 ) -> None:
-    """Say which alpha and scale to take for BASE, within a limit in flops, time or memory."""
+    """Recommend an alpha and a scale for BASE, within a limit. The limit is in flops, time or memory."""
     from fastscale.planning import advice
 
     device = advice.Device.read(profiles, batch) if profiles else None
-    made = advice.advise(base, named_base(base, classes, own), *given_limit(**limits), device)
-    click.echo(json.dumps(made.to_dict()) if as_json else made.text())
+    advised = advice.advise(base, named_base(base, classes, defined), *requested_limit(**limits), device)
+    click.echo(json.dumps(advised.to_dict()) if as_json else advised.text())
 
 
 @main.command()
 @base_options
 @click.option("--record", "path", required=True, type=PATH, help="Where to write the networks record.")
-def probes(base: str, path: Path, classes: int, own: Any) -> None:
-    """Write a dozen networks of BASE that tell how fast a device is, for `fastscale profile` to time."""
-    from fastscale.planning.advice import probes as make
+def probes(base: str, path: Path, classes: int, defined: Any) -> None:
+    """Write networks of BASE for `fastscale profile` to time. From their timings `fastscale advise` predicts others."""
+    from fastscale.planning import advice
     from fastscale.records.networks import write_networks
 
-    write_networks(path, make(named_base(base, classes, own)))
+    write_networks(path, advice.probes(named_base(base, classes, defined)))
 
 
 @main.command()
 @click.argument("path", type=PATH)
 @click.option("--config", type=JSON, required=True, help="The sweep's configuration.")
 def describe(path: Path, config: Any) -> None:
-    """Write a sweep's whole configuration to PATH, for the artefacts to read."""
+    """Write a sweep's description to PATH. The description is the configuration with all defaults filled in."""
     from fastscale.records.records import write_record
     from fastscale.sweep.sweep import Sweep
 
@@ -110,14 +113,14 @@ def describe(path: Path, config: Any) -> None:
 @sweep_option
 @click.option("--record", "path", required=True, type=PATH, help="Where to write the networks record.")
 def networks(source: str, description: Path, path: Path) -> None:
-    """Scale and count all networks of a sweep that come from SOURCE: a search, or `fixed` for all others."""
+    """Scale and count a sweep's networks that come from SOURCE. SOURCE is a search, or `fixed` for all others."""
     from fastscale.records.networks import write_networks
     from fastscale.sweep.expansion import FIXED
     from fastscale.sweep.sweep import Sweep
 
     sweep = Sweep.load(description)
-    if source not in (known := [FIXED, *sweep.searches]):
-        raise UserError(f"unknown source {source!r}: the sweep {sweep.name!r} has {', '.join(known)}")
+    if source not in (sources := [FIXED, *sweep.searches]):
+        raise UserError(f"unknown source {source!r}: the sweep {sweep.name!r} has {', '.join(sources)}")
     write_networks(path, [network for name, network in sweep.networks.items() if sweep.sources[name] == source])
 
 
@@ -126,7 +129,7 @@ def networks(source: str, description: Path, path: Path) -> None:
 @click.argument("folder", type=PATH)
 @threads_option
 def data(config: Any, folder: Path, threads: int) -> None:
-    """Write the .beton files of a data set to FOLDER."""
+    """Pack the images of a data set into .beton files in FOLDER."""
     from fastscale.sweep.schema import checked_data
 
     checked = checked_data(config)
@@ -137,70 +140,65 @@ def data(config: Any, folder: Path, threads: int) -> None:
 
 @main.command()
 @click.argument("networks", type=PATH)
-@click.option("--record", "path", required=True, type=PATH, help="Where to write the profile records.")
+@click.option("--record", "path", required=True, type=PATH, help="Where to write the profiles record.")
 @click.option("--batch", type=count(), default=128, show_default=True, help="Batch size on a CPU.")
 @click.option("--repeats", type=count(2), default=20, show_default=True, help="Timed steps.")
-@click.option("--images", type=count(high=1e12), default=1281167, show_default=True, help="Images of an epoch.")
-@click.option("--format", "formats", type=click.Choice(FORMATS), multiple=True, default=FORMATS, help="Memory formats.")
-@click.option("--mode", "modes", type=click.Choice(MODES), multiple=True, default=MODES[:1], help="Ways to execute.")
+@click.option("--images", type=count(high=1e12), default=1281167, show_default=True, help="Images per epoch.")
+@execution_options
+@click.option("--largest-batch", type=count(32), default=4096, show_default=True, help="Largest batch to try on a GPU.")
 @click.option(
-    "--convolutions",
-    type=click.Choice(CONVOLUTIONS),
-    multiple=True,
-    default=CONVOLUTIONS[:2],
-    help="Kinds of grouped convolutions, on a GPU.",
+    "--devices", type=count(), default=8, show_default=True, help="Also give the time of an epoch on this many devices."
 )
-@click.option("--largest-batch", type=count(32), default=4096, show_default=True, help="Of those a GPU fits.")
-@click.option("--devices", type=count(), default=8, show_default=True, help="An epoch on so many, too.")
 @threads_option
 @device_option
 def profile(networks: Path, path: Path, threads: int, device: str | None, **options: Any) -> None:
-    """Time the training steps of NETWORKS (a networks record), one after the other, on one device.
+    """Time the training steps of networks on one device. NETWORKS is a networks record.
 
-    Each is timed in each memory format, mode and kind of grouped convolutions; these options may be given again. The
-    fastest counts.
+    Networks are timed one after the other, each in every combination of the given memory formats, modes and kinds of
+    grouped convolutions. The fastest combination counts.
     """
     from fastscale.records.networks import read_networks
 
-    known = read_networks(networks)
+    timed = read_networks(networks)  # before torch is imported, so that a wrong record is refused at once
     import torch
 
-    from fastscale.profiling import profile as timing
+    from fastscale.profiling.profile import Options, profile_all
     from fastscale.runtime.devices import choose_device
 
     torch.set_num_threads(threads)
     chosen = choose_device(device)
-    timing.profile_all(known, path, timing.Options(**options), chosen)
+    profile_all(timed, path, Options(**options), chosen)
 
 
 @main.command()
 @click.option("--out", type=PATH, default=Path("results/verdict"), show_default=True, help="The folder to write to.")
-@click.option("--config", "own", type=PATH, help="Another sweep with `train: false`, of bases of your own, say.")
+@click.option("--config", type=PATH, help="Another sweep with `train: false`, for example of your own bases.")
 @click.option("--batch", type=count(), default=16, show_default=True, help="Batch size on a CPU.")
 @threads_option
 @device_option
-def verdict(out: Path, own: Path | None, batch: int, threads: int, device: str | None) -> None:
-    """Time the paper's bases and their scaled networks on one device: does fast scaling hold here?
+def verdict(out: Path, config: Path | None, batch: int, threads: int, device: str | None) -> None:
+    """Say whether fast scaling holds on a device, by timing networks.
 
-    About 15 minutes on one GPU; synthetic images, no data, no Snakemake. What was timed before is kept.
+    The networks are the paper's bases and scaled ones, on synthetic images: neither data nor Snakemake is needed. This
+    takes about 15 minutes on one GPU. Networks that were timed before are not timed again.
     """
     from fastscale.cli.verdict import verdict as judge
 
-    click.echo(judge(out, own, batch=batch, threads=threads, device=device))
+    click.echo(judge(out, config, batch=batch, threads=threads, device=device))
 
 
 @main.command()
 @network_options
 @click.option("--data", "folder", required=True, type=PATH, help="The folder with the .beton files.")
 @click.option("--recipe", "differences", type=JSON, required=True, help="Differences from the paper's recipe.")
-@click.option("--schedule", required=True, help="The schedule's name; its epochs stand in the recipe.")
-@click.option("--trial", type=count(), default=1, show_default=True, help="The seed.")
+@click.option("--schedule", required=True, help="The schedule's name; the recipe gives its epochs.")
+@click.option("--trial", type=count(), default=1, show_default=True, help="Number of the trial; it is the seed.")
 @click.option("--checkpoints", required=True, type=PATH, help="The folder for this training's checkpoints.")
 @click.option("--record", required=True, type=PATH, help="Where to write the train record.")
 @click.option(
-    "--ranks", type=count(0, 1024), default=1, show_default=True, help="Processes that share it, one for each GPU."
+    "--ranks", type=count(0, 1024), default=1, show_default=True, help="Processes that share the training, one per GPU."
 )
-@click.option("--warm/--cold", default=False, show_default=True, help="Start from a process kept ready (CPU only).")
+@click.option("--warm/--cold", default=False, show_default=True, help="Start from a prepared process (CPU only).")
 @threads_option
 @device_option
 def train(
@@ -216,7 +214,7 @@ def train(
     device: str | None,
     **options: Any,
 ) -> None:
-    """Train the network BASE, scaled."""
+    """Scale the network BASE and train it."""
     if warm:
         from fastscale.cli import warm as server
 
@@ -241,7 +239,7 @@ def train(
         checkpoint_folder=checkpoints,
         threads=threads,
         device=device,
-        ranks=max(1, ranks),  # 0 GPUs: this process
+        ranks=max(1, ranks),  # rules pass the number of GPUs, which is 0 on a CPU
     )
 
 
@@ -249,7 +247,7 @@ def train(
 @click.argument("name")
 @sweep_option
 def search(name: str, description: Path) -> None:
-    """Choose the best candidate of the search NAME by its trainings, and write the search record."""
+    """Choose the best candidate of the search NAME. The choice becomes the search record."""
     from fastscale.planning.choice import choose
     from fastscale.sweep.sweep import Sweep
 
@@ -258,26 +256,26 @@ def search(name: str, description: Path) -> None:
 
 @main.command()
 @sweep_option
-@click.option("--jobs", is_flag=True, help="Also list each training.")
+@click.option("--jobs", is_flag=True, help="List each training too.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def plan(description: Path, jobs: bool, as_json: bool) -> None:
-    """Price a sweep: networks, jobs, epochs, and device-hours by measured times, or a stated model."""
-    from fastscale.planning.plan import plan as make
+    """Estimate the jobs, epochs and device-hours of a sweep. Times are measured, or follow a stated model."""
+    from fastscale.planning.plan import plan as plan_sweep
     from fastscale.sweep.sweep import Sweep
 
-    made = make(Sweep.load(description))
-    click.echo(json.dumps(made.to_dict()) if as_json else made.text(jobs))
+    planned = plan_sweep(Sweep.load(description))
+    click.echo(json.dumps(planned.to_dict()) if as_json else planned.text(jobs))
 
 
 @main.command()
 @click.argument("artefacts", nargs=-1, required=True)
 @sweep_option
-@click.option("--partial", "scope", flag_value="partial", help="Show a gap where a record is missing, in partial/.")
-@click.option("--complexity", "scope", flag_value="complexity", help="Show what can be counted, in complexity/.")
-@click.option("--whole", "scope", flag_value="all", default=True, help="A missing record is an error (the default).")
+@click.option("--partial", "scope", flag_value="partial", help="Show a gap for each missing record, in partial/.")
+@click.option("--complexity", "scope", flag_value="complexity", help="Show counts alone, in complexity/.")
+@click.option("--whole", "scope", flag_value="all", default=True, help="Refuse if a record is missing (the default).")
 def aggregate(artefacts: tuple[str, ...], description: Path, scope: Any) -> None:
     """Make ARTEFACTS (table1, fig6 ...) from the records of a sweep."""
-    from fastscale.analysis import aggregate as make
+    from fastscale.analysis import aggregate as make_artefact
     from fastscale.sweep.sweep import Sweep
 
     sweep = Sweep.load(description)
@@ -285,7 +283,7 @@ def aggregate(artefacts: tuple[str, ...], description: Path, scope: Any) -> None
         if artefact not in sweep.artefacts:
             raise UserError(sweep.needs.why_absent(artefact))
     for artefact in artefacts:
-        for path in make(sweep, artefact, scope):
+        for path in make_artefact(sweep, artefact, scope):
             click.echo(path)
 
 

@@ -1,4 +1,4 @@
-"""One command for one device: time a sweep that trains nothing, and make all that shows timings."""
+"""The verb `verdict`: time a sweep that trains nothing on one device, and make its artefacts."""
 
 import logging
 from pathlib import Path
@@ -16,15 +16,15 @@ log = logging.getLogger(__name__)
 
 
 def verdict(out: Path, config: Path | None, *, batch: int, threads: int, device: str | None) -> str:
-    """Records, tables, figures and a page in `out`; returns the answer and where the page lies.
+    """Time a sweep's networks; write records, tables, figures and a page to `out`; return the answer and its path.
 
     Raises:
-        UserError: a configuration that cannot be, or that trains; no such device; a full disk.
+        UserError: the configuration is wrong or trains, the device is unknown, or the disk is full.
     """
     sweep = read(config or PAPER, out)
     import torch
 
-    from fastscale.profiling import profile as timing
+    from fastscale.profiling.profile import Options, profile_all
     from fastscale.runtime.devices import choose_device, describe
 
     torch.set_num_threads(threads)
@@ -37,9 +37,7 @@ def verdict(out: Path, config: Path | None, *, batch: int, threads: int, device:
     )
     write_record(sweep.description, dict(sweep.config))
     write_networks(sweep.network_record(FIXED), sweep.networks.values())
-    timing.profile_all(
-        list(sweep.networks.values()), path, timing.Options(batch=batch, **sweep.config["profile"]), chosen
-    )
+    profile_all(list(sweep.networks.values()), path, Options(batch=batch, **sweep.config["profile"]), chosen)
     for artefact in sweep.artefacts:
         aggregate(sweep, artefact)
     page = next(file for file in sweep.artefacts["verdict"] if file.suffix == ".md")
@@ -47,14 +45,15 @@ def verdict(out: Path, config: Path | None, *, batch: int, threads: int, device:
 
 
 def read(path: Path, out: Path) -> Sweep:
-    """The sweep of a configuration file, its results in `out`.
+    """Read a sweep from a configuration file, with `out` as the folder of its results.
 
     Raises:
-        UserError: no such file, no YAML, no sweep, or one that trains.
+        UserError: the file is missing, no YAML, no sweep, or a sweep that trains.
     """
     config = read_yaml(path)
-    placed = {**config, "sweep": out.name, "results": str(out.parent)} if isinstance(config, dict) else config
-    sweep = Sweep.from_config(placed, f"{path}, into {out}")
+    if isinstance(config, dict):
+        config = {**config, "sweep": out.name, "results": str(out.parent)}
+    sweep = Sweep.from_config(config, f"{path}, into {out}")
     if sweep.config["train"]:
         raise UserError(f"{path} is a sweep that trains; a verdict rests on timings alone, so set train: false")
     return sweep

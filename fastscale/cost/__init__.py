@@ -1,1 +1,1 @@
-"""What a network costs on a device: time, memory and what bounds them, by timings of others. No torch."""
+"""Costs of a network on a device: time and memory predicted from timings, and what bounds the time. No torch."""

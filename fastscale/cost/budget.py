@@ -1,8 +1,8 @@
-"""The scale that a budget allows: the one nearest to a number of flops, or the largest within a limit of any cost.
+"""The scale for a budget: nearest to a number of flops, or largest within a limit of any cost.
 
-A nominal scale is off by up to a quarter, as depths, widths and resolutions are whole. What a network costs is a
-staircase in s, and may even fall where s grows, as group widths are rounded. So the crossing of the budget is bisected,
-and the steps around it are searched.
+A network's flops differ from s times its base's by up to a quarter, as depths, widths and resolutions are whole. Its
+cost is a staircase in s, and may even fall where s grows, as group widths are rounded. So bisection finds where the
+cost crosses the budget, and the scales around this crossing are searched.
 """
 
 import math
@@ -14,15 +14,17 @@ from fastscale.networks.complexity import count
 from fastscale.networks.scaling import LARGEST_SCALE, Strategy, scale, smallest_scale
 
 TOLERANCE = 1e-4  # of the bisection, relative to s
-REACH = 1.1  # steps are searched up to this factor below and above the crossing
-TRIALS = 100  # scales searched on each side
+REACH = 1.1  # scales are searched up to this factor below and above the crossing
+TRIALS = 100  # scales searched on each side of the crossing
 
 
 def scale_to_flops(base: Network, strategy: Strategy, target: float) -> float:
-    """Find the scale, in the fewest digits, at which the quantised network's flops come nearest to `target`.
+    """Find the scale at which the quantised network's flops come nearest to `target`.
+
+    The scale is rounded to the fewest digits that give the same flops.
 
     Raises:
-        UserError: the target is no positive number, or not among what the strategy can make of the base.
+        UserError: the target is no positive number, or the strategy cannot bring the base to it at any scale.
     """
     if not (math.isfinite(target) and target > 0):
         raise UserError(f"flops {target:g}: the target must be a positive number, such as 16e9")
@@ -47,10 +49,13 @@ def scale_to_flops(base: Network, strategy: Strategy, target: float) -> float:
 
 
 def largest_within(base: Network, strategy: Strategy, cost: Callable[[Network], float], limit: float) -> float | None:
-    """Find the scale, in the fewest digits, of the most flops at a `cost` within `limit`; `base` must be within it.
+    """Find the scale of the network with the most flops whose `cost` is within `limit`.
+
+    The cost of `base` itself must be within the limit. The scale is rounded to the fewest digits that give the same
+    network.
 
     Returns:
-        The scale, or None where even the largest is within the limit.
+        The scale, or None where even `LARGEST_SCALE` is within the limit.
     """
 
     def is_within(s: float) -> bool:
@@ -67,7 +72,7 @@ def largest_within(base: Network, strategy: Strategy, cost: Callable[[Network], 
 
 
 def _crossing(low: float, high: float, is_below: Callable[[float], bool]) -> float:
-    """Bisect the logarithm of s between `low`, below the budget, and `high`; returns the lower end."""
+    """Bisect log s between `low`, below the budget, and `high`, above it; return the lower end of the last interval."""
     while high / low > 1 + TOLERANCE:
         middle = math.sqrt(low * high)
         low, high = (middle, high) if is_below(middle) else (low, middle)
@@ -75,10 +80,12 @@ def _crossing(low: float, high: float, is_below: Callable[[float], bool]) -> flo
 
 
 def _around(crossing: float, smallest: float) -> list[float]:
-    around = (crossing * REACH ** (step / TRIALS) for step in range(-TRIALS, TRIALS + 1))
-    return [s for s in around if smallest <= s <= LARGEST_SCALE]
+    """List the scales to search around a crossing."""
+    scales = (crossing * REACH ** (step / TRIALS) for step in range(-TRIALS, TRIALS + 1))
+    return [s for s in scales if smallest <= s <= LARGEST_SCALE]
 
 
 def _in_fewest_digits(best: float, smallest: float, is_same: Callable[[float], bool]) -> float:
+    """Round the scale `best` to the fewest digits for which `is_same` holds."""
     rounded = (float(f"{best:.{digits}g}") for digits in range(1, 18))
     return next(s for s in rounded if smallest <= s <= LARGEST_SCALE and is_same(s))

@@ -1,17 +1,18 @@
-"""What bounds a training step: arithmetic, memory traffic, or the launching of its kernels. Pure arithmetic.
+"""Bounds of a training step's time by arithmetic, by memory traffic, and by the launches of its kernels.
 
-Of an image, with f multiply-adds and a activations of e bytes each, on a device of P operations and B bytes a second:
+Bounds are in seconds per image, for an image with f multiply-adds and a activations of e bytes each, on a device of P
+operations per second and B bytes per second:
 
-    compute bound    6 f / P         a multiply and an add each, in the forward pass and twice in the backward pass,
-                                     which makes the gradients of the inputs and of the weights
+    compute bound    6 f / P         each multiply-add is two operations, once in the forward pass and twice in the
+                                     backward pass, which computes the gradients of the inputs and of the weights
     traffic bound    k a e / B       each activation is written or read k times
-    launch bound     t_0 / N         what a step takes however few its images are, over the batch N: by steps of two
-                                     images and of N, on a line through both times, t_0 = (N t_2 - 2 t_N) / (N - 2)
-    crossings        kappa = t B / (e a), of a measured t: as if all of it were traffic
+    launch bound     t_0 / N         t_0 is the time of a step without images, N the batch. t_0 lies on the line through
+                                     the times of steps of 2 and of N images: t_0 = (N t_2 - 2 t_N) / (N - 2)
+    crossings        t B / (e a)     the k for which the traffic bound is t, the measured time per image
 
-An activation (section 3.1: an output of a convolution) goes through a convolution, a batch norm, and mostly a ReLU.
-Where each of them is a kernel of its own, as in eager execution, this crosses the memory so often, if the convolution's
-input w is as large as its output x:
+An activation (section 3.1: an output of a convolution) goes through a convolution, a batch norm, and mostly a ReLU. In
+eager execution each of these is a kernel of its own. Then activations cross the memory as often as this table says, if
+the convolution's input w is as large as its output x:
 
     forward     conv         reads w, writes x                                              2
                 batch norm   reads x for its mean and variance; reads x, writes y           3
@@ -20,12 +21,13 @@ input w is as large as its output x:
                 batch norm   reads x and dy for two sums; reads x and dy, writes dx         5
                 conv         reads w and dx for the weights; reads dx, writes dw            4
 
-that is k = 7 + 12 = 19.
+So k = 7 + 12 = 19.
 
-Fused as far as can be, batch norm and ReLU belong to the convolutions beside them. Forward, x is written once, with its
-mean and variance, and read once by the next convolution, which normalises what it reads: 2. Backward, the gradient is
-read once, the activation once, and the input's gradient is written once: 3. So k = 5, and that is a lower bound: batch
-norm needs two sums of the gradient before it can pass it on, which is a sixth crossing where no cache holds it.
+In execution that is fused as far as possible, batch norm and ReLU are part of the convolutions beside them. Forward, x
+is written once, with its mean and variance, and read once by the next convolution, which normalises its input: 2.
+Backward, the gradient is read once, the activation once, and the input's gradient is written once: 3. So k = 5. This is
+a lower bound: batch norm needs two sums of the gradient before it can pass the gradient on, which is a sixth crossing
+where no cache holds the gradient.
 """
 
 from collections.abc import Mapping
@@ -34,13 +36,13 @@ from typing import Any, Literal, NamedTuple, Self
 from fastscale.execution import TINY, Execution
 
 FUSED_CROSSINGS, EAGER_CROSSINGS = 5, 19
-OPERATIONS = 6  # of a multiply-add in a training step
+OPERATIONS = 6  # per multiply-add in a training step
 
 Limit = Literal["flops", "traffic", "launches"]
 
 
 class Roofline(NamedTuple):
-    """Seconds of an image: measured, and by arithmetic, traffic (fused, eager) and launches; and the crossings."""
+    """Seconds per image, measured and as bounded by arithmetic, traffic (fused, eager) and launches; the crossings."""
 
     seconds: float
     compute: float
@@ -52,7 +54,7 @@ class Roofline(NamedTuple):
 
     @classmethod
     def from_record(cls, record: Mapping[str, Any]) -> Self:
-        """That of a profile record."""
+        """Compute the bounds from a profile record."""
         peaks, costs = record["peaks"], record["costs"]
         seconds = record["epoch_seconds"]["median"] / record["images"]
         crossing = costs["acts"] * peaks["bytes_per_value"] / peaks["bytes_per_second"]
@@ -61,19 +63,22 @@ class Roofline(NamedTuple):
             compute=OPERATIONS * costs["flops"] / peaks["flops_per_second"],
             fused_traffic=FUSED_CROSSINGS * crossing,
             eager_traffic=EAGER_CROSSINGS * crossing,
-            launches=_without_images(record["launch_seconds"], seconds, record["batch"]),
+            launches=_launch_bound(record["launch_seconds"], seconds, record["batch"]),
             crossings=seconds / crossing,
             is_eager=not Execution.from_record(record).is_compiled,
         )
 
     @property
     def bound(self) -> Limit:
-        """The largest of the three bounds; that of traffic is the one of how the network was executed."""
+        """Name the largest of the three bounds; traffic is that of compiled (fused) or eager execution, as measured."""
         traffic = self.eager_traffic if self.is_eager else self.fused_traffic
         bounds: dict[Limit, float] = {"flops": self.compute, "traffic": traffic, "launches": self.launches}
         return max(bounds, key=bounds.__getitem__)
 
 
-def _without_images(tiny_step: float, seconds: float, batch: int) -> float:
-    """Seconds an image of what each step takes; 0 where no larger batch than the tiny one fitted, to tell it from."""
+def _launch_bound(tiny_step: float, seconds: float, batch: int) -> float:
+    """Return the launch bound in seconds per image; 0 where only the batch of `TINY` images fitted into memory.
+
+    `tiny_step` is the time of a step of `TINY` images, `seconds` the time per image at `batch`.
+    """
     return max(0.0, (tiny_step - TINY * seconds) / (batch - TINY)) if batch > TINY else 0.0

@@ -1,4 +1,4 @@
-"""What a network is, and the families and bases that networks come from. Pure Python: no torch."""
+"""Networks as data: their description, families, bases, scaling and costs. Pure Python: no torch."""
 
 from fastscale.networks.bases import (
     DERIVATIONS,
@@ -12,7 +12,7 @@ from fastscale.networks.bases import (
     unknown_base,
 )
 from fastscale.networks.families import FAMILIES
-from fastscale.networks.network import BLOCKS, Block, Network, Stage, Stem, group_compatible, halved, is_consistent
+from fastscale.networks.network import BLOCKS, Block, Network, Stage, Stem, group_compatible, is_consistent, output_side
 
 __all__ = [
     "BLOCKS",
@@ -28,9 +28,9 @@ __all__ = [
     "described_network",
     "group_compatible",
     "grown",
-    "halved",
     "is_consistent",
     "known_bases",
+    "output_side",
     "refuse_circle",
     "unknown_base",
 ]

@@ -1,4 +1,4 @@
-"""The families: from the few numbers of a base to a whole network.
+"""Network families: functions from the few parameters of a base to a whole network.
 
 Sources: RegNet, Radosavovic et al. 2020 (the quantised linear function of widths); RegNetZ and the block types,
 section 6.1 and Figure 3 of the paper; EfficientNet, Tan and Le 2019; ResNet, He et al. 2016; ResNeXt, Xie et al. 2017.
@@ -13,10 +13,13 @@ from fastscale.networks.network import Activation, Network, Stage, Stem, group_c
 
 
 def regnet_stages(depth: int, w0: int, wa: float, wm: float) -> tuple[list[int], list[int]]:
-    """Stage depths and widths of a RegNet: u_j = w0 + wa j, quantised to w0 wm^k and then to multiples of 8.
+    """Return the stage depths and stage widths of a RegNet (Radosavovic et al. 2020, section 3.3).
+
+    The width of block j is w0 + wa j, quantised to w0 wm^k for whole k, and then to a multiple of 8. Consecutive blocks
+    of one width are a stage.
 
     Raises:
-        UserError: parameters outside the space (wa >= 0, w0 > 0 and a multiple of 8, wm > 1).
+        UserError: the parameters are outside the space (wa >= 0, w0 > 0 and a multiple of 8, wm > 1).
     """
     if not (depth >= 1 and depth == int(depth) and w0 > 0 and w0 % 8 == 0 and wa >= 0 and wm > 1):
         raise UserError(
@@ -31,6 +34,8 @@ def regnet_stages(depth: int, w0: int, wa: float, wm: float) -> tuple[list[int],
 
 
 def _regnet(family: str, block: str, activation: Activation, ratio: float) -> Callable[..., Network]:
+    """Return the function that builds a network of this RegNet family from the family's parameters."""
+
     def build(
         *,
         depth: int,
@@ -64,8 +69,10 @@ def efficientnet(
     expansions: Sequence[float] = (1, 6, 6, 6, 6, 6, 6),
     strides: Sequence[int] = (1, 2, 2, 2, 1, 2, 1),
 ) -> Network:
-    """An EfficientNet: MBConv stages (depthwise convs), SiLU, SE 1/4, a 1x1 conv head."""
-    _same_length("EfficientNet", depths=depths, widths=widths, kernels=kernels, expansions=expansions, strides=strides)
+    """Build an EfficientNet: MBConv stages (depthwise convs), SiLU, SE 1/4, a 1x1 conv head."""
+    _require_same_length(
+        "EfficientNet", depths=depths, widths=widths, kernels=kernels, expansions=expansions, strides=strides
+    )
     stages = tuple(
         Stage(depth, width, stride, kernel, float(expansion), group_width=1)
         for depth, width, stride, kernel, expansion in zip(depths, widths, strides, kernels, expansions, strict=True)
@@ -82,10 +89,10 @@ def resnet(
     groups: int = 1,
     stem: int = 64,
 ) -> Network:
-    """A ResNet (groups 1, ratio 1/4) or ResNeXt (groups 32, ratio 1/2) of bottleneck blocks."""
-    _same_length("ResNet", depths=depths, widths=widths)
-    if odd := [width for width in widths if round(width * ratio) % groups or width * ratio < 1]:
-        raise UserError(f"ResNet: {ratio} of the width {odd[0]} cannot be divided into {groups} groups")
+    """Build a ResNet (groups 1, ratio 1/4) or ResNeXt (groups 32, ratio 1/2) of bottleneck blocks."""
+    _require_same_length("ResNet", depths=depths, widths=widths)
+    if indivisible := [width for width in widths if round(width * ratio) % groups or width * ratio < 1]:
+        raise UserError(f"ResNet: {ratio} of the width {indivisible[0]} cannot be divided into {groups} groups")
     stages = tuple(
         Stage(depth, width, stride=1 if i == 0 else 2, ratio=ratio, group_width=round(width * ratio) // groups)
         for i, (depth, width) in enumerate(zip(depths, widths, strict=True))
@@ -102,7 +109,8 @@ FAMILIES: dict[str, Callable[..., Network]] = {
 }
 
 
-def _same_length(family: str, **lists: Sequence[float]) -> None:
+def _require_same_length(family: str, **lists: Sequence[float]) -> None:
+    """Raise where the lists, of one value per stage each, differ in length."""
     lengths = {name: len(values) for name, values in lists.items()}
     if len(set(lengths.values())) > 1:
-        raise UserError(f"{family}: one value a stage is needed in each list, but their lengths differ: {lengths}")
+        raise UserError(f"{family}: one value per stage is needed in each list, but their lengths differ: {lengths}")

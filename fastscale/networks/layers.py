@@ -1,4 +1,4 @@
-"""The layers of a block, spelled out once: counting sums them, building maps them to torch, Figure 3 draws them."""
+"""The layers of a block, listed in one place: counting sums them, building maps them to torch, Figure 3 draws them."""
 
 from typing import NamedTuple
 
@@ -6,7 +6,7 @@ from fastscale.networks.network import BLOCKS, Network, Stage
 
 
 class Conv(NamedTuple):
-    """A padded convolution with batch norm behind it, and an activation where one is named."""
+    """A padded convolution, then batch norm, then the activation (empty: no activation)."""
 
     width_in: int
     width_out: int
@@ -17,7 +17,7 @@ class Conv(NamedTuple):
 
 
 class SqueezeExcitation(NamedTuple):
-    """Two 1x1 convolutions with biases, of the pooled channels: `width` to `squeezed` and back (Hu et al. 2018)."""
+    """Two 1x1 convolutions with biases on the pooled channels: `width` to `squeezed` and back (Hu et al. 2018)."""
 
     width: int
     squeezed: int
@@ -25,9 +25,9 @@ class SqueezeExcitation(NamedTuple):
 
 
 class BlockLayers(NamedTuple):
-    """The layers of a block: its residual branch, the 1x1 convolution in its shortcut, if any, what follows the sum.
+    """The layers of a block: the residual branch, the shortcut's 1x1 conv or None, the activation after the sum.
 
-    Without a shortcut there is no sum, only the residual branch.
+    Without a shortcut there is no sum, only the residual branch. An empty `activation` means that none follows.
     """
 
     residual: tuple[Conv | SqueezeExcitation, ...]
@@ -37,12 +37,12 @@ class BlockLayers(NamedTuple):
 
     @property
     def all(self) -> tuple[Conv | SqueezeExcitation, ...]:
-        """The layers of both branches."""
+        """Return the layers of the residual branch and of the shortcut."""
         return (*self.residual, self.projection) if self.projection else self.residual
 
 
 def block_layers(network: Network, stage: Stage, width_in: int, stride: int) -> BlockLayers:
-    """Spell out a block of `stage` that is fed `width_in` channels (Figure 3).
+    """List the layers of a block of `stage` with `width_in` input channels (Figure 3).
 
     The residual branch is a 1x1 conv, a k x k group conv with the stride, squeeze-excitation and a 1x1 conv.
     """

@@ -1,7 +1,8 @@
-"""How a network grows: strategies (Tables 1, 2 and 4 of the paper) and the quantisation of what they give.
+"""Scaling of networks: strategies (Tables 1, 2 and 4 of the paper), and the quantisation of the sizes that they give.
 
-The quantisation is that of the authors' code (pycls, models/scaler.py), and tests/authors.csv holds what theirs gives.
-Ours alone: scale 1 is the base as it is, even where its sizes are no multiples; `orig`; and what is refused.
+The quantisation is that of the authors' code (pycls, models/scaler.py); tests/authors.csv holds networks that the
+authors' code made. Three things differ from that code: scale 1 returns the base unchanged, even where its sizes are not
+multiples; the strategy `orig` is added; and scales that make no sense are refused.
 """
 
 import math
@@ -12,21 +13,21 @@ from fractions import Fraction
 from fastscale.errors import UserError
 from fastscale.networks import Network, Stage, group_compatible
 
-LARGEST_SCALE = 1e6  # beyond it, and below its inverse, a scale is a mistake; a search for flops gives up there
+LARGEST_SCALE = 1e6  # a scale above it, or below its inverse, is a mistake; scale_to_flops searches no further
 
 THIRD, HALF = Fraction(1, 3), Fraction(1, 2)
 
-# EfficientNet's own compound rule: d, w and r times these at each step (Tan and Le 2019, section 3.4 of the paper).
+# EfficientNet's compound rule multiplies d, w and r by these at each step (Tan and Le 2019, section 3.4 of the paper).
 ORIG_STEP = {"depth": 1.2, "width": 1.1, "resolution": 1.15}
 ORIG_FLOPS = ORIG_STEP["depth"] * ORIG_STEP["width"] ** 2 * ORIG_STEP["resolution"] ** 2
 
 
 @dataclass(frozen=True)
 class Strategy:
-    """How a growth of flops by s is spent: d' = s^e_d d, w' = sqrt(s)^e_w w, r' = sqrt(s)^e_r r (equation 5).
+    """A rule to spend a growth of flops by s: d' = s^e_d d, w' = sqrt(s)^e_w w, r' = sqrt(s)^e_r r (equation 5).
 
-    For `orig` the exponents are those that its rule amounts to, and its depths are rounded up. Group widths grow with
-    the width (section 3.5), but where `e_g` says otherwise: then g' = s^e_g g, and flops do not grow by s.
+    The exponents of `orig` follow from its step (`ORIG_STEP`), and its depths are rounded up. Group widths grow with
+    the width (section 3.5) unless `e_g` is given: then g' = s^e_g g, and flops do not grow by s.
     """
 
     name: str
@@ -37,23 +38,24 @@ class Strategy:
 
     @property
     def alpha(self) -> Fraction | None:
-        """The member of the family of equation 4 that this strategy is, or None."""
+        """Return the alpha for which equation 4 gives this strategy, or None if there is none."""
         return self.e_w if self.name != "orig" and self.e_d == self.e_r and self.e_g is None else None
 
     def multipliers(self, s: float) -> tuple[float, float, float, float]:
-        """What depth, width, resolution and group width are multiplied by at scale `s`."""
+        """Return the factors of depth, width, resolution and group width at scale `s`."""
         e_g = self.e_w / 2 if self.e_g is None else self.e_g
         return s ** float(self.e_d), s ** float(self.e_w / 2), s ** float(self.e_r / 2), s ** float(e_g)
 
 
 def compound(alpha: Fraction) -> Strategy:
-    """The strategy of equation 4: e_w = alpha, and (1 - alpha) / 2 each for depth and resolution."""
+    """Return the strategy of equation 4: e_w = alpha, and e_d = e_r = (1 - alpha) / 2."""
     return Strategy(f"alpha={float(alpha):g}", (1 - alpha) / 2, alpha, (1 - alpha) / 2)
 
 
 def _original() -> Strategy:
-    share = {key: math.log(step) / math.log(ORIG_FLOPS) for key, step in ORIG_STEP.items()}
-    return Strategy("orig", *(Fraction(share[key]) * k for key, k in (("depth", 1), ("width", 2), ("resolution", 2))))
+    shares = {dimension: math.log(step) / math.log(ORIG_FLOPS) for dimension, step in ORIG_STEP.items()}
+    powers = {"depth": 1, "width": 2, "resolution": 2}  # of flops in each dimension
+    return Strategy("orig", *(Fraction(shares[dimension]) * power for dimension, power in powers.items()))
 
 
 NAMED = {
@@ -68,7 +70,7 @@ NAMED = {
         Strategy("dwr", THIRD, THIRD, THIRD),
         replace(compound(Fraction(4, 5)), name="dWr"),
         _original(),
-        # Table 3 with w, which scales both: the width without the group width, and the group width alone.
+        # Of Table 3: the width without the group width, and the group width alone. The strategy w above scales both.
         Strategy("w-only", Fraction(0), Fraction(1), Fraction(0), e_g=Fraction(0)),
         Strategy("g-only", Fraction(0), Fraction(0), Fraction(0), e_g=Fraction(1)),
     )
@@ -76,12 +78,12 @@ NAMED = {
 
 
 def parse_strategy(text: str) -> Strategy:
-    """The strategy that a user names: one of `NAMED`, or `alpha=` with a number or fraction in [0, 1].
+    """Return the strategy of a name: one of `NAMED`, or `alpha=X` with a number or fraction X in [0, 1].
 
-    An alpha that has a name (1, 1/3, 0.8, 0) gives the named strategy: they are the same.
+    Where an alpha has a name (0 is dr, 1/3 dwr, 0.8 dWr, 1 w), return the strategy of that name.
 
     Raises:
-        UserError: an unknown name, or an alpha that is no number or outside [0, 1].
+        UserError: the name is unknown, or alpha is no number or outside [0, 1].
     """
     if text in NAMED:
         return NAMED[text]
@@ -98,22 +100,22 @@ def parse_strategy(text: str) -> Strategy:
 
 
 def round_to(value: float, multiple: int) -> int:
-    """Round to the nearest multiple, at least one of it; halves go to the even neighbour, as everywhere here."""
+    """Round to the nearest positive multiple of `multiple`; halves go to the even one, as in all of this module."""
     return max(1, round(value / multiple)) * multiple
 
 
 def round_group_width(g: float) -> int:
-    """Round to a whole number, at least 1; then widths up to 2 are kept, up to 5 become 4, others a multiple of 8."""
+    """Round to a whole number, at least 1; then keep 1 and 2, make 3 to 5 a 4, and round others to a multiple of 8."""
     g = round_to(g, 1)
     return g if g <= 2 else 4 if g <= 5 else round_to(g, 8)
 
 
 def scale(base: Network, strategy: Strategy, s: float) -> Network:
-    """Scale `base` to about `s` times its flops, spent by `strategy`, quantised to what can be built.
+    """Scale `base` by `strategy` to about `s` times its flops, quantised to sizes that can be built.
 
     Depths become whole and at least 1, widths multiples of 8 and then of the group width, resolutions multiples of 4.
     Group widths grow with the width; a depthwise network stays depthwise (section 3.5). A RegNet's or ResNet's stem and
-    head keep their width, an EfficientNet's are scaled. At s = 1 every strategy is the base itself.
+    head keep their widths, an EfficientNet's are scaled. At s = 1 every strategy returns the base itself.
 
     Raises:
         UserError: s is not from 1e-6 to 1e6, or so small that the resolution, or all depths and widths, would vanish.
@@ -133,8 +135,8 @@ def scale(base: Network, strategy: Strategy, s: float) -> Network:
         )
     d, w, r, g = strategy.multipliers(s)
     is_depthwise = set(base.group_widths) == {1}
-    # The nine digits undo what s ** x leaves behind a whole number, so that up means up from 2.0000001, not 2 + 1e-16.
-    to_depth: Callable[[float], int] = (lambda x: math.ceil(round(x, 9))) if strategy.name == "orig" else round
+    # Powers of s are off by about 1e-16: without round(depth, 9), a depth of 2 + 1e-16 would be rounded up to 3.
+    to_depth: Callable[[float], int] = (lambda depth: math.ceil(round(depth, 9))) if strategy.name == "orig" else round
 
     def widen(stage: Stage) -> Stage:
         width, depth = round_to(stage.width * w, 8), max(1, to_depth(stage.depth * d))
@@ -151,11 +153,13 @@ def scale(base: Network, strategy: Strategy, s: float) -> Network:
 
 
 def smallest_scale(base: Network, strategy: Strategy) -> tuple[float, str, int]:
-    """Find the smallest scale that leaves something of `base`.
+    """Find the smallest scale at which no dimension of `base` vanishes.
 
-    Returns the scale, the dimension that would vanish below it, and that dimension's largest value in `base`.
+    A resolution vanishes where it rounds to 0. A depth or width that rounds to 0 becomes 1 or 8 instead, as long as the
+    strategy still makes another dimension smaller.
 
-    A depth or width that rounds to 0 is held at its least, 1 and 8, while the strategy makes anything else smaller.
+    Returns:
+        The scale, the dimension that vanishes below that scale, and the dimension's largest value in `base`.
     """
     widths = [*base.widths, *([base.stem.width, base.head_width] if base.family == "EfficientNet" else [])]
     vanishing: list[tuple[str, int, float, Fraction]]
@@ -163,7 +167,11 @@ def smallest_scale(base: Network, strategy: Strategy) -> tuple[float, str, int]:
         vanishing = [("resolution", base.resolution, 2, strategy.e_r / 2)]
     else:
         vanishing = [("width", max(widths), 4, strategy.e_w / 2), ("depth", max(base.depths), 0.5, strategy.e_d)]
-    # Of each dimension that shrinks: its largest value, the largest that rounds to 0, and its exponent of s.
-    limits = [(min(1, zero / value) ** float(1 / e), dimension, value) for dimension, value, zero, e in vanishing if e]
+    # Each entry of `vanishing`: a dimension, its largest value, the largest value that rounds to 0, the exponent of s.
+    limits = [
+        (min(1, zero / value) ** float(1 / exponent), dimension, value)
+        for dimension, value, zero, exponent in vanishing
+        if exponent
+    ]
     limit, dimension, value = min(limits, default=(0.0, "", 0))
     return max(limit * (1 + 1e-9), 1 / LARGEST_SCALE), dimension, value

@@ -1,1 +1,1 @@
-"""What is left to do and what it would cost, and which network to choose. No torch."""
+"""Plans and choices: the work left in a sweep and its cost, the best network of a search or budget. No torch."""

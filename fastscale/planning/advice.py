@@ -1,6 +1,6 @@
-"""Which alpha and scale, for a base and a limit in flops, time or memory: the largest network of each alpha within it.
+"""Advice on alpha and scale: for a base, the largest network of each alpha within a limit in flops, time or memory.
 
-Of accuracy nothing is predicted: what is said of it is the paper's.
+Accuracy is not predicted: statements on accuracy are the paper's.
 """
 
 import math
@@ -20,11 +20,11 @@ from fastscale.networks import Network
 from fastscale.networks.scaling import LARGEST_SCALE, NAMED, parse_strategy, scale
 from fastscale.records.records import read_record
 
-# From uniform compound scaling (dwr) to width alone (w).
+# From uniform compound scaling (1/3 is dwr) to width alone (1 is w).
 ALPHAS = tuple(map(Fraction, ("1/3", "1/2", "2/3", "4/5", "9/10", "1")))
 RECOMMENDED = Fraction(4, 5)  # by the paper, where runtime counts (section 5)
 
-# What a device is timed by: a base, and the base grown in each dimension and in all of them.
+# Probes are a base, and the base scaled in each dimension and in all dimensions at once.
 PROBE_STRATEGIES, PROBE_SCALES = ("d", "w", "r", "dWr"), (2, 4, 8)
 
 Quantity = Literal["flops", "seconds", "memory"]
@@ -32,67 +32,71 @@ UNITS = {"flops": "flops", "seconds": "seconds an epoch", "memory": "bytes"}
 
 
 def probes(base: Network) -> list[Network]:
-    """A base and a dozen networks of it, that tell flops, activations and layers from one another when timed."""
-    grown = [scale(base, parse_strategy(name), s) for name in PROBE_STRATEGIES for s in PROBE_SCALES]
-    return list({network.hash: network for network in (base, *grown)}.values())
+    """List networks to time on a device: a base and a dozen scaled ones, whose counts do not all grow alike."""
+    scaled = [scale(base, parse_strategy(name), s) for name in PROBE_STRATEGIES for s in PROBE_SCALES]
+    return list({network.hash: network for network in (base, *scaled)}.values())
 
 
 @dataclass(frozen=True)
 class Device:
-    """What timings say of a device: a prediction, for an epoch of `images` in steps of `batch` images."""
+    """A timed device: the prediction fitted on its timings, for an epoch of `images` in steps of `batch` images."""
 
     name: str
     prediction: Prediction
     images: int
     batch: float
-    flops: tuple[int, int]  # least and most of the timed networks
+    flops: tuple[int, int]  # the least and the most flops among the timed networks
 
     @classmethod
     def read(cls, paths: Sequence[Path], batch: int | None = None) -> "Device":
-        """By profiles records; `batch` is by default that of the timings (their median).
+        """Read a device from profiles records; `batch` None is the median batch of the timings.
 
         Raises:
-            UserError: a broken record, records of several devices, or of too few networks.
+            UserError: a record is broken, or the records are of several devices or of too few networks.
         """
-        told = ", ".join(map(str, paths))
+        source = ", ".join(map(str, paths))
         records = [record for path in paths for record in read_record(path, "profiles")["records"]]
         try:
-            return cls._of(records, told, batch)
+            return cls._from_records(records, source, batch)
         except (KeyError, TypeError, ValueError) as error:
             raise UserError(
-                f"{told}: no timings as this fastscale has them ({error!r}); time the networks again"
+                f"{source}: no timings as this fastscale has them ({error!r}); time the networks again"
             ) from None
 
     @classmethod
-    def _of(cls, records: Sequence[Mapping[str, Any]], told: str, batch: int | None) -> "Device":
-        for what, found in (
+    def _from_records(cls, records: Sequence[Mapping[str, Any]], source: str, batch: int | None) -> "Device":
+        for what, values in (
             ("devices", {device_name(record) for record in records}),
             ("epochs of images", {record["images"] for record in records}),
         ):
-            if len(found) > 1:
-                raise UserError(f"{told}: {what} {' and '.join(sorted(map(str, found)))}; give profiles of one of them")
+            if len(values) > 1:
+                listed = " and ".join(sorted(map(str, values)))
+                raise UserError(f"{source}: {what} {listed}; give profiles of one of them")
         if any("costs" not in record for record in records):
-            raise UserError(f"{told}: timed by an older fastscale, without the networks' costs; time them again")
+            raise UserError(f"{source}: timed by an older fastscale, without the networks' costs; time them again")
         timings = [Timing.from_record(Costs(**record["costs"]), record) for record in records]
         if (prediction := Prediction.fit(timings)) is None:
-            raise UserError(f"{told}: {len(timings)} networks are timed; {FEWEST} or more tell of others, so time more")
+            raise UserError(f"{source}: {len(timings)} networks are timed; {FEWEST} are needed for a prediction")
         flops = sorted(timing.costs.flops for timing in timings)
         name, images = device_name(records[0]), records[0]["images"]
         return cls(name, prediction, images, batch or prediction.batch, (flops[0], flops[-1]))
 
     def seconds(self, costs: Costs) -> float:
-        """Seconds of an epoch."""
+        """Predict the seconds per epoch."""
         return self.prediction.seconds(costs, self.batch) * self.images
 
     def memory(self, costs: Costs) -> float | None:
-        """Peak bytes of a step; None where no memory was measured."""
+        """Predict the peak bytes of a step; return None where no memory was measured."""
         memory = self.prediction.memory
         return memory.predict(costs.memory_terms(self.batch)) if memory else None
 
 
 @dataclass(frozen=True)
-class Choice:
-    """The largest network of an alpha; `strategy` and `scale` make it of its base. None: not measured."""
+class FrontierPoint:
+    """The largest network of an alpha within a limit: the base, scaled by `strategy` to `scale`.
+
+    `seconds` are per epoch, `memory` is in bytes; both are None where no device was timed.
+    """
 
     alpha: float
     strategy: str
@@ -108,38 +112,38 @@ class Choice:
 
 @dataclass(frozen=True)
 class Advice:
-    """The frontier within a limit: a choice for each alpha, but for those that do not reach it at any scale."""
+    """The frontier within a limit: a network for each alpha, less the strategies that stay within it at any scale."""
 
     base: str
     quantity: Quantity
     limit: float
     device: Device | None
-    choices: tuple[Choice, ...]
-    left_out: tuple[str, ...] = ()  # strategies
+    frontier: tuple[FrontierPoint, ...]
+    left_out: tuple[str, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
-        """The advice for programs."""
+        """Return the advice as plain data, for JSON."""
         prediction = self.device and self.device.prediction
         return {
             "base": self.base,
             "limit": {self.quantity: self.limit},
             "device": self.device and self.device.name,
             "error": prediction and prediction.time.error,
-            "frontier": list(map(asdict, self.choices)),
+            "frontier": list(map(asdict, self.frontier)),
             "left_out": list(self.left_out),
             "recommended": asdict(self.recommended),
         }
 
     @property
-    def recommended(self) -> Choice:
-        """The paper's alpha."""
-        return next(choice for choice in self.choices if choice.alpha == float(RECOMMENDED))
+    def recommended(self) -> FrontierPoint:
+        """Return the network of the alpha that the paper recommends."""
+        return next(point for point in self.frontier if point.alpha == float(RECOMMENDED))
 
     def text(self) -> str:
-        """The advice for people."""
+        """Write the advice for people."""
         header = ["alpha", "strategy", "scale", "px", "flops", "params", "acts", "layers", "epoch (s)", "memory (GB)"]
         formats = [".3g", "", "g", "d", ".4g", ".4g", ".4g", "d", ".4g", ".3g"]
-        lines = [[*asdict(choice).values()] for choice in self.choices]
+        lines = [[*asdict(point).values()] for point in self.frontier]
         for line in lines:
             line[-1] = line[-1] and line[-1] / 1e9
         if self.device is None or self.device.prediction.memory is None:
@@ -149,7 +153,7 @@ class Advice:
         return "\n\n".join([title, table, " ".join(self._conditions()), " ".join(self._recommendation())])
 
     def _conditions(self) -> Iterator[str]:
-        """Where the times are from."""
+        """Yield sentences on the origin of the times, and their limits."""
         if self.device is None:
             yield (
                 f"No time is known. To time this device: `fastscale probes {self.base} --record probes.json`, then "
@@ -161,34 +165,34 @@ class Advice:
                 f"Left out: {', '.join(self.left_out)}, of which even scale {LARGEST_SCALE:,.0f} is predicted to be "
                 "within the limit."
             )
-        model, (least, most) = self.device.prediction.time, self.device.flops
+        fit, (least, most) = self.device.prediction.time, self.device.flops
         yield (
             f"Seconds are predicted, of an epoch of {self.device.images:,} images in steps of {self.device.batch:g} on "
-            f"{self.device.name}, by {len(model.errors)} timed networks of {least:.3g} to {most:.3g} flops, each of "
-            f"which the others predict with an error of {100 * model.error:.0f} % in the mean."
+            f"{self.device.name}, by {len(fit.errors)} timed networks of {least:.3g} to {most:.3g} flops, each of "
+            f"which the others predict with an error of {100 * fit.error:.0f} % in the mean."
         )
-        if (largest_here := max(choice.flops for choice in self.choices)) > 2 * most:
-            yield f"The largest network here has {largest_here / most:.0f} times the flops of any that is timed."
+        if (largest := max(point.flops for point in self.frontier)) > 2 * most:
+            yield f"The largest network here has {largest / most:.0f} times the flops of any that is timed."
 
     def _recommendation(self) -> Iterator[str]:
-        """The paper's alpha, and which one is the fastest here, or the largest at equal cost."""
-        mine = self.recommended
+        """Yield the recommendation, and which alpha is best here: fastest per flop, or largest within the limit."""
+        recommended = self.recommended
         yield (
-            f"Recommended: `--strategy {mine.strategy} --scale {mine.scale:g}`, as the paper recommends alpha = 0.8 "
-            "where runtime counts (section 5);"
+            f"Recommended: `--strategy {recommended.strategy} --scale {recommended.scale:g}`, as the paper recommends "
+            "alpha = 0.8 where runtime counts (section 5);"
         )
         if self.quantity != "flops":
-            best = max(self.choices, key=lambda choice: choice.flops)
-            gain = f"the most flops within the limit, {100 * (best.flops / mine.flops - 1):.1f} % more"
+            best = max(self.frontier, key=lambda point: point.flops)
+            gain = f"the most flops within the limit, {100 * (best.flops / recommended.flops - 1):.1f} % more"
         elif self.device:
-            best = min(self.choices, key=lambda choice: (choice.seconds or 0) / choice.flops)
-            ratio = (best.seconds or 0) / best.flops / ((mine.seconds or 1) / mine.flops)
+            best = min(self.frontier, key=lambda point: (point.seconds or 0) / point.flops)
+            ratio = (best.seconds or 0) / best.flops / ((recommended.seconds or 1) / recommended.flops)
             gain = f"the least predicted time for its flops, {100 * (1 - ratio):.1f} % less"
         else:
-            best = min(self.choices, key=lambda choice: choice.acts / choice.flops)
-            ratio = best.acts / best.flops / (mine.acts / mine.flops)
+            best = min(self.frontier, key=lambda point: point.acts / point.flops)
+            ratio = best.acts / best.flops / (recommended.acts / recommended.flops)
             gain = f"the fewest activations for its flops, {100 * (1 - ratio):.1f} % less"
-        if best is mine:
+        if best is recommended:
             yield f"no other alpha has {gain.partition(',')[0].removeprefix('the ')} here."
         else:
             yield f"{best.strategy} (alpha = {best.alpha:g}) has {gain}."
@@ -197,11 +201,11 @@ class Advice:
 
 
 def advise(name: str, base: Network, quantity: Quantity, limit: float, device: Device | None) -> Advice:
-    """The largest network of each alpha that is within the limit, in flops, seconds of an epoch or bytes of memory.
+    """Find the largest network of each alpha within a limit in flops, seconds per epoch or bytes of memory.
 
     Raises:
-        UserError: the base alone is beyond the limit, the paper's alpha does not reach it at any scale, or times or
-            memory are asked for and not known.
+        UserError: the base itself is beyond the limit, the paper's alpha is within it at any scale, or a limit in time
+            or memory is given without timings that measured it.
     """
     if not (math.isfinite(limit) and limit > 0):
         raise UserError(f"--{quantity} {limit:g}: a limit must be a positive number")
@@ -224,19 +228,19 @@ def advise(name: str, base: Network, quantity: Quantity, limit: float, device: D
             f"{name} alone takes {least:.4g} {UNITS[quantity]}, more than the limit of {limit:.4g}; give a larger "
             "limit or a smaller base"
         )
-    choices, left_out = [], []
+    frontier, left_out = [], []
     for alpha in ALPHAS:
         strategy = parse_strategy(f"alpha={alpha}")
-        told = strategy.name if strategy.name in NAMED else f"alpha={alpha}"
+        label = strategy.name if strategy.name in NAMED else f"alpha={alpha}"  # alpha=1/2, not its decimals
         if (s := largest_within(base, strategy, cost, limit)) is None:
             if alpha == RECOMMENDED:
                 raise UserError(
-                    f"the limit of {limit:.4g} is beyond {told} at scale {LARGEST_SCALE:,.0f}; give a smaller one"
+                    f"the limit of {limit:.4g} is beyond {label} at scale {LARGEST_SCALE:,.0f}; give a smaller one"
                 )
-            left_out.append(told)
+            left_out.append(label)
             continue
         network = scale(base, strategy, s)
         costs = Costs.from_network(network)
-        measured = (device.seconds(costs), device.memory(costs)) if device else (None, None)
-        choices.append(Choice(float(alpha), told, s, network.resolution, *costs, *measured))
-    return Advice(name, quantity, limit, device, tuple(choices), tuple(left_out))
+        predicted = (device.seconds(costs), device.memory(costs)) if device else (None, None)
+        frontier.append(FrontierPoint(float(alpha), label, s, network.resolution, *costs, *predicted))
+    return Advice(name, quantity, limit, device, tuple(frontier), tuple(left_out))

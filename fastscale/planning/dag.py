@@ -1,6 +1,6 @@
-"""What the workflow's rules ask of a sweep: inputs, outputs, parameters and time limits of jobs.
+"""Answers to the workflow's rules about a sweep: inputs, outputs, parameters and time limits of jobs.
 
-Rules hold wiring only. Nothing here knows Snakemake: what only Snakemake can tell is passed in.
+Rules hold wiring only. This module does not import Snakemake: rules pass in what only Snakemake knows.
 """
 
 import csv
@@ -21,16 +21,16 @@ from fastscale.sweep.expansion import FIXED
 from fastscale.sweep.sweep import Sweep
 
 if TYPE_CHECKING:
-    from fastscale.planning.epoch_time import Clock
+    from fastscale.planning.epoch_time import EpochTimes
 
 FileState = tuple[tuple[Path, int], ...]
 
-DRAWN = (".svg", ".html")  # what a browser draws of an artefact's files
+DRAWN = (".svg", ".html")  # the files of artefacts that a browser draws
 
 
 @dataclass(frozen=True)
 class State:
-    """A sweep at one time: `records` by artefact, and all networks that may be `trained`, by id."""
+    """A sweep at one time: the records of each artefact, and all networks that may be trained, by id."""
 
     sweep: Sweep
     records: Mapping[str, list[Path]]
@@ -38,34 +38,35 @@ class State:
 
     @classmethod
     def from_sweep(cls, sweep: Sweep) -> "State":
-        """List the records and trainings of a sweep once: rules ask for them again and again."""
+        """List the records and networks of a sweep, once: rules ask for them again and again."""
         return cls(sweep, {name: sweep.records(name) for name in sweep.artefacts}, sweep.expansion.trained)
 
 
 class Dag:
-    """Answers the rules' questions on a `sweep`, which is as it was when the rules were read.
+    """The answers to the rules' questions about a sweep.
 
-    Searches end while the workflow runs: `now` has what they found.
+    `sweep` is as it was when the rules were read. Searches end while the workflow runs: `now` is the sweep with the
+    bases that they have found since.
     """
 
     def __init__(self, sweep: Sweep):
         self.sweep = sweep
         self._start = State.from_sweep(sweep)
-        self._states = {self._found(): self._start}
-        self._clocks: dict[tuple[FileState, FileState], Clock | None] = {}
+        self._states = {self._search_state(): self._start}
+        self._estimates: dict[tuple[FileState, FileState], EpochTimes | None] = {}
 
     # Artefacts.
 
     @cached_property
     def jobs(self) -> dict[str, list[str]]:
-        """List the artefacts that each job makes, by the name of its rule.
+        """Return the artefacts that each job makes, by the name of the job's rule.
 
-        Artefacts that read the same records are made by one process; what reads no training waits for none.
+        One job makes all artefacts that read the same records. An artefact that reads no trainings waits for none.
         """
         groups = {
-            "overview": [*self._alike("all", "time", "error"), *self._alike("all", "error")],
-            "timings": self._alike("all", "time"),
-            "definitions": [name for name in self._alike("none") if name != "searches"],
+            "overview": [*self._reading("all", "time", "error"), *self._reading("all", "error")],
+            "timings": self._reading("all", "time"),
+            "definitions": [name for name in self._reading("none") if name != "searches"],
         }
         grouped = {name for group in groups.values() for name in group}
         alone = {name: [name] for name in self.sweep.artefacts if name not in grouped}
@@ -73,12 +74,12 @@ class Dag:
 
     @property
     def grouped(self) -> list[str]:
-        """List the artefacts that a job of another name makes."""
+        """List the artefacts whose job has another name than they have."""
         return [name for job, names in self.jobs.items() for name in names if name != job]
 
     @property
     def counted(self) -> list[str]:
-        """List the artefacts that show something where nothing has been trained or timed yet."""
+        """List the artefacts that show something even before anything is trained or timed."""
         return [name for name in self.sweep.artefacts if ARTEFACTS[name].counted]
 
     @property
@@ -87,22 +88,22 @@ class Dag:
         return [name for name in ARTEFACTS if name not in self.sweep.artefacts]
 
     def targets(self, *kinds: str) -> list[Path]:
-        """List the files of all artefacts of these kinds, with their records.
+        """List the files of all artefacts of these kinds, and their records.
 
-        A record that was deleted is made again though its artefacts stand.
+        With the records as targets too, a deleted record is made again even if its artefacts exist.
         """
         names = [name for name in self.sweep.artefacts if ARTEFACTS[name].kind in kinds]
         files = (path for name in names for path in (*self.sweep.artefacts[name], *self.records(name)))
         return list(dict.fromkeys(files))
 
     def records(self, artefact: str) -> list[Path]:
-        """List the records of an artefact that were known when the rules were read."""
+        """List the records of an artefact, as known when the rules were read."""
         return self._start.records[artefact]
 
-    def found_records(self, artefact: str, await_search: Callable[[str], object]) -> list[Path]:
-        """List the records of an artefact that only a search can tell: all others are asked for at once.
+    def awaited_records(self, artefact: str, await_search: Callable[[str], object]) -> list[Path]:
+        """List the records of an artefact that are known only once its searches have run; `records` lists the others.
 
-        `await_search` is called with each search that the artefact rests on, and raises where that has not run.
+        `await_search` is called with each search that the artefact depends on, and raises where it has not run.
         """
         for name in self.sweep.needs.searches_of(artefact):
             await_search(name)
@@ -110,9 +111,9 @@ class Dag:
         return [path for path in self.now().records[artefact] if path not in known]
 
     def outputs(self, names: Iterable[str]) -> Iterator[tuple[Path, dict[str, Any] | None]]:
-        """Yield the files of artefacts, each with the arguments of Snakemake's `report`, or None for what it hides.
+        """Yield each file of artefacts with its arguments for Snakemake's `report`, or None for a file left out of it.
 
-        The report shows the one of an artefact's files that a browser draws.
+        The report shows the files that a browser draws, one for each artefact.
         """
         for name in names:
             artefact = ARTEFACTS[name]
@@ -125,43 +126,46 @@ class Dag:
                 yield path, shown if path.suffix in DRAWN else None
 
     def captions(self, names: Iterable[str], inputs: Iterable[str]) -> dict[str, str]:
-        """Say what artefacts show and from which of a job's inputs each one is made."""
-        given, records = set(inputs), self.now().records
-        return {name: caption(name, (r for r in records[name] if str(r) in given), self.sweep.folder) for name in names}
+        """Return the captions of artefacts; each one counts the records of the artefact among a job's inputs."""
+        present, records = set(inputs), self.now().records
+        return {
+            name: caption(name, (path for path in records[name] if str(path) in present), self.sweep.folder)
+            for name in names
+        }
 
     # Trainings and timings.
 
     def description(self, network: str) -> str:
-        """Describe a whole network, given by its id, as JSON."""
+        """Return the whole description of a network as JSON, by the network's id."""
         return sorted_json(self.now().trained[network].to_dict())
 
     def minutes(self, network: str, schedule: str, longest: int) -> int:
-        """Estimate the minutes to reserve for a training by the timings that are there; `longest` without any.
+        """Estimate the minutes to reserve for a training, by the timings made so far; `longest` before any timing.
 
-        Timings are no input of a training, so that it waits for none.
+        Timings are no input of a training, so a training does not wait for them.
         """
-        clock = self._clock()
-        if clock is None:
+        epoch_times = self._epoch_times()
+        if epoch_times is None:
             return longest
         config = self.sweep.config
-        return clock.minutes(self.now().trained[network], config["schedules"][schedule], config["gpus"], longest)
+        return epoch_times.minutes(self.now().trained[network], config["schedules"][schedule], config["gpus"], longest)
 
     @property
     def profile_gpus(self) -> int:
-        """Return the GPUs that a timing asks for: as many as are to be timed together, if there are so many."""
-        asked: int = self.sweep.config["profile"]["devices"]
+        """Return the GPUs that a timing requests: `profile.devices` if trainings have as many, else 1; 0 on CPUs."""
+        devices: int = self.sweep.config["profile"]["devices"]
         gpus: int = self.sweep.config["gpus"]
-        return asked if gpus >= asked else min(1, gpus)
+        return devices if gpus >= devices else min(1, gpus)
 
     @property
     def executions(self) -> list[str]:
-        """List the options of `fastscale profile` that say how networks are executed."""
+        """List the options of `fastscale profile` for the executions to time."""
         options = {"formats": "--format", "modes": "--mode", "convolutions": "--convolutions"}
         profile = self.sweep.config["profile"]
         return [f"{option} {value}" for key, option in options.items() for value in profile[key]]
 
     def outcome(self) -> str:
-        """Say in a line what was found and where to read it; nothing before the sweep has its page."""
+        """Return a line with the counts of verdicts and the path of the sweep's page; empty before the page exists."""
         page, claims = self.sweep.folder / "README.md", self.sweep.folder / "tables/claims.csv"
         if not (page.exists() and claims.exists()):
             return ""
@@ -170,56 +174,55 @@ class Dag:
         counts = ", ".join(f"{verdict} {n}" for verdict, n in verdicts.items())
         return f"{verdicts.total()} claims: {counts}; begin with {page}\n"
 
-    # What searches and timings have told by now.
+    # Results of searches and timings by now.
 
     def now(self) -> State:
-        """Expand the sweep by what its searches have found by now."""
-        found = self._found()
-        if found not in self._states:
-            self._states[found] = State.from_sweep(Sweep.expanded(self.sweep.config))
-        return self._states[found]
+        """Expand the sweep with the bases that its searches have found by now."""
+        state = self._search_state()
+        if state not in self._states:
+            self._states[state] = State.from_sweep(Sweep.expanded(self.sweep.config))
+        return self._states[state]
 
-    def _clock(self) -> "Clock | None":
-        """Make the clock of all timings that are there; None without any, or where a record is broken."""
-        timings = _state(map(self.sweep.profile_record, (FIXED, *self.sweep.searches)))
-        key = self._found(), timings
-        if timings and key not in self._clocks:
-            from fastscale.planning.epoch_time import (
-                Clock,
-            )  # here: it takes a second to import, and most runs need none
+    def _epoch_times(self) -> "EpochTimes | None":
+        """Estimate epoch times by all timings made so far; return None before any, or where a record is broken."""
+        timings = _file_state(map(self.sweep.profile_record, (FIXED, *self.sweep.searches)))
+        key = self._search_state(), timings
+        if timings and key not in self._estimates:
+            # Imported only here: the import takes a second, and most runs do not need it.
+            from fastscale.planning.epoch_time import EpochTimes
 
             try:
-                self._clocks[key] = Clock(self.now().sweep, {})
+                self._estimates[key] = EpochTimes(self.now().sweep, {})
             except UserError:
-                self._clocks[key] = None  # `aggregate` reports broken records
-        return self._clocks.get(key)
+                self._estimates[key] = None  # `aggregate` reports broken records
+        return self._estimates.get(key)
 
-    def _found(self) -> FileState:
-        return _state(map(self.sweep.search_record, self.sweep.searches))
+    def _search_state(self) -> FileState:
+        return _file_state(map(self.sweep.search_record, self.sweep.searches))
 
-    def _alike(self, points: str, *reads: Measurement) -> list[str]:
-        """List the artefacts of exactly these points and measurements."""
+    def _reading(self, points: str, *reads: Measurement) -> list[str]:
+        """List the artefacts with exactly these points and measurements."""
         artefacts = self.sweep.artefacts
         return [name for name in artefacts if (ARTEFACTS[name].points, self.sweep.needs.reads(name)) == (points, reads)]
 
 
-def _state(files: Iterable[Path]) -> FileState:
-    """Return which of some files exist, with the times of their last changes: one state differs from another."""
+def _file_state(files: Iterable[Path]) -> FileState:
+    """Return the files that exist, with the times of their last changes: the state differs after any change."""
     return tuple((path, path.stat().st_mtime_ns) for path in files if path.exists())
 
 
 def sorted_json(value: Any) -> str:
-    """Write plain data as JSON: the same in whatever order a configuration gives its keys."""
+    """Write plain data as JSON with sorted keys, so that the order of keys in a configuration does not matter."""
     return json.dumps(value, sort_keys=True)
 
 
 def check_images(data: Mapping[str, Any], on_nodes: bool) -> str:
-    """Look at the images that are to be packed; returns a warning, empty where they are as configured.
+    """Check the images that are to be packed; return a warning, or an empty text if they are as configured.
 
-    With `on_nodes`, jobs run where a folder may be that this machine does not see, or has nothing in.
+    `on_nodes` says that jobs run on other machines: these may see a folder that is missing or empty on this one.
 
     Raises:
-        UserError: folders that are missing, or other classes than configured.
+        UserError: folders are missing, or the number of classes is not that of the configuration.
     """
     try:
         check_classes(data)
@@ -232,9 +235,9 @@ def check_images(data: Mapping[str, Any], on_nodes: bool) -> str:
 
 
 def state_of_images(data: Mapping[str, Any], recorded: Callable[[], Iterable[str] | None]) -> str:
-    """Digest the state of the images; where they are gone, return the state in which they were packed.
+    """Digest the state of the images; where the images are gone, return the state in which they were packed.
 
-    `recorded` gives the parameters of the job that packed them, each as Snakemake keeps it: as Python writes it.
+    `recorded` returns the parameters of the job that packed the images, each as Snakemake stores it: its Python repr.
     """
     if state := source_state(data):
         return f"images {state}"
@@ -243,7 +246,7 @@ def state_of_images(data: Mapping[str, Any], recorded: Callable[[], Iterable[str
 
 @contextmanager
 def raised_as(kind: type[Exception]) -> Iterator[None]:
-    """Raise a user's mistake as another kind of exception, one that Snakemake tells without a traceback."""
+    """Raise a UserError of the block as a `kind` of exception, one that Snakemake shows without a traceback."""
     try:
         yield
     except UserError as error:

@@ -1,4 +1,4 @@
-"""What a sweep costs before it runs: its networks, jobs and epochs, and device-hours by measured times or a model."""
+"""The plan of a sweep: its networks, jobs and epochs, with device-hours from measured times or a stated model."""
 
 import statistics
 from collections import Counter
@@ -10,13 +10,13 @@ from typing import Any, NamedTuple
 from tabulate import tabulate
 
 from fastscale.networks import Network
-from fastscale.planning.epoch_time import Basis, Clock
+from fastscale.planning.epoch_time import Basis, EpochTimes
 from fastscale.records.records import read_record
 from fastscale.sweep.sweep import Sweep
 
 
-class Training(NamedTuple):
-    """A training that a sweep asks for; its rule is "search" for a candidate of a search, else "train"."""
+class RequestedTraining(NamedTuple):
+    """A training that a sweep needs; `rule` is "search" for a candidate of a search, else "train"."""
 
     rule: str
     network: Network
@@ -26,7 +26,7 @@ class Training(NamedTuple):
 
 @dataclass(frozen=True)
 class Job:
-    """A training with its device-hours: those that it took if it is done, else an estimate, or None."""
+    """A training with its device-hours: as measured if it is done, else an estimate, or None if nothing gives one."""
 
     rule: str
     network: str
@@ -40,19 +40,19 @@ class Job:
 
 @dataclass(frozen=True)
 class Plan:
-    """A sweep's trainings and what they cost; bases that no search has found yet are `assumed`."""
+    """A sweep's trainings with their costs; for a base that no search has found yet, the sweep assumes a candidate."""
 
     sweep: Sweep
-    clock: Clock
+    epoch_times: EpochTimes
     jobs: tuple[Job, ...]
 
     @property
     def to_do(self) -> list[Job]:
-        """The trainings that are not done."""
+        """List the trainings that are not done."""
         return [job for job in self.jobs if not job.done]
 
     def to_dict(self) -> dict[str, Any]:
-        """The plan for programs."""
+        """Return the plan as plain data, for JSON."""
         return {
             "sweep": self.sweep.name,
             "networks": len({job.network for job in self.jobs}),
@@ -67,19 +67,20 @@ class Plan:
         }
 
     def text(self, each_job: bool = False) -> str:
-        """The plan for people; with `each_job`, a line for each training."""
+        """Write the plan for people; with `each_job`, list each training too."""
         gpus, price = self.sweep.config["gpus"], self.sweep.config["gpu_hour_price"]
         bases = {point.base for point in self.sweep.points}
         header = ["jobs", "in all", "to do", "epochs", "GPU-hours" if gpus else "CPU-hours", "cost"]
-        known: Counter[Basis] = Counter({job.network: job.basis for job in self.to_do}.values())
-        train, val, unseen = self.clock.images
-        told = f" (ImageNet's, as {unseen!r} is not on this machine)" if unseen else ""
+        counts: Counter[Basis] = Counter({job.network: job.basis for job in self.to_do}.values())
+        train, val, unseen = self.epoch_times.images
+        remark = f" (ImageNet's, as {unseen!r} is not on this machine)" if unseen else ""
         parts = [
             f"Sweep {self.sweep.name}: {len({job.network for job in self.jobs})} networks from {len(bases)} bases; "
             f"{len(self.jobs)} trainings, {len(self.jobs) - len(self.to_do)} of them done.",
             tabulate([*self._files(), *self._trainings()], header, floatfmt=",.2f", intfmt=",", missingval="—"),
-            f"Epoch times, by networks: {'; '.join(self.clock.words(known)) or 'none is left to do'}. An epoch trains "
-            f"on {train:,} images and validates on {val:,}{told}, which takes a third as long for each.",
+            f"Epoch times, by networks: {'; '.join(self.epoch_times.explain(counts)) or 'none is left to do'}. "
+            f"An epoch trains on {train:,} images and validates on {val:,}{remark}, which takes a third as long "
+            "for each.",
         ]
         if gpus:
             parts.append(f"A training takes {gpus} GPUs; a GPU-hour costs {price:g} (gpu_hour_price).")
@@ -87,11 +88,11 @@ class Plan:
             parts.append(f"Not searched yet, and taken to be the first candidate: {', '.join(assumed)}.")
         if each_job:
             lines = [list(asdict(job).values()) for job in self.jobs]
-            parts.append(tabulate(lines, [one.name for one in fields(Job)], floatfmt=".3g"))
+            parts.append(tabulate(lines, [field.name for field in fields(Job)], floatfmt=".3g"))
         return "\n\n".join(parts)
 
     def _files(self) -> Iterator[list[Any]]:
-        """What is no training: how many jobs, and how many of them to do."""
+        """Yield a line for each kind of job other than trainings: its name, jobs in all, and jobs to do."""
         sources = {*self.sweep.sources.values()}
         jobs: dict[str, Sequence[Iterable[Path]]] = {
             "data": [(self.sweep.data_folder / "data.json",)],
@@ -103,7 +104,7 @@ class Plan:
             yield [name, len(outputs), sum(not all(path.exists() for path in paths) for paths in outputs)]
 
     def _trainings(self) -> Iterator[list[Any]]:
-        """Trainings by rule and schedule, and all of them."""
+        """Yield a line for the trainings of each rule and schedule, and one for all trainings."""
         for rule in ("search", "train"):
             for schedule in self.sweep.config["schedules"]:
                 if jobs := [job for job in self.jobs if (job.rule, job.schedule) == (rule, schedule)]:
@@ -111,6 +112,7 @@ class Plan:
         yield self._sum("trainings", self.jobs)
 
     def _sum(self, name: str, jobs: Sequence[Job]) -> list[Any]:
+        """Return a line: name, jobs in all, and of those to do: jobs, epochs, device-hours, cost."""
         left = [job for job in jobs if not job.done]
         hours = _total(left)
         return [name, len(jobs), len(left), sum(job.epochs for job in left), hours, self._cost(hours)]
@@ -120,52 +122,52 @@ class Plan:
 
 
 def _total(jobs: Sequence[Job]) -> float | None:
-    """Their device-hours, if all are known."""
+    """Return the device-hours of all jobs, or None if any job's are unknown."""
     hours = [job.hours for job in jobs]
     return None if None in hours else sum(filter(None, hours))
 
 
 def plan(sweep: Sweep) -> Plan:
-    """The plan of a sweep, by what there is of its records.
+    """Plan a sweep, by the records that exist.
 
     Raises:
-        UserError: a broken record, or data that are not as configured.
+        UserError: a record is broken, or the images are not as configured.
     """
-    waiting = filter(sweep.bases.is_unknown, sweep.searches)
-    sweep = Sweep.expanded(sweep.config, {name: sweep.candidates[name][0].definition for name in waiting})
+    awaited = filter(sweep.bases.awaits_search, sweep.searches)
+    sweep = Sweep.expanded(sweep.config, {name: sweep.candidates[name][0].definition for name in awaited})
     records = {}
-    for asked in (trainings := list(_trainings(sweep))):
-        path = sweep.train_record(asked.network.id, asked.schedule, asked.trial)
+    for training in (trainings := list(_trainings(sweep))):
+        path = sweep.train_record(training.network.id, training.schedule, training.trial)
         if path.exists():
-            records[asked] = read_record(path, "train", asked.network.hash)
+            records[training] = read_record(path, "train", training.network.hash)
     devices = max(1, sweep.config["gpus"])
     seconds: dict[str, list[float]] = {}
-    for asked, record in records.items():
-        seconds.setdefault(asked.network.id, []).append(devices * record["seconds"] / max(1, record["epochs"]))
-    clock = Clock(sweep, {network: statistics.fmean(found) for network, found in seconds.items()})
+    for training, record in records.items():
+        seconds.setdefault(training.network.id, []).append(devices * record["seconds"] / max(1, record["epochs"]))
+    epoch_times = EpochTimes(sweep, {network: statistics.fmean(measured) for network, measured in seconds.items()})
     jobs = []
-    for asked in trainings:
-        trained, epochs = records.get(asked), sweep.config["schedules"][asked.schedule]
-        per_epoch, basis = clock.epoch(asked.network)
+    for training in trainings:
+        trained, epochs = records.get(training), sweep.config["schedules"][training.schedule]
+        per_epoch, basis = epoch_times.estimate(training.network)
         if trained:
             hours = devices * trained["seconds"] / 3600
         else:
             hours = None if per_epoch is None else epochs * per_epoch / 3600
-        own = (asked.rule, asked.network.id, asked.schedule, asked.trial, epochs)
-        jobs.append(Job(*own, done=trained is not None, hours=hours, basis=basis))
-    return Plan(sweep, clock, tuple(jobs))
+        key = (training.rule, training.network.id, training.schedule, training.trial)
+        jobs.append(Job(*key, epochs, done=trained is not None, hours=hours, basis=basis))
+    return Plan(sweep, epoch_times, tuple(jobs))
 
 
-def _trainings(sweep: Sweep) -> Iterator[Training]:
-    """Each training once: what a search finds has been trained as its candidate."""
+def _trainings(sweep: Sweep) -> Iterator[RequestedTraining]:
+    """Yield each training once: a network that a search chose has been trained already, as a candidate."""
     candidates = [
-        Training("search", candidate.network, sweep.searches[name].schedule, 1)
-        for name, found in sweep.candidates.items()
-        for candidate in found
+        RequestedTraining("search", candidate.network, sweep.searches[name].schedule, 1)
+        for name, drawn in sweep.candidates.items()
+        for candidate in drawn
     ]
     yield from candidates
-    known = {(asked.network.id, asked.schedule, asked.trial) for asked in candidates}
+    keys = {(training.network.id, training.schedule, training.trial) for training in candidates}
     for network, schedule in sweep.trainings(sweep.everything):
         for trial in sweep.trials:
-            if (network, schedule, trial) not in known:
-                yield Training("train", sweep.networks[network], schedule, trial)
+            if (network, schedule, trial) not in keys:
+                yield RequestedTraining("train", sweep.networks[network], schedule, trial)

@@ -1,1 +1,1 @@
-"""What was measured, in JSON files, and by which code. No torch."""
+"""Records of measurements: JSON files that also say which code made them. No torch."""

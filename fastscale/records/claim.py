@@ -1,8 +1,8 @@
-"""Whether the outputs of this Slurm job are still its own.
+"""Claims of Slurm jobs to their outputs.
 
-A job that was left behind by a killed main process may live on, while another with new parameters makes the same
-records. The executor plugin tells each job by an environment variable where it is noted who made its last claim to them
-(snakemake_executor_plugin_submitit/claims.py).
+A job that a killed main process left behind may go on while a later job makes the same records with other parameters.
+So the executor plugin notes in files which job claimed each output last, and names these files to each job in an
+environment variable (snakemake_executor_plugin_submitit/claims.py).
 """
 
 import json
@@ -14,12 +14,12 @@ VARIABLE = "SNAKEMAKE_SUBMITIT_CLAIM"
 
 
 def is_superseded() -> bool:
-    """Whether a later submission has claimed the outputs of this process's job; False where there is no such job."""
+    """Tell whether a later job has claimed the outputs of this job; False outside a Slurm job of the plugin."""
     if VARIABLE not in os.environ:
         return False
     claim = json.loads(os.environ[VARIABLE])
     for name in claim["names"]:
-        with suppress(OSError):  # claims that cannot be read do not end this one
+        with suppress(OSError):  # a claim that cannot be read must not stop this job from writing
             if Path(claim["folder"], name).read_text() not in ("", claim["holder"]):
                 return True
     return False

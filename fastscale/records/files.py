@@ -1,4 +1,4 @@
-"""Files that are whole or not there: written to a temporary name beside their place, flushed and renamed."""
+"""Atomic writing of files: a temporary file in the same folder is written, flushed to disk and renamed."""
 
 import os
 import tempfile
@@ -13,7 +13,7 @@ from fastscale.records.claim import is_superseded
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """A temporary path beside `path` that takes its place when the block ends well, and vanishes when it does not.
+    """Yield a temporary path beside `path`; the temporary file replaces `path` unless the block raises.
 
     Raises:
         UserError: the disk is full, the folder cannot be written, or a later Slurm job has claimed the outputs.
@@ -41,6 +41,7 @@ def replacing(path: Path) -> Iterator[Path]:
 
 @cache
 def _umask() -> int:
+    """Read the process's umask: the system tells it only to a call that sets another."""
     mask = os.umask(0)
     os.umask(mask)
     return mask

@@ -1,4 +1,4 @@
-"""Records of networks: what they are, and what is counted of them."""
+"""Records of networks: descriptions and counts."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -7,11 +7,11 @@ from typing import Any
 from fastscale.errors import UserError
 from fastscale.networks import Network
 from fastscale.networks.complexity import count
-from fastscale.records.records import ANEW, read_record, write_record
+from fastscale.records.records import REMEDY, read_record, write_record
 
 
 def network_record(network: Network) -> dict[str, Any]:
-    """What is known of a network without building it: its description, its identity and its exact counts."""
+    """Return a network's description, identity and exact counts as plain data."""
     return {
         "id": network.id,
         "network_hash": network.hash,
@@ -25,22 +25,22 @@ def network_record(network: Network) -> dict[str, Any]:
 
 
 def write_networks(path: Path, networks: Iterable[Network]) -> None:
-    """Write the record of several networks."""
+    """Write a networks record."""
     write_record(path, {"kind": "networks", "networks": list(map(network_record, networks))})
 
 
 def read_networks(path: Path) -> list[Network]:
-    """The networks of a networks record.
+    """Read the networks of a networks record.
 
     Raises:
-        UserError: the record is missing or broken, or was edited: a hash is not that of its description.
+        UserError: the record is missing or broken, or the hash of a network is not that of its description.
     """
     record = read_record(path, "networks")
     try:
-        networks = [Network.from_dict(one["network"]) for one in record["networks"]]
-        hashes = [one["network_hash"] for one in record["networks"]]
+        networks = [Network.from_dict(entry["network"]) for entry in record["networks"]]
+        hashes = [entry["network_hash"] for entry in record["networks"]]
     except (KeyError, TypeError, AttributeError) as error:
-        raise UserError(f"{path} describes no networks ({error!r}); {ANEW}") from None
-    if edited := [network.id for network, known in zip(networks, hashes, strict=True) if network.hash != known]:
-        raise UserError(f"{path} was edited: the description of {edited[0]} has another hash; {ANEW}")
+        raise UserError(f"{path} describes no networks ({error!r}); {REMEDY}") from None
+    if edited := [network.id for network, recorded in zip(networks, hashes, strict=True) if network.hash != recorded]:
+        raise UserError(f"{path} was edited: the description of {edited[0]} has another hash; {REMEDY}")
     return networks

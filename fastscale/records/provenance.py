@@ -1,4 +1,4 @@
-"""Provenance: by which code a record was made, when and where."""
+"""Provenance of records: which code made a record, when and where."""
 
 import ast
 import os
@@ -17,28 +17,28 @@ from fastscale.records.records import digest
 
 PACKAGE = Path(__file__).parents[1]
 
-# The module that each stage begins with: what a record says depends on it and on all that it imports.
+# The entry module of each stage: a record depends on this module and on all modules that it imports.
 ENTRIES = {"profile": "fastscale.profiling.profile", "train": "fastscale.training.run"}
 
-# Modules that stages import and that change no number, and why.
+# Modules that stages import but that change no number in a record, each with the reason.
 EXEMPT = {
-    "fastscale.errors": "messages",
-    "fastscale.validation.documents": "a value is taken as it is, or refused",
-    "fastscale.validation.quantities": "a value is taken as it is, or refused",
-    "fastscale.validation.checks": "a value is taken as it is, or refused",
-    "fastscale.networks.families": "a record holds the description of its network, whatever made it",
+    "fastscale.errors": "text of messages",
+    "fastscale.validation.documents": "it refuses values, and changes none",
+    "fastscale.validation.quantities": "likewise",
+    "fastscale.validation.checks": "likewise",
+    "fastscale.networks.families": "a record holds its network's whole description",
     "fastscale.networks.bases": "likewise",
     "fastscale.networks.definitions": "likewise",
-    "fastscale.records.claim": "whether a record is written, not what it says",
-    "fastscale.records.files": "likewise",
-    "fastscale.records.records": "form of a record, whose digest tells of its content",
+    "fastscale.records.claim": "it decides whether a record is written, not its content",
+    "fastscale.records.files": "it writes bytes as they are",
+    "fastscale.records.records": "the form of a record; a digest covers the content",
     "fastscale.records.provenance": "this module",
-    "fastscale.data.writing": "a record holds the digest of its images, whatever wrote them",
+    "fastscale.data.writing": "a record holds the digest of its images",
     "fastscale.data.images": "likewise",
     "fastscale.data.sources": "likewise",
     "fastscale.data.folders": "likewise",
-    "fastscale.runtime.upstream": "which versions of other packages may be patched; a patch saves time alone",
-    "fastscale.runtime.signals": "when a training stops; it goes on to the same bits",
+    "fastscale.runtime.upstream": "it checks versions of other packages",
+    "fastscale.runtime.signals": "a training that stops resumes to the same bits",
 }
 
 
@@ -46,27 +46,27 @@ EXEMPT = {
 def code_hash(stage: str) -> str:
     """Hash the code that a stage's records depend on.
 
-    Hashed are the syntax trees of the definitions in the modules that the stage imports, and the data files that these
-    name. Comments, docstrings, layout and imports do not count, nor does the module that a definition stands in: a move
-    or a module's new name makes no record stale.
+    The hash covers the syntax trees of all top-level statements in `hashed_modules`, and the data files that these
+    modules name. Comments, docstrings, formatting and imports do not count, nor does the module that holds a
+    definition: no record becomes stale when a definition moves or a module is renamed.
     """
     return digest(sorted(part for module in hashed_modules(stage) for part in _parts(module)))
 
 
 @cache
 def hashed_modules(stage: str) -> tuple[str, ...]:
-    """List the modules that a stage imports, directly or not, less those that are exempt."""
-    found, waiting = set(), [ENTRIES[stage]]
+    """List the modules that a stage imports, directly or indirectly, except those in `EXEMPT`."""
+    modules, waiting = set(), [ENTRIES[stage]]
     while waiting:
         module = waiting.pop()
-        if module not in found and module not in EXEMPT:
-            found.add(module)
+        if module not in modules and module not in EXEMPT:
+            modules.add(module)
             waiting += [imported for _, imported, _ in _imports(module)]
-    return tuple(sorted(found))
+    return tuple(sorted(modules))
 
 
 def _parts(module: str) -> Iterator[str]:
-    """Digest each definition of a module, and each data file that it names."""
+    """Digest each top-level statement of a module, and each YAML file whose name is a string of the module."""
     tree = _Canonical(_imports(module)).visit(_tree(module))
     yield from (digest(ast.dump(statement)) for statement in tree.body)
     for node in ast.walk(tree):
@@ -75,32 +75,32 @@ def _parts(module: str) -> Iterator[str]:
 
 
 class _Canonical(ast.NodeTransformer):
-    """Takes away what does not bear on what is computed: imports, docstrings, and the names that imports give."""
+    """Removal of what changes no result: imports, docstrings, and the local names that imports give."""
 
     def __init__(self, imports: Iterable[tuple[str, str, str | None]]) -> None:
         self.originals = {local: name for local, _, name in imports}
 
     def visit(self, node: Any) -> Any:
-        """Visit a node; of a body, what does something is left."""
+        """Visit a node; keep of a body the statements that compute something."""
         body = getattr(node, "body", None)
         if isinstance(body, list):
             node.body = [statement for statement in body if not _is_idle(statement)] or [ast.Pass()]
         return super().visit(node)
 
     def visit_Attribute(self, node: ast.Attribute) -> ast.AST:
-        """`module.name` is what `name` is where it is imported by itself."""
+        """Replace `module.name` by `name`, as if the name had been imported from the module."""
         match node:
             case ast.Attribute(ast.Name(name), attribute) if self.originals.get(name, name) is None:
                 return ast.Name(attribute, node.ctx)
         return self.generic_visit(node)
 
     def visit_Name(self, node: ast.Name) -> ast.AST:
-        """A name that was imported as another is itself."""
+        """Replace the local name of an imported definition by its name in its own module."""
         return ast.Name(self.originals.get(node.id) or node.id, node.ctx)
 
 
 def _is_idle(statement: ast.AST) -> bool:
-    """Whether a statement is an import, a docstring, for type checkers alone, or a list of what a module exports."""
+    """Tell whether a statement computes nothing: an import, a docstring, a block for type checkers, or `__all__`."""
     match statement:
         case ast.Import() | ast.ImportFrom() | ast.Expr(value=ast.Constant()):
             return True
@@ -111,9 +111,10 @@ def _is_idle(statement: ast.AST) -> bool:
 
 @cache
 def _imports(module: str) -> tuple[tuple[str, str, str | None], ...]:
-    """List what a module imports from this package: the name it gives it, the module that defines it, its name there.
+    """List a module's imports from this package, each as (local name, defining module, name in the defining module).
 
-    A module that is itself imported has no name there. Imports within functions count; those for type checkers do not.
+    For an import of a whole module the last part is None. Imports within functions count, those for type checkers do
+    not.
     """
     return tuple(
         (name.asname or name.name, *_definition(str(node.module), name.name))
@@ -124,7 +125,7 @@ def _imports(module: str) -> tuple[tuple[str, str, str | None], ...]:
 
 
 def _definition(module: str, name: str) -> tuple[str, str | None]:
-    """Find where a name comes from that is imported from a module: a package may have it from another."""
+    """Find the module that defines a name imported from `module`, which may be a package that re-exports the name."""
     if _path(f"{module}.{name}").exists():
         return f"{module}.{name}", None
     if _path(module).name == "__init__.py":
@@ -134,7 +135,7 @@ def _definition(module: str, name: str) -> tuple[str, str | None]:
 
 
 def _statements(tree: ast.AST) -> Iterator[ast.AST]:
-    """All nodes but those for type checkers alone."""
+    """Yield all nodes except those in blocks for type checkers."""
     for node in ast.iter_child_nodes(tree):
         if not (isinstance(node, ast.If) and _is_idle(node)):
             yield node
@@ -142,17 +143,18 @@ def _statements(tree: ast.AST) -> Iterator[ast.AST]:
 
 
 def _tree(module: str) -> ast.Module:
+    """Parse the source of a module."""
     return ast.parse(_path(module).read_text())
 
 
 def _path(module: str) -> Path:
-    """The file of a module or package."""
+    """Return the source file of a module or package."""
     path = PACKAGE.parent.joinpath(*module.split("."))
     return path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
 
 
 def provenance(stage: str, packages: Iterable[str] = ("torch", "numpy")) -> dict[str, Any]:
-    """Who made a record: time (UTC), commit, hash of the stage's code, versions and processor."""
+    """Return how a record is made: time (UTC), commit, hash of the stage's code, versions, processor and Slurm job."""
     return {
         "date": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
         "commit": _commit(),
@@ -165,12 +167,13 @@ def provenance(stage: str, packages: Iterable[str] = ("torch", "numpy")) -> dict
 
 
 def _slurm_job() -> str | None:
-    """The id of the Slurm job that this runs in, as squeue writes it."""
+    """Return the id of the Slurm job of this process, as squeue writes it; None outside of Slurm."""
     array, task = (os.environ.get(f"SLURM_ARRAY_{part}_ID") for part in ("JOB", "TASK"))
     return f"{array}_{task}" if array else os.environ.get("SLURM_JOB_ID")
 
 
 def _version(package: str) -> str | None:
+    """Return the version of an installed package, or None."""
     try:
         return version(package)
     except PackageNotFoundError:
@@ -179,7 +182,7 @@ def _version(package: str) -> str | None:
 
 @cache
 def _commit() -> str | None:
-    """The commit of the source, with + where the tree differs from it; None outside a checkout."""
+    """Return the commit of the source, with + where the working tree differs; None outside of a checkout."""
     command = ["git", "-C", str(PACKAGE.parent), "describe", "--always", "--abbrev=12", "--dirty=+", "--exclude=*"]
     try:
         return subprocess.run(command, capture_output=True, text=True, check=True, timeout=10).stdout.strip()
@@ -188,7 +191,7 @@ def _commit() -> str | None:
 
 
 def processor() -> str:
-    """The name of this machine's processor."""
+    """Return the name of this machine's processor."""
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
         return next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))

@@ -1,4 +1,4 @@
-"""Records: JSON files that hold what was measured and all that the numbers depend on."""
+"""Records: JSON files that hold measurements and everything that the measurements depend on."""
 
 import hashlib
 import json
@@ -8,7 +8,7 @@ from typing import Any
 from fastscale.errors import UserError
 from fastscale.records.files import write_text
 
-# Which verb writes a record of its kind.
+# The verb that writes records of each kind.
 WRITERS = {
     "data": "`fastscale data`",
     "networks": "`fastscale probes`",
@@ -16,11 +16,12 @@ WRITERS = {
     "search": "`fastscale search`",
     "train": "`fastscale train`",
 }
-ANEW = "if snakemake wrote it, move it away and run snakemake again, else give another file"
+# What the reader of an error does about a record that cannot be used.
+REMEDY = "if snakemake wrote it, move it away and run snakemake again, else give another file"
 
 
 def write_record(path: Path, record: dict[str, Any]) -> dict[str, Any]:
-    """Write a record as indented JSON, whole or not at all; returns it with the digest by which it is known."""
+    """Write a record atomically as indented JSON; return the record, with its digest if it has a kind."""
     if "kind" in record:
         record = _without_digest(record)
         record = {**record, "digest": digest(record)}
@@ -29,15 +30,16 @@ def write_record(path: Path, record: dict[str, Any]) -> dict[str, Any]:
 
 
 def _without_digest(record: dict[str, Any]) -> dict[str, Any]:
+    """Return the part of a record that the digest covers."""
     return {key: value for key, value in record.items() if key != "digest"}
 
 
 def read_record(path: Path, kind: str, network_hash: str | None = None) -> dict[str, Any]:
-    """The record at `path`.
+    """Read the record at `path`.
 
     Raises:
-        UserError: no such file, not JSON, not of this `kind`, edited by hand, or measured on another network than
-            `network_hash`.
+        UserError: the file is missing, no JSON, not of this `kind`, edited by hand, or measured on another network than
+            that of `network_hash`.
     """
     try:
         record = json.loads(path.read_text())
@@ -47,21 +49,21 @@ def read_record(path: Path, kind: str, network_hash: str | None = None) -> dict[
             "of a sweep"
         ) from None
     except (OSError, ValueError, RecursionError) as error:
-        raise UserError(f"{path} is no readable record ({' '.join(str(error).split())}); {ANEW}") from None
-    found = record.get("kind") if isinstance(record, dict) else None
-    if found != kind:
-        other = f"a {found!r} record" if isinstance(found, str) else "no record of fastscale's"
-        raise UserError(f"{path} holds {other} where a {kind!r} record is expected; {ANEW}")
+        raise UserError(f"{path} is no readable record ({' '.join(str(error).split())}); {REMEDY}") from None
+    recorded = record.get("kind") if isinstance(record, dict) else None
+    if recorded != kind:
+        other = f"a {recorded!r} record" if isinstance(recorded, str) else "no record of fastscale's"
+        raise UserError(f"{path} holds {other} where a {kind!r} record is expected; {REMEDY}")
     if record.get("digest") != digest(_without_digest(record)):
-        raise UserError(f"{path} was edited by hand, or damaged: its digest is not that of its content; {ANEW}")
+        raise UserError(f"{path} was edited by hand, or damaged: its digest is not that of its content; {REMEDY}")
     if network_hash is not None and record.get("network_hash") != network_hash:
         raise UserError(
             f"{path} was measured on another network (hash {str(record.get('network_hash'))[:10]}, expected "
-            f"{network_hash[:10]}); {ANEW}"
+            f"{network_hash[:10]}); {REMEDY}"
         )
     return dict(record)
 
 
 def digest(value: Any) -> str:
-    """SHA-256 of plain data in its canonical JSON form."""
+    """Return the SHA-256 of plain data, as JSON with sorted keys."""
     return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()

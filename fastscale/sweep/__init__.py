@@ -1,1 +1,1 @@
-"""What a sweep asks for: its networks, its measurements, its artefacts. No torch."""
+"""Sweeps: configuration, networks, searches, and the artefacts with the measurements that they need. No torch."""

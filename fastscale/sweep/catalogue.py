@@ -1,4 +1,7 @@
-"""Which tables and figures there are, and which measurements each one reads. No matplotlib: the DAG asks this."""
+"""The catalogue of artefacts: tables, figures and the page, with the measurements that each one reads.
+
+The workflow is planned from here, so nothing that draws is imported.
+"""
 
 from collections import Counter
 from collections.abc import Iterable
@@ -13,12 +16,13 @@ SUFFIXES = {"table": ("csv", "md", "tex", "html"), "figure": ("svg", "pdf")}
 
 @dataclass(frozen=True)
 class Artefact:
-    """A table, figure or page; `reads` are the measurements that it shows of each of its points.
+    """A table, figure or page.
 
-    `points` are those that the sweep's configuration gives it under its own name ("own"), all of the sweep ("all"), or
-    none. The caption says what it shows, and what the paper says. `maker` is the function that makes it of a sweep, its
-    name and the results: a table, a figure or text. It is loaded when it is called. What is `counted` shows something
-    where nothing has been trained or timed yet.
+    `maker` is the function, as `module:name`, that makes the artefact from a sweep, the artefact's name and the
+    results; it returns a table, a figure or text, and is imported only when it is called. `points` says which points
+    the artefact shows: those that the configuration gives under the artefact's name ("own"), all of the sweep ("all"),
+    or none. `reads` are the measurements that it shows of each point. The caption says what the artefact shows, and
+    what the paper says. A `counted` artefact shows something even before anything is trained or timed.
     """
 
     kind: Literal["table", "figure", "page"]
@@ -277,19 +281,19 @@ ARTEFACTS = {
 
 
 def files(name: str) -> tuple[str, ...]:
-    """The files of an artefact, within the sweep's folder."""
+    """Return the paths of an artefact's files, relative to the sweep's folder."""
     kind = ARTEFACTS[name].kind
     return tuple(f"{kind}s/{name}.{suffix}" for suffix in SUFFIXES[kind]) if kind in SUFFIXES else ("README.md",)
 
 
 def title(name: str, digits: int = 1) -> str:
-    """Figure 6 for fig6, Claims for claims; numbers with at least so many digits, spaces in front."""
+    """Return an artefact's title: Figure 6 for fig6, Claims for claims. Spaces pad its number to `digits` digits."""
     number = name.removeprefix("fig").removeprefix("table")
     return f"{ARTEFACTS[name].kind.capitalize()} {int(number):{digits}d}" if number.isdecimal() else name.capitalize()
 
 
 def caption(name: str, records: Iterable[Path], folder: Path) -> str:
-    """What an artefact shows, what the paper says of it, and from which records in the sweep's folder it is made."""
-    folders = Counter(path.relative_to(folder).parts[0] for path in records)
-    made = ", ".join(f"{n} in {part}/" for part, n in sorted(folders.items()))
-    return f"{ARTEFACTS[name].caption} Made from {f'records: {made}' if made else 'the definitions alone'}."
+    """Return an artefact's caption, which ends with the numbers of its records in each part of the sweep's folder."""
+    parts = Counter(path.relative_to(folder).parts[0] for path in records)
+    counts = ", ".join(f"{n} in {part}/" for part, n in sorted(parts.items()))
+    return f"{ARTEFACTS[name].caption} Made from {f'records: {counts}' if counts else 'the definitions alone'}."

@@ -1,4 +1,4 @@
-"""The expansion of a sweep's configuration: selections, points, distinct networks, and where networks come from."""
+"""The expansion of a sweep's configuration: selections, points, distinct networks, and the sources of networks."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -14,17 +14,17 @@ from fastscale.sweep.schema import selections
 from fastscale.sweep.search import Candidate, Search
 from fastscale.sweep.selection import Bases, Curve, Point, Selection, points
 
-FIXED = "fixed"  # the source of networks that are known without a search
+FIXED = "fixed"  # the source of networks that need no search
 
 
 @dataclass(frozen=True)
 class Expansion:
-    """What a configuration expands to; make one with `expand`.
+    """The points and networks of a configuration; `expand` makes them.
 
-    `searches` are named by the base that each one finds, `selections` by the artefact that shows them, or "grid", in
-    the order of the configuration. `points` holds every point once, in the order in which they are asked for;
-    `networks` the distinct networks of all points, by id: each one is counted, timed and trained once. `sources` says
-    where each network comes from, by its id: the search that it rests on, or FIXED.
+    `searches` are keyed by the base that each search finds; `selections` by the artefact that shows them, or "grid", in
+    the order of the configuration. `points` holds every point once, in that order. `networks` holds the distinct
+    networks of all points, by id: each network is counted, timed and trained once. `sources` gives the source of each
+    network, by its id: the name of the search that it depends on, or FIXED.
     """
 
     bases: Bases
@@ -36,7 +36,7 @@ class Expansion:
 
     @property
     def everything(self) -> tuple[Selection, ...]:
-        """List all that the grid and the artefacts ask for, in the order of the configuration."""
+        """List the selections of the grid and of all artefacts, in the order of the configuration."""
         return tuple(chain.from_iterable(self.selections.values()))
 
     @property
@@ -44,63 +44,63 @@ class Expansion:
         """Draw the candidates of each search.
 
         Raises:
-            UserError: too few networks of a search's space lie in its regime.
+            UserError: too few networks of a search's space lie within its range of flops.
         """
         return {name: _drawn(search, self.bases.classes) for name, search in self.searches.items()}
 
     @property
     def trained(self) -> dict[str, Network]:
-        """List all networks that may be trained, by id: candidates of searches, and those of all points."""
+        """Return all networks that may be trained, by id: candidates of searches, and the networks of all points."""
         candidates = (candidate.network for drawn in self.candidates.values() for candidate in drawn)
         return {network.id: network for network in candidates} | {**self.networks}
 
     def refuse_impossible(self) -> None:
-        """Draw the searches and build each base of the user's own, though no point has asked for it yet.
+        """Check that each search has its candidates, and that each base under `define` can be built, used or not.
 
         Raises:
-            UserError: a search without enough candidates, or a definition that cannot be built.
+            UserError: a search has too few candidates, or a base cannot be built.
         """
         for search in self.searches.values():
             _drawn(search, self.bases.classes)
-        for name in self.bases.own:
-            if not self.bases.is_unknown(name):
+        for name in self.bases.defined:
+            if not self.bases.awaits_search(name):
                 self.bases.network(name)
 
 
 @cache
 def _drawn(search: Search, classes: int) -> tuple[Candidate, ...]:
-    """Draw a search's candidates, once in a process: a large space takes a second."""
+    """Draw a search's candidates, once per process: a large space takes a second."""
     return search.candidates(classes)
 
 
-def expand(config: Mapping[str, Any], found: Definitions) -> Expansion:
-    """Expand a sweep's whole configuration; `found` are the bases that its searches found so far.
+def expand(config: Mapping[str, Any], outcomes: Definitions) -> Expansion:
+    """Expand a sweep's checked configuration; `outcomes` are the bases that its searches have found so far.
 
     Raises:
-        UserError: an unknown base or strategy, a search or a scale that cannot be, and where in the configuration.
+        UserError: a base or strategy is unknown, or a search or scale impossible; with the place in the configuration.
     """
     searches = {name: Search.from_dict(name, search) for name, search in config["search"].items()}
-    bases = Bases(config["define"], frozenset(searches), found, config["data"]["classes"])
+    bases = Bases(config["define"], frozenset(searches), outcomes, config["data"]["classes"])
     builder = _Builder(bases)
-    chosen: dict[str, list[Selection]] = {}
+    selections_of: dict[str, list[Selection]] = {}
     for name, place, entry in selections(config):
         curves = tuple(builder.curves(entry, config["scales"], place))
-        asked = (*entry.get("bases", []), *entry.get("networks", []))
-        selection = Selection(curves, _schedules(config, name, entry), entry.get("label", ""), asked)
-        chosen.setdefault(name, []).append(selection)
-    every = points(chain.from_iterable(chosen.values()))
+        requested = (*entry.get("bases", []), *entry.get("networks", []))
+        selection = Selection(curves, _schedules(config, name, entry), entry.get("label", ""), requested)
+        selections_of.setdefault(name, []).append(selection)
+    all_points = points(chain.from_iterable(selections_of.values()))
     return Expansion(
         bases,
         searches,
-        {name: tuple(listed) for name, listed in chosen.items()},
-        every,
-        {point.network.id: point.network for point in every},
-        _sources(bases, every),
+        {name: tuple(listed) for name, listed in selections_of.items()},
+        all_points,
+        {point.network.id: point.network for point in all_points},
+        _sources(bases, all_points),
     )
 
 
 class _Builder:
-    """Builds each base and each scaled network once, however many artefacts ask for it."""
+    """A builder of curves that makes each base and each scaled network once, however many artefacts show it."""
 
     def __init__(self, bases: Bases):
         self.bases = bases
@@ -108,15 +108,15 @@ class _Builder:
         self.scaled = cache(self._scaled)
 
     def curves(self, entry: Mapping[str, Any], scales: Iterable[float], place: str) -> Iterator[Curve]:
-        """Yield the curves that a selection of the configuration asks for; what waits for a search is left out.
+        """Yield the curves of a selection in the configuration, without the bases that await a search.
 
         Raises:
-            UserError: an unknown base or strategy, or a scale that cannot be, and where in the configuration.
+            UserError: a base or strategy is unknown, or a scale impossible; with the place in the configuration.
         """
         part = "bases" if "bases" in entry else "networks"
         with within(f"{place}.{part}"):
-            known = (name for name in entry[part] if not self.bases.is_unknown(name))
-            bases = {name: Point(name, "base", 1, self.base(name)) for name in known}
+            names = (name for name in entry[part] if not self.bases.awaits_search(name))
+            bases = {name: Point(name, "base", 1, self.base(name)) for name in names}
         if "curve" in entry:
             if bases:
                 yield Curve(next(iter(bases)), entry["curve"], tuple(bases.values()))
@@ -134,22 +134,23 @@ class _Builder:
                     yield Curve(base.base, strategy, (base, *scaled))
 
     def _scaled(self, base: str, strategy: str, s: float) -> Network:
+        """Scale the base of that name."""
         return grown(self.base(base), strategy, s)
 
 
 def _schedules(config: Mapping[str, Any], name: str, entry: Mapping[str, Any]) -> tuple[str, ...]:
-    """List the schedules by which a selection's networks are trained: what shows no error needs no training."""
+    """List the schedules by which a selection's networks are trained; an artefact that shows no error needs none."""
     if not config["train"]:
         return ()
     shows_errors = name == "grid" or "error" in ARTEFACTS[name].reads
     return tuple(entry.get("schedules", [config["schedule"]] if shows_errors else []))
 
 
-def _sources(bases: Bases, every: Iterable[Point]) -> dict[str, str]:
-    """Find the source of each network, by its id; of a network with two sources, the one that needs no search."""
-    searches = {base: bases.search_of(base) or FIXED for base in dict.fromkeys(point.base for point in every)}
+def _sources(bases: Bases, all_points: Iterable[Point]) -> dict[str, str]:
+    """Return the source of each network, by its id: FIXED for a network that any point has without a search."""
+    source_of = {base: bases.search_of(base) or FIXED for base in dict.fromkeys(point.base for point in all_points)}
     sources: dict[str, str] = {}
-    for point in every:
+    for point in all_points:
         if sources.get(point.network.id) != FIXED:
-            sources[point.network.id] = searches[point.base]
+            sources[point.network.id] = source_of[point.base]
     return sources

@@ -1,4 +1,4 @@
-"""Where a sweep's files lie: its records, its artefacts, and the images that it trains on."""
+"""Paths of a sweep's files: its records, its artefacts, and the images that it trains on."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from fastscale.sweep.catalogue import files
 
 @dataclass(frozen=True)
 class Layout:
-    """Paths of a sweep: `folder` holds its results, `data_folder` the packed images.
+    """The paths of a sweep: `folder` holds its results, `data_folder` the packed images.
 
     Sweeps with equal data settings share a data folder.
     """
@@ -27,7 +27,7 @@ class Layout:
 
     @property
     def description(self) -> Path:
-        """Return the path at which the sweep describes itself: its whole configuration, defaults filled in."""
+        """Return the path of the sweep's description: its whole configuration, with all defaults filled in."""
         return self.folder / "sweep.json"
 
     def artefact(self, name: str) -> tuple[Path, ...]:
@@ -35,21 +35,21 @@ class Layout:
         return tuple(self.folder / file for file in files(name))
 
     def in_scope(self, path: Path, scope: str) -> Path:
-        """Return the path of an artefact's file that shows less than all records: in a folder of its own."""
+        """Return the path of an artefact's file in a scope: "partial" and "complexity" have folders of their own."""
         return path if scope == "all" else self.folder / scope / path.relative_to(self.folder)
 
     def search_record(self, search: str) -> Path:
-        """Return the path of a search's outcome."""
+        """Return the path of a search record."""
         return self.folder / "search" / f"{search}.json"
 
     def network_record(self, source: str) -> Path:
-        """Return the path of the networks that come from a source: their descriptions and counts."""
+        """Return the path of the networks record of a source: descriptions and counts of its networks."""
         return self.folder / "networks" / f"{source}.json"
 
     def profile_record(self, source: str) -> Path:
-        """Return the path of the measured runtimes of the networks that come from a source."""
+        """Return the path of the profiles record of a source: timings of its networks."""
         return self.folder / "profile" / f"{source}.json"
 
     def train_record(self, network: str, schedule: str, trial: int | str) -> Path:
-        """Return the path of the outcome of one training."""
+        """Return the path of the train record of one training."""
         return self.folder / "train" / network / f"{schedule}-{trial}.json"

@@ -1,4 +1,4 @@
-"""What a sweep's artefacts need: points, measurements, searches and records."""
+"""The needs of a sweep's artefacts: points, measurements, searches and records."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from fastscale.sweep.selection import Selection, points, trainings
 
 @dataclass(frozen=True)
 class Needs:
-    """Which artefacts a sweep has, and what each one needs."""
+    """The artefacts of a sweep, and the needs of each artefact."""
 
     config: Mapping[str, Any]
     layout: Layout
@@ -22,7 +22,7 @@ class Needs:
 
     @property
     def artefacts(self) -> dict[str, tuple[Path, ...]]:
-        """List the files of each artefact of the sweep, by the artefact's name."""
+        """Return the files of each artefact that the sweep has, by the artefact's name."""
         return {
             name: self.layout.artefact(name)
             for name, artefact in ARTEFACTS.items()
@@ -32,7 +32,7 @@ class Needs:
         }
 
     def why_absent(self, artefact: str) -> str:
-        """Say why the sweep has no artefact of that name, and how it would."""
+        """Explain why the sweep has no artefact of that name, and what would give it one."""
         name = self.config["sweep"]
         if artefact not in ARTEFACTS:
             close = get_close_matches(artefact, self.artefacts, n=1)
@@ -49,23 +49,24 @@ class Needs:
         )
 
     def reads(self, artefact: str) -> tuple[Measurement, ...]:
-        """List the measurements that an artefact shows of its points: no error where the sweep trains nothing."""
-        return tuple(shown for shown in ARTEFACTS[artefact].reads if shown != "error" or self.config["train"])
+        """List the measurements that an artefact shows of its points; no errors where the sweep trains nothing."""
+        reads = ARTEFACTS[artefact].reads
+        return tuple(measurement for measurement in reads if measurement != "error" or self.config["train"])
 
     def selections(self, artefact: str) -> tuple[Selection, ...]:
         """List the selections that an artefact shows."""
-        is_all = ARTEFACTS[artefact].points == "all"
-        return self.expansion.everything if is_all else self.expansion.selections.get(artefact, ())
+        shows_all = ARTEFACTS[artefact].points == "all"
+        return self.expansion.everything if shows_all else self.expansion.selections.get(artefact, ())
 
     def waiting(self, artefact: str) -> list[str]:
-        """List the bases of an artefact that wait for a search."""
-        return list(filter(self.expansion.bases.is_unknown, self._asked(artefact)))
+        """List the bases of an artefact that await a search."""
+        return list(filter(self.expansion.bases.awaits_search, self._requested(artefact)))
 
     def searches_of(self, artefact: str) -> list[str]:
         """List the searches that must have run before an artefact can be made."""
         if artefact == "searches":
             return list(self.expansion.searches)
-        searches = map(self.expansion.bases.search_of, self._asked(artefact))
+        searches = map(self.expansion.bases.search_of, self._requested(artefact))
         return list(dict.fromkeys(filter(None, searches)))
 
     def records(self, artefact: str) -> list[Path]:
@@ -83,11 +84,11 @@ class Needs:
         return sorted(paths)
 
     def candidate_records(self, search: str) -> list[Path]:
-        """List the train records among which a search chooses, in the order of its candidates."""
+        """List the paths of the train records of a search's candidates, in the candidates' order."""
         schedule = self.expansion.searches[search].schedule
         candidates = self.expansion.candidates[search]
         return [self.layout.train_record(candidate.network.id, schedule, 1) for candidate in candidates]
 
-    def _asked(self, artefact: str) -> list[str]:
-        """List the names of the bases that an artefact asks for, each once."""
-        return list(dict.fromkeys(name for chosen in self.selections(artefact) for name in chosen.asked))
+    def _requested(self, artefact: str) -> list[str]:
+        """List the names of the bases that the configuration requests for an artefact, each once."""
+        return list(dict.fromkeys(name for selection in self.selections(artefact) for name in selection.requested))

@@ -1,4 +1,4 @@
-"""Selections: curves of points that are asked for together, and the bases from which they start. No torch."""
+"""Selections: curves of points that an artefact shows together, and the bases where curves start. No torch."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -9,7 +9,7 @@ from fastscale.networks import DERIVATIONS, Definitions, Network, base_network, 
 
 @dataclass(frozen=True)
 class Point:
-    """A base, scaled by a strategy to a nominal scale: one point of a curve. At scale 1 the strategy is `base`."""
+    """One point of a curve: a base, scaled by a strategy to a nominal scale. At scale 1 the strategy is `base`."""
 
     base: str
     strategy: str
@@ -19,7 +19,7 @@ class Point:
 
 @dataclass(frozen=True)
 class Curve:
-    """Points of one base under one strategy, the base first; a table's row is a curve of one point."""
+    """The points of one base by one strategy, the base first; a row of a table of networks is a curve of one point."""
 
     base: str
     strategy: str
@@ -28,34 +28,36 @@ class Curve:
 
 @dataclass(frozen=True)
 class Selection:
-    """Curves that are asked for together, the schedules by which their networks are trained, and their label.
+    """Curves that are shown together, the schedules by which their networks are trained, and their label.
 
-    `asked` are the names of all bases or networks that the configuration asks for: curves of a base that waits for a
-    search are left out.
+    `requested` are the names of all bases or networks in the configuration; `curves` lacks those that await a search.
     """
 
     curves: tuple[Curve, ...]
     schedules: tuple[str, ...]
     label: str
-    asked: tuple[str, ...]
+    requested: tuple[str, ...]
 
 
 @dataclass(frozen=True)
 class Bases:
-    """The bases that a sweep knows: those built in, its `own`, and those that its `searches` `found` so far."""
+    """The bases of a sweep: built-in ones, those `defined` in its configuration, and the `outcomes` of its searches.
 
-    own: Definitions
+    `searches` are the names of all searches, `outcomes` the bases that searches have found so far.
+    """
+
+    defined: Definitions
     searches: frozenset[str]
-    found: Definitions
+    outcomes: Definitions
     classes: int
 
     @property
     def definitions(self) -> dict[str, Mapping[str, Any]]:
         """Return the definitions of all bases that are not built in."""
-        return {**self.own, **self.found}
+        return {**self.defined, **self.outcomes}
 
     def search_of(self, base: str) -> str | None:
-        """Return the search that finds this base or the one that it is derived from; None if there is none.
+        """Return the name of the search that finds this base or a base that it is derived from; None without a search.
 
         Raises:
             UserError: the base is derived from itself.
@@ -64,32 +66,37 @@ class Bases:
         while base not in self.searches:
             refuse_circle(base, line)
             line.append(base)
-            definition = self.own.get(base, known_bases().get(base, {}))
-            if not (derived := [definition[key] for key in DERIVATIONS if key in definition]):
+            definition = self.defined.get(base, known_bases().get(base, {}))
+            if not (parents := [definition[key] for key in DERIVATIONS if key in definition]):
                 return None
-            base = derived[0]
+            base = parents[0]
         return base
 
-    def is_unknown(self, base: str) -> bool:
-        """Tell whether this base waits for a search."""
+    def awaits_search(self, base: str) -> bool:
+        """Tell whether this base depends on a search that has found no base yet."""
         search = self.search_of(base)
-        return search is not None and search not in self.found
+        return search is not None and search not in self.outcomes
 
     def network(self, base: str) -> Network:
         """Build the base of that name, with the classes of the data.
 
         Raises:
-            UserError: an unknown name, or a definition that no device could hold.
+            UserError: the name is unknown, or no device could hold the network.
         """
         return base_network(base, self.definitions).with_classes(self.classes)
 
 
 def points(selections: Iterable[Selection]) -> tuple[Point, ...]:
     """List the distinct points of selections, in order."""
-    return tuple(dict.fromkeys(p for chosen in selections for curve in chosen.curves for p in curve.points))
+    return tuple(dict.fromkeys(p for selection in selections for curve in selection.curves for p in curve.points))
 
 
 def trainings(selections: Iterable[Selection]) -> list[tuple[str, str]]:
-    """List the networks that selections have trained, by id, with the schedule: each pair once, in order."""
-    asked = ((p.network.id, s) for chosen in selections for s in chosen.schedules for p in points([chosen]))
-    return list(dict.fromkeys(asked))
+    """List the trainings that selections need: pairs of a network's id and a schedule, each once, in order."""
+    pairs = (
+        (point.network.id, schedule)
+        for selection in selections
+        for schedule in selection.schedules
+        for point in points([selection])
+    )
+    return list(dict.fromkeys(pairs))

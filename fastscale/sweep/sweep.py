@@ -1,6 +1,6 @@
-"""A sweep: which networks are scaled from which bases, where their records lie and which artefacts show them.
+"""A sweep: its checked configuration, with the networks, paths and artefacts that follow from the configuration.
 
-Pure Python, no torch: the DAG is expanded from here.
+Pure Python, no torch: the workflow is planned from here.
 """
 
 import json
@@ -22,11 +22,11 @@ from fastscale.validation.documents import one_line, read_json
 
 @dataclass(frozen=True)
 class Sweep:
-    """A validated configuration and what follows from it, in three parts; make one with `Sweep.from_config`.
+    """A sweep; `Sweep.from_config` makes it from a configuration, `Sweep.load` from its description.
 
-    `layout` has the paths, `expansion` the points and networks, `needs` the artefacts with their records; what many ask
-    for can be had from the sweep itself. A base that a search finds is unknown until the search's record is there:
-    until then points of that base are left out, and `needs.waiting` names them, unless the base is `assumed`.
+    `layout` has the paths, `expansion` the points and networks, `needs` the artefacts with their records. The sweep
+    itself offers the properties of these three parts that most callers use. As long as a search has no record, the
+    points of its base are left out, and `needs.waiting` names the base; `assumed` gives such bases a definition.
     """
 
     config: Mapping[str, Any]
@@ -39,7 +39,8 @@ class Sweep:
         """Check a configuration against the schema, fill in its defaults and expand it.
 
         Raises:
-            UserError: a misspelt key, a value out of range, an unknown base, strategy or schedule.
+            UserError: a key is misspelt, a value is out of range, or a base, strategy or schedule is unknown; the
+                sentence begins with `source`.
         """
         with within(source):
             sweep = cls.expanded(checked_sweep(config))
@@ -48,10 +49,10 @@ class Sweep:
 
     @classmethod
     def load(cls, path: Path) -> "Sweep":
-        """Read the sweep whose expansion wrote `path` (a sweep.json).
+        """Read a sweep from its description, a sweep.json.
 
         Raises:
-            UserError: there is no such file, or it describes no sweep.
+            UserError: the file is missing, or describes no sweep.
         """
         try:
             config = read_json(path.read_text(), str(path))
@@ -67,18 +68,18 @@ class Sweep:
 
     @classmethod
     def expanded(cls, config: Mapping[str, Any], assumed: Definitions | None = None) -> "Sweep":
-        """Expand a whole configuration by the bases that searches have found by now, and those that are `assumed`.
+        """Expand a checked configuration, with the bases that searches have found by now, and those that are `assumed`.
 
         Raises:
-            UserError: an unknown base or strategy, or a scale that cannot be.
+            UserError: a base or strategy is unknown, or a scale impossible.
         """
         layout = Layout.from_config(config)
-        found = {**(assumed or {}), **_found(config["search"], layout)}
-        return cls(config, layout, expand(config, found), assumed or {})
+        outcomes = {**(assumed or {}), **_search_outcomes(config["search"], layout)}
+        return cls(config, layout, expand(config, outcomes), assumed or {})
 
     @property
     def needs(self) -> Needs:
-        """Return the sweep's artefacts, with what each one needs."""
+        """Return the sweep's artefacts, with the needs of each one."""
         return Needs(self.config, self.layout, self.expansion)
 
     @property
@@ -93,14 +94,14 @@ class Sweep:
 
     @property
     def trials(self) -> range:
-        """Return the trials of each network, from 1; a candidate of a search has the first one alone."""
+        """Return the numbers of the trials of each network, from 1; candidates of searches have trial 1 alone."""
         return range(1, self.config["trials"] + 1)
 
     def recipe(self, schedule: str) -> dict[str, Any]:
-        """Return the recipe of a schedule, as differences from the paper's."""
+        """Return the recipe of a schedule, as differences from the paper's recipe."""
         return {**self.config["recipe"], "epochs": self.config["schedules"][schedule]}
 
-    # Of the layout.
+    # Layout.
 
     @property
     def folder(self) -> Path:
@@ -114,39 +115,39 @@ class Sweep:
 
     @property
     def description(self) -> Path:
-        """Return the path at which the sweep describes itself."""
+        """Return the path of the sweep's description."""
         return self.layout.description
 
     def in_scope(self, path: Path, scope: str) -> Path:
-        """Return the path of an artefact's file that shows less than all records."""
+        """Return the path of an artefact's file in a scope: all, partial or complexity."""
         return self.layout.in_scope(path, scope)
 
     def search_record(self, search: str) -> Path:
-        """Return the path of a search's outcome."""
+        """Return the path of a search record."""
         return self.layout.search_record(search)
 
     def network_record(self, source: str) -> Path:
-        """Return the path of the networks that come from a source."""
+        """Return the path of the networks record of a source."""
         return self.layout.network_record(source)
 
     def profile_record(self, source: str) -> Path:
-        """Return the path of the measured runtimes of the networks that come from a source."""
+        """Return the path of the profiles record of a source."""
         return self.layout.profile_record(source)
 
     def train_record(self, network: str, schedule: str, trial: int | str) -> Path:
-        """Return the path of the outcome of one training."""
+        """Return the path of the train record of one training."""
         return self.layout.train_record(network, schedule, trial)
 
-    # Of the expansion.
+    # Expansion.
 
     @property
     def bases(self) -> Bases:
-        """Return the bases that are known now."""
+        """Return the bases: built in, defined, and found by searches so far."""
         return self.expansion.bases
 
     @property
     def searches(self) -> Mapping[str, Search]:
-        """Return the random searches, by the name of the base that each one finds."""
+        """Return the random searches, by the name of the base that each search finds."""
         return self.expansion.searches
 
     @property
@@ -156,25 +157,25 @@ class Sweep:
 
     @property
     def everything(self) -> tuple[Selection, ...]:
-        """Return all that the grid and the artefacts ask for, in the order of the configuration."""
+        """Return the selections of the grid and of all artefacts, in the order of the configuration."""
         return self.expansion.everything
 
     @property
     def points(self) -> tuple[Point, ...]:
-        """Return every point that is asked for, once, in the order in which they are asked for."""
+        """Return every point of the sweep once, in the order of the configuration."""
         return self.expansion.points
 
     @property
     def networks(self) -> Mapping[str, Network]:
-        """Return the distinct networks of all points, by id: what is counted, timed and trained, each one once."""
+        """Return the distinct networks of all points, by id: each network is counted, timed and trained once."""
         return self.expansion.networks
 
     @property
     def sources(self) -> Mapping[str, str]:
-        """Return where each network comes from, by its id: a search that it rests on, or FIXED."""
+        """Return the source of each network, by its id: the search that it depends on, or FIXED."""
         return self.expansion.sources
 
-    # Of the needs.
+    # Needs.
 
     @property
     def artefacts(self) -> dict[str, tuple[Path, ...]]:
@@ -186,18 +187,18 @@ class Sweep:
         return self.needs.records(artefact)
 
     def trainings(self, selections: Iterable[Selection]) -> list[tuple[str, str]]:
-        """Return the networks that the selections have trained, by id, with the schedule, each pair once."""
+        """Return the trainings that selections need: pairs of a network's id and a schedule, each once."""
         return trainings(selections)
 
 
-def _found(searches: Mapping[str, Any], layout: Layout) -> dict[str, Mapping[str, Any]]:
-    """Read which bases searches have found by now; a record of another search under the same name does not count."""
-    found = {}
+def _search_outcomes(searches: Mapping[str, Any], layout: Layout) -> dict[str, Mapping[str, Any]]:
+    """Read the bases that searches have found by now; a record of another search under the same name does not count."""
+    outcomes = {}
     for name, search in searches.items():
         try:
             record = json.loads(layout.search_record(name).read_text())
         except (OSError, ValueError):
-            continue  # not searched yet; of a broken record `aggregate` reports
+            continue  # the search has not run yet, or its record is broken, which `aggregate` reports
         if record.get("search") == search:
-            found[name] = record["found"]
-    return found
+            outcomes[name] = record["found"]
+    return outcomes

@@ -9,7 +9,7 @@ for name, artefacts in SWEEP_DAG.jobs.items():
         input:
             sweep=SWEEP.description,
             records=SWEEP_DAG.records(artefacts[0]),
-            searched_records=lambda wildcards, first=artefacts[0]: SWEEP_DAG.found_records(
+            searched_records=lambda wildcards, first=artefacts[0]: SWEEP_DAG.awaited_records(
                 first, lambda search: checkpoints.search.get(search=search)
             ),
         output:

@@ -185,7 +185,7 @@ class Evidence:
 
     def is_optimised(self, base: str) -> bool:
         """Whether a random search has found this base: one of the sweep's, or one of the paper's."""
-        if self.sweep.bases.is_unknown(base):
+        if self.sweep.bases.awaits_search(base):
             return True
         paper = published(self.sweep.bases.network(base))
         return self.sweep.bases.search_of(base) == base or (paper is not None and paper.name in OPTIMISED)

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 from fastscale.analysis.rendering.table import Grid, Table, conditions
 from fastscale.analysis.results.results import Results
-from fastscale.cost.prediction import FEWEST, TIME_TERMS, Costs, LinearFit, Timing, memory_model, time_model
+from fastscale.cost.prediction import FEWEST, TIME_TERMS, Costs, LinearFit, Timing, fit_memory, fit_time
 from fastscale.sweep.sweep import Sweep
 
 # The paper's measures alone (Figure 2), proportional and as its lines, which have an intercept; then those of a step.
@@ -33,8 +33,8 @@ def table(sweep: Sweep, artefact: str, results: Results) -> Table:
         Timing.from_record(Costs.from_network(networks[record["network"]]), record)
         for record in results.records["profile"]
     ]
-    times: dict[tuple[str, ...], LinearFit] = {terms: model for terms in FITS if (model := time_model(timings, terms))}
-    memory = memory_model(timings)
+    times: dict[tuple[str, ...], LinearFit] = {terms: model for terms in FITS if (model := fit_time(timings, terms))}
+    memory = fit_memory(timings)
     lines = [_line("seconds", model) for model in times.values()] + ([_line("bytes", memory)] if memory else [])
     shown = [
         [" + ".join(terms), *_errors(model), *(_coefficient(model, term) for term in UNITS)]

@@ -15,7 +15,7 @@ from fastscale.analysis.results.fits import fit_line
 from fastscale.analysis.results.published import numbers
 from fastscale.analysis.results.results import Results
 from fastscale.analysis.tables.timing import require_whole
-from fastscale.cost.prediction import TIME_TERMS, Costs, Timing, time_model
+from fastscale.cost.prediction import TIME_TERMS, Costs, Timing, fit_time
 from fastscale.cost.roofline import Roofline
 from fastscale.sweep.sweep import Sweep
 
@@ -154,7 +154,7 @@ def _prediction(results: Results) -> Answer:
     ]
     lines = []
     for terms in (TIME_TERMS, ("acts",), ("flops",), ("params",)):
-        if model := time_model(timings, terms):
+        if model := fit_time(timings, terms):
             told = f"{100 * model.error:.1f} %"
             lines.append((" + ".join(terms), "—", told, f"{len(model.errors)} networks"))
     text = "Mean error for a network by a fit to all others (leave-one-out)."
