@@ -37,16 +37,16 @@ ARTEFACTS = {
         "fastscale.analysis.claims:table",
         "all",
         BOTH,
-        "What the paper claims, what is found here, and whether it holds.",
+        "The paper's claims, what was measured for each, and whether it holds.",
     ),
     "fig1": Artefact(
         "figure",
         "fastscale.analysis.figures.curves:figure",
         "own",
         BOTH,
-        "Four strategies: error of two bases (top), activations and runtime of the first (bottom). The paper: compound "
-        "and fast scaling give the lowest errors; activations grow with about sqrt(s) for w and dWr, and almost with s "
-        "for dwr and dw; dWr is nearly as fast as w.",
+        "Four strategies: error of two bases (top), activations and runtime of the first (bottom). Bars: standard "
+        "deviation over trials. The paper: compound and fast scaling give the lowest errors; activations grow with "
+        "about sqrt(s) for w and dWr, and almost with s for dwr and dw; dWr is nearly as fast as w.",
         counted=True,
     ),
     "fig2": Artefact(
@@ -54,8 +54,9 @@ ARTEFACTS = {
         "fastscale.analysis.figures.curves:fig2",
         "own",
         ("time",),
-        "Runtime against flops, params and activations. The paper: for one base, r is 0.81 with flops, 0.56 with "
-        "params and 0.99 with activations, whatever the strategy; 0.95 with activations across bases.",
+        "Runtime against flops, params and activations. The paper: for one base, the correlation (Pearson's) is "
+        "0.81 with flops, 0.56 with params and 0.99 with activations, whatever the strategy; 0.95 with activations "
+        "across bases.",
     ),
     "fig3": Artefact(
         "figure",
@@ -70,54 +71,58 @@ ARTEFACTS = {
         "fastscale.analysis.figures.curves:figure",
         "own",
         BOTH,
-        "Simple and compound scaling of an EfficientNet: error and runtime. The paper: dwr is the most accurate, w the "
-        "fastest, and the original compound rule (orig) closely matches dwr.",
+        "Simple and compound scaling of an EfficientNet: error and runtime. Bars: standard deviation over trials. The "
+        "paper: dwr is the most accurate, w the fastest, and the original compound rule (orig) closely matches dwr.",
     ),
     "fig5": Artefact(
         "figure",
         "fastscale.analysis.figures.curves:figure",
         "own",
         ("error",),
-        "Simple and compound scaling of RegNets: error. The paper: as in Figure 4, dwr achieves the lowest error.",
+        "Simple and compound scaling of RegNets: error. Bars: standard deviation over trials. The paper: as in Figure "
+        "4, dwr achieves the lowest error.",
     ),
     "fig6": Artefact(
         "figure",
         "fastscale.analysis.figures.curves:figure",
         "own",
         BOTH,
-        "The family of strategies by alpha, on an EfficientNet: error and runtime. The paper: any alpha below 1 is "
-        "about as accurate, and clearly more so than w; dWr (0.8) is nearly as fast as w.",
+        "The family of strategies by alpha, on an EfficientNet: error and runtime. Bars: standard deviation over "
+        "trials. The paper: any alpha below 1 is about as accurate, and clearly more so than w; dWr (0.8) is nearly as"
+        " fast as w.",
     ),
     "fig7": Artefact(
         "figure",
         "fastscale.analysis.figures.curves:figure",
         "own",
         ("error",),
-        "The family of strategies by alpha, on RegNets: error. The paper: dWr yields good accuracy and speed.",
+        "The family of strategies by alpha, on RegNets: error. Bars: standard deviation over trials. The paper: dWr "
+        "yields good accuracy and speed.",
     ),
     "fig8": Artefact(
         "figure",
         "fastscale.analysis.figures.curves:figure",
         "own",
         BOTH,
-        "Large models by fast scaling: error and runtime. The paper: the ranking of the models is the same across flop "
-        "regimes, the gap between them shrinks, all are asymptotically faster than the original EfficientNets.",
+        "Large networks by fast scaling: error and runtime. Bars: standard deviation over trials. The paper: the "
+        "ranking of the families is the same across flop regimes, the gap between them shrinks, all are asymptotically"
+        " faster than the original EfficientNets.",
     ),
     "fig9": Artefact(
         "figure",
         "fastscale.analysis.figures.curves:figure",
         "own",
         BOTH,
-        "Large models: error against runtime, and runtime against activations. The paper: RegNetY and RegNetZ offer "
-        "the best tradeoff; for one model type, activations predict runtime.",
+        "Large networks: error against runtime, and runtime against activations. Bars: standard deviation over trials. "
+        "The paper: RegNetY and RegNetZ offer the best tradeoff; within one base, activations predict runtime.",
     ),
     "fig10": Artefact(
         "figure",
         "fastscale.analysis.figures.curves:figure",
         "own",
         ("error",),
-        "Group and depthwise convolutions under fast scaling: error. The paper: at higher flops RegNetZ shows gains "
-        "over RegNetZ-G1 and EfficientNet.",
+        "Group and depthwise convolutions under fast scaling: error. Bars: standard deviation over trials. The paper: "
+        "at higher flops RegNetZ shows gains over RegNetZ-G1 and EfficientNet.",
     ),
     "fig11": Artefact(
         "figure",
@@ -188,8 +193,8 @@ ARTEFACTS = {
         "fastscale.analysis.tables.named_networks:table",
         "own",
         BOTH,
-        "Scaling and search. The paper: models optimised for a regime outperform scaled ones, and a hybrid, which "
-        "scales a model that was optimised at an intermediate regime, is better than scaling a small one.",
+        "Scaling and search. The paper: networks optimised for a regime outperform scaled ones, and a hybrid, which "
+        "scales a network that was optimised at an intermediate regime, is better than scaling a small one.",
         counted=True,
     ),
     "table8": Artefact(
@@ -197,7 +202,7 @@ ARTEFACTS = {
         "fastscale.analysis.tables.named_networks:table",
         "own",
         BOTH,
-        "Large models: complexity, epoch time and error by schedule.",
+        "Large networks: complexity, epoch time and error by schedule.",
         counted=True,
     ),
     "published": Artefact(
