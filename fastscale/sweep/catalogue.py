@@ -44,9 +44,9 @@ ARTEFACTS = {
         "fastscale.analysis.figures.curves:figure",
         "own",
         BOTH,
-        "Four strategies: error of two bases (top), activations and runtime of the first (bottom). Bars: standard "
-        "deviation over trials. The paper: compound and fast scaling give the lowest errors; activations grow with "
-        "about sqrt(s) for w and dWr, and almost with s for dwr and dw; dWr is nearly as fast as w.",
+        "Four strategies: error of two bases (top), activations and runtime of the first (bottom). The paper: compound "
+        "and fast scaling give the lowest errors; activations grow with about sqrt(s) for w and dWr, and almost with s "
+        "for dwr and dw; dWr is nearly as fast as w.",
         counted=True,
     ),
     "fig2": Artefact(
@@ -71,58 +71,54 @@ ARTEFACTS = {
         "fastscale.analysis.figures.curves:figure",
         "own",
         BOTH,
-        "Simple and compound scaling of an EfficientNet: error and runtime. Bars: standard deviation over trials. The "
-        "paper: dwr is the most accurate, w the fastest, and the original compound rule (orig) closely matches dwr.",
+        "Simple and compound scaling of an EfficientNet: error and runtime. The paper: dwr is the most accurate, w the "
+        "fastest, and the original compound rule (orig) closely matches dwr.",
     ),
     "fig5": Artefact(
         "figure",
         "fastscale.analysis.figures.curves:figure",
         "own",
         ("error",),
-        "Simple and compound scaling of RegNets: error. Bars: standard deviation over trials. The paper: as in Figure "
-        "4, dwr achieves the lowest error.",
+        "Simple and compound scaling of RegNets: error. The paper: as in Figure 4, dwr achieves the lowest error.",
     ),
     "fig6": Artefact(
         "figure",
         "fastscale.analysis.figures.curves:figure",
         "own",
         BOTH,
-        "The family of strategies by alpha, on an EfficientNet: error and runtime. Bars: standard deviation over "
-        "trials. The paper: any alpha below 1 is about as accurate, and clearly more so than w; dWr (0.8) is nearly as"
-        " fast as w.",
+        "The family of strategies by alpha, on an EfficientNet: error and runtime. The paper: any alpha below 1 is "
+        "about as accurate, and clearly more so than w; dWr (0.8) is nearly as fast as w.",
     ),
     "fig7": Artefact(
         "figure",
         "fastscale.analysis.figures.curves:figure",
         "own",
         ("error",),
-        "The family of strategies by alpha, on RegNets: error. Bars: standard deviation over trials. The paper: dWr "
-        "yields good accuracy and speed.",
+        "The family of strategies by alpha, on RegNets: error. The paper: dWr yields good accuracy and speed.",
     ),
     "fig8": Artefact(
         "figure",
         "fastscale.analysis.figures.curves:figure",
         "own",
         BOTH,
-        "Large networks by fast scaling: error and runtime. Bars: standard deviation over trials. The paper: the "
-        "ranking of the families is the same across flop regimes, the gap between them shrinks, all are asymptotically"
-        " faster than the original EfficientNets.",
+        "Large networks by fast scaling: error and runtime. The paper: the ranking of families is the same across flop "
+        "regimes, the gap between them shrinks, all are asymptotically faster than the original EfficientNets.",
     ),
     "fig9": Artefact(
         "figure",
         "fastscale.analysis.figures.curves:figure",
         "own",
         BOTH,
-        "Large networks: error against runtime, and runtime against activations. Bars: standard deviation over trials. "
-        "The paper: RegNetY and RegNetZ offer the best tradeoff; within one base, activations predict runtime.",
+        "Large networks: error against runtime, and runtime against activations. The paper: RegNetY and RegNetZ offer "
+        "the best tradeoff; within one base, activations predict runtime.",
     ),
     "fig10": Artefact(
         "figure",
         "fastscale.analysis.figures.curves:figure",
         "own",
         ("error",),
-        "Group and depthwise convolutions under fast scaling: error. Bars: standard deviation over trials. The paper: "
-        "at higher flops RegNetZ shows gains over RegNetZ-G1 and EfficientNet.",
+        "Group and depthwise convolutions under fast scaling: error. The paper: at higher flops RegNetZ shows gains "
+        "over RegNetZ-G1 and EfficientNet.",
     ),
     "fig11": Artefact(
         "figure",
@@ -297,4 +293,7 @@ def caption(name: str, records: Iterable[Path], folder: Path) -> str:
     """What an artefact shows, what the paper says of it, and from which records in the sweep's folder it is made."""
     folders = Counter(path.relative_to(folder).parts[0] for path in records)
     made = ", ".join(f"{n} in {part}/" for part, n in sorted(folders.items()))
-    return f"{ARTEFACTS[name].caption} Made from {f'records: {made}' if made else 'the definitions alone'}."
+    # Learning curves, of all points, are a curve per trial.
+    has_bars = ARTEFACTS[name].kind == "figure" and ARTEFACTS[name].points == "own" and folders["train"]
+    bars = "Bars are the standard deviation over trials. " if has_bars else ""
+    return f"{ARTEFACTS[name].caption} {bars}Made from {f'records: {made}' if made else 'the definitions alone'}."

@@ -35,8 +35,9 @@ class Growth:
     @classmethod
     def from_strategy(cls, strategy: Strategy) -> "Growth":
         """Make the row of a stage that grows by a strategy."""
-        exact = (sympy.Rational(e.numerator, e.denominator) for e in (strategy.e_d, strategy.e_w, strategy.e_r))
-        return cls.from_exponents(strategy.name, *exact, strategy=strategy.name)
+        exponents = strategy.e_d, strategy.e_w, strategy.e_r
+        e_d, e_w, e_r = (sympy.Rational(e.numerator, e.denominator) for e in exponents)
+        return cls.from_exponents(strategy.name, e_d, e_w, e_r, strategy.name)
 
     @classmethod
     def from_exponents(
