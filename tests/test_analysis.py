@@ -23,7 +23,7 @@ from fastscale.analysis.results.reading import ENTRIES
 from fastscale.errors import UserError
 from fastscale.networks.complexity import Complexity
 from fastscale.records.records import read_record, write_record
-from fastscale.sweep.catalogue import ARTEFACTS
+from fastscale.sweep.catalogue import ARTEFACTS, caption
 from fastscale.sweep.sweep import Sweep
 
 CONFIG = yaml.safe_load((Path(__file__).parent.parent / "config.yaml").read_text())
@@ -215,6 +215,12 @@ def test_figure_2_shows_correlations_of_one_where_time_is_linear_in_activations(
     assert "correlation 1.00" not in by_flops.get_title() + by_params.get_title()
     labels = [text.get_text() for text in all_acts.get_legend().get_texts()]
     assert len(labels) == 3 and all("correlation 1.00" in label for label in labels)
+
+
+def test_captions_of_figures_with_bars_say_what_these_are(sweep: Sweep) -> None:
+    captions = {name: caption(name, sweep.records(name), sweep.folder) for name in sweep.artefacts}
+    with_bars = {name for name, text in captions.items() if "Bars are the standard deviation over trials." in text}
+    assert with_bars == {f"fig{i}" for i in (1, 4, 5, 6, 7, 8, 9, 10)}
 
 
 def test_fit_line() -> None:
