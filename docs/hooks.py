@@ -18,7 +18,8 @@ from fastscale.cli.main import main
 from fastscale.networks import DERIVATIONS, FAMILIES, known_bases
 from fastscale.networks.definitions import described
 from fastscale.recipe import ALLOWED, Recipe
-from fastscale.sweep.catalogue import ARTEFACTS, title
+from fastscale.sweep.captions import title
+from fastscale.sweep.catalogue import ARTEFACTS
 from fastscale.sweep.schema import schema
 from fastscale.validation.checks import allowed
 

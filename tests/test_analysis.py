@@ -1,4 +1,4 @@
-"""Artefacts from records: the same records give the same bytes; what must not stand on one curve is refused."""
+"""Artefacts from records: the same records give the same bytes; records that do not belong together are refused."""
 
 import csv
 import json
@@ -19,10 +19,11 @@ from made_up import error_of, minutes_of, write_records
 
 from fastscale.analysis import aggregate
 from fastscale.analysis.results.fits import fit_line
-from fastscale.analysis.results.reading import MANY
+from fastscale.analysis.results.reading import ENTRIES
 from fastscale.errors import UserError
 from fastscale.networks.complexity import Complexity
 from fastscale.records.records import read_record, write_record
+from fastscale.sweep.captions import caption
 from fastscale.sweep.catalogue import ARTEFACTS
 from fastscale.sweep.sweep import Sweep
 
@@ -41,7 +42,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def sweep(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Sweep:
-    """The sweep of a copy of that folder, which is the working directory."""
+    """The sweep in a copy of `folder`, which is the working directory."""
     shutil.copytree(folder, tmp_path / "copy")
     monkeypatch.chdir(tmp_path / "copy")
     return Sweep.load(Path("results/default/sweep.json"))
@@ -54,7 +55,7 @@ def change(path: Path, **values: Any) -> None:
 def change_timing(sweep: Sweep, network: str, **values: Any) -> None:
     path = sweep.profile_record(sweep.sources[network])
     records = json.loads(path.read_text())["records"]
-    change(path, records=[{**one, **values} if one["network"] == network else one for one in records])
+    change(path, records=[{**record, **values} if record["network"] == network else record for record in records])
 
 
 def rows(sweep: Sweep, table: str) -> list[dict[str, str]]:
@@ -66,7 +67,7 @@ def a_network(sweep: Sweep, base: str = "EN-tiny", strategy: str = "w", scale: f
     return next(p.network.id for p in sweep.points if (p.base, p.strategy, p.scale) == (base, strategy, scale))
 
 
-def made(sweep: Sweep, *artefacts: str) -> dict[str, bytes]:
+def contents(sweep: Sweep, *artefacts: str) -> dict[str, bytes]:
     paths = [path for name in artefacts or sweep.artefacts for path in sweep.artefacts[name]]
     return {str(path): path.read_bytes() for path in paths}
 
@@ -76,41 +77,41 @@ HERE = ("0", {"PYTHONHASHSEED": "1", "TZ": "Asia/Tokyo", "LC_ALL": "C"})
 THERE = ("0,1", {"PYTHONHASHSEED": "2", "TZ": "America/Lima", "LC_ALL": "C.UTF-8", "SOURCE_DATE_EPOCH": "1"})
 
 
-def made_by_another_process(
+def contents_by_another_process(
     sweep: Sweep, cores: str, environment: dict[str, str], artefacts: Iterable[str]
 ) -> dict[str, bytes]:
     command = ["taskset", "-c", cores, sys.executable, "-m", "fastscale.cli.main", "aggregate", *artefacts]
     command += ["--sweep", str(sweep.description)]
     subprocess.run(command, env={**os.environ, **environment}, check=True, capture_output=True)
-    return made(sweep)
+    return contents(sweep)
 
 
 @pytest.mark.slow
-def test_the_same_records_give_the_same_bytes_and_a_changed_one_changes_just_what_reads_it(
+def test_the_same_records_give_the_same_bytes_and_a_changed_record_changes_only_artefacts_that_read_it(
     sweep: Sweep, tmp_path: Path
 ) -> None:
-    """In two folders; in the second, a record is changed at first, and what it changes is made again without that."""
+    """In two folders. In the second a record is changed first; with the old record, artefacts are as in the first."""
     shutil.copytree(tmp_path / "copy", tmp_path / "über there")
-    here = made_by_another_process(sweep, *HERE, sweep.artefacts)
-    assert all(here.values())
+    expected = contents_by_another_process(sweep, *HERE, sweep.artefacts)
+    assert all(expected.values())
 
     os.chdir(tmp_path / "über there")
-    (only,) = {p.network.id for p in sweep.points if (p.base, p.strategy, p.scale) == ("RegNetZ-G1-tiny", "dWr", 16)}
-    record = sweep.train_record(only, sweep.schedule, 1)
+    (network,) = {p.network.id for p in sweep.points if (p.base, p.strategy, p.scale) == ("RegNetZ-G1-tiny", "dWr", 16)}
+    record = sweep.train_record(network, sweep.schedule, 1)
     unchanged = record.read_bytes()
     change(record, top1_error=1.5)
-    there = made_by_another_process(sweep, *THERE, sweep.artefacts)
-    changed = {Path(path).stem for path, content in there.items() if content != here[path]}
-    # The learning curves read the log beside the record; the README says when and where, not what was found.
+    elsewhere = contents_by_another_process(sweep, *THERE, sweep.artefacts)
+    changed = {Path(path).stem for path, content in elsewhere.items() if content != expected[path]}
+    # The learning curves read the log beside the record; the README says when and where records were made, not results.
     assert changed == {name for name in sweep.artefacts if record in sweep.records(name)} - {"learning", "readme"}
     assert "fig10" in changed and not changed & {"fig1", "fig8", "table6"}
 
     record.write_bytes(unchanged)
-    assert made_by_another_process(sweep, *THERE, sorted(changed)) == here
+    assert contents_by_another_process(sweep, *THERE, sorted(changed)) == expected
 
 
 def test_no_table_and_no_figure_is_empty(sweep: Sweep) -> None:
-    """With all records there, nothing of the paper is a gap."""
+    """With all records, no cell or panel of the paper's tables and figures is a gap."""
     from fastscale.analysis.rendering import style
     from fastscale.analysis.results.results import load
 
@@ -163,25 +164,25 @@ def test_gain_table_says_whether_larger_is_better(sweep: Sweep) -> None:
 
 
 def test_tables_1_to_4_are_the_papers(sweep: Sweep) -> None:
-    """As the paper prints them: exponents of s in flops, params and acts."""
+    """Rows have the paper's names, and its exponents of s in flops, params and acts."""
     published = {
         "table1": {"none": "0 0 0", "d": "1 1 1", "w": "1 1 1/2", "r": "1 0 1"},
         "table2": {"dw": "1 1 3/4", "wr": "1 1/2 3/4", "dr": "1 1/2 1", "dwr": "1 2/3 5/6"},
-        "table3": {"none": "0 0 0", "w-only": "1 1 1", "g-only": "1 1 0", "w": "1 1 1/2"},
+        "table3": {"none": "0 0 0", "w": "1 1 1", "g": "1 1 0", "wg": "1 1 1/2"},
         "table4": {"dr": "1 1/2 1", "dwr": "1 2/3 5/6", "dWr": "1 9/10 3/5", "w": "1 1 1/2"}
         | {"alpha": "1 alpha/2+1/2 1-alpha/2"},
     }
     for table, expected in published.items():
         aggregate(sweep, table)
-        found = {
+        shown = {
             row["strategy"]: " ".join(row[key].replace(" ", "") for key in ("flops", "params", "acts"))
             for row in rows(sweep, table)
         }
-        assert found == expected
+        assert shown == expected
 
 
 def test_measured_exponents_stand_beside_the_theory(sweep: Sweep) -> None:
-    """Within 0.03 for scales 1 to 64; what is further off is named."""
+    """Within 0.03 for scales 1 to 64; exponents that are further off are named."""
     for table in ("table1", "table2", "table4"):
         aggregate(sweep, table)
         measured = [row for row in rows(sweep, table) if row["furthest"]]
@@ -191,7 +192,9 @@ def test_measured_exponents_stand_beside_the_theory(sweep: Sweep) -> None:
                 assert float(row[f"measured_{name}"]) == pytest.approx(float(Fraction(row[name])), abs=0.03)
         assert len(measured) >= 3 and "All are within 0.03" in sweep.artefacts[table][1].read_text()
     aggregate(sweep, "table3")  # group widths reach narrow stages' widths, and stay there
-    assert "More than 0.03 off are g-only RegNetY-500MF: params (quant" in sweep.artefacts["table3"][1].read_text()
+    text = sweep.artefacts["table3"][1].read_text()
+    assert "More than 0.03 off are g RegNetY-500MF: params (quant" in text
+    assert "w, g and wg are the strategies w-only, g-only and w of a configuration" in text
 
 
 def test_published_complexity_is_ours(sweep: Sweep) -> None:
@@ -200,19 +203,25 @@ def test_published_complexity_is_ours(sweep: Sweep) -> None:
     assert "**66 of 66 published numbers equal ours" in sweep.artefacts["published"][1].read_text()
 
 
-def test_figure_2_finds_the_relation_that_is_there(sweep: Sweep) -> None:
-    """Time was made linear in activations, with one slope for all bases."""
-    from fastscale.analysis.figures.curves import curves as figures
+def test_figure_2_shows_correlations_of_one_where_time_is_linear_in_activations(sweep: Sweep) -> None:
+    """The made-up time has one slope for all bases."""
+    from fastscale.analysis.figures import curves
     from fastscale.analysis.rendering import style
     from fastscale.analysis.results.results import load
 
     with style.styled():
-        figure = figures.fig2(sweep, "fig2", load(sweep, "fig2"))
+        figure = curves.fig2(sweep, "fig2", load(sweep, "fig2"))
     by_flops, by_params, by_acts, all_acts = figure.axes
-    assert "r = 1.00" in by_acts.get_title() and "r = 1.00" in all_acts.get_title()
-    assert "r = 1.00" not in by_flops.get_title() + by_params.get_title()
+    assert "correlation 1.00" in by_acts.get_title() and "correlation 1.00" in all_acts.get_title()
+    assert "correlation 1.00" not in by_flops.get_title() + by_params.get_title()
     labels = [text.get_text() for text in all_acts.get_legend().get_texts()]
-    assert len(labels) == 3 and all("r = 1.00" in label for label in labels)
+    assert len(labels) == 3 and all("correlation 1.00" in label for label in labels)
+
+
+def test_captions_of_figures_with_bars_say_what_these_are(sweep: Sweep) -> None:
+    captions = {name: caption(name, sweep.records(name), sweep.folder) for name in sweep.artefacts}
+    with_bars = {name for name, text in captions.items() if "Bars are the standard deviation over trials." in text}
+    assert with_bars == {f"fig{i}" for i in (1, 4, 5, 6, 7, 8, 9, 10)}
 
 
 def test_fit_line() -> None:
@@ -258,14 +267,14 @@ def test_complexity_needs_no_records(sweep: Sweep) -> None:
     assert "Complexity alone" in text and "their search has not run: RegNetY-found, RegNetY-found->16x" in text
 
 
-def test_old_code_is_told(sweep: Sweep) -> None:
+def test_records_of_older_code_are_counted(sweep: Sweep) -> None:
     change_timing(sweep, a_network(sweep), provenance={"code": "old"})
     aggregate(sweep, "networks")
     assert "1 records are older than the code" in sweep.artefacts["networks"][1].read_text()
 
 
 @pytest.mark.parametrize("artefact", ["timing", "roofline", "verdict"])
-def test_a_timing_without_peaks_is_told(sweep: Sweep, artefact: str) -> None:
+def test_a_timing_without_peaks_is_refused(sweep: Sweep, artefact: str) -> None:
     path = sweep.profile_record("fixed")
     records = json.loads(path.read_text())["records"]
     del next(record for record in records if record["network"] == a_network(sweep))["peaks"]
@@ -275,19 +284,19 @@ def test_a_timing_without_peaks_is_told(sweep: Sweep, artefact: str) -> None:
 
 
 @pytest.mark.parametrize("kind", ["networks", "profiles"])
-def test_a_network_that_was_built_otherwise_is_told(sweep: Sweep, kind: str) -> None:
-    """The same description and hash, but other counts: its squeeze-excitation was cut, say, where it is rounded now."""
+def test_a_network_that_was_built_otherwise_is_refused(sweep: Sweep, kind: str) -> None:
+    """The same description and hash, but other counts, as where squeeze-excitation was cut and is now rounded."""
     path = sweep.network_record("fixed") if kind == "networks" else sweep.profile_record("fixed")
     record = read_record(path, kind)
-    one = next(one for one in record[MANY[kind]] if a_network(sweep) in one.values())
-    (one if kind == "networks" else one["costs"])["params"] -= 2
+    entry = next(entry for entry in record[ENTRIES[kind]] if a_network(sweep) in entry.values())
+    (entry if kind == "networks" else entry["costs"])["params"] -= 2
     write_record(path, record)
     with pytest.raises(UserError, match=f"{re.escape(str(path))} was made by an older fastscale"):
         aggregate(sweep, "fig6")
 
 
 @pytest.mark.parametrize(
-    ("kind", "values", "told"),
+    ("kind", "values", "message"),
     [
         ("profile", {"device": {"type": "cuda", "name": "H100", "threads": 1}}, "device"),
         ("profile", {"network_hash": "0" * 64}, "lacks EfficientNet"),
@@ -297,7 +306,7 @@ def test_a_network_that_was_built_otherwise_is_told(sweep: Sweep, kind: str) -> 
         ("train", {"kind": "profile"}, "'profile' record where a 'train' record"),
     ],
 )
-def test_records_that_do_not_belong_together_are_refused(sweep: Sweep, kind: str, values: dict, told: str) -> None:
+def test_records_that_do_not_belong_together_are_refused(sweep: Sweep, kind: str, values: dict, message: str) -> None:
     network = a_network(sweep)
     path = sweep.profile_record("fixed") if kind == "profile" else sweep.train_record(network, "2x", 2)
     if kind == "profile":
@@ -306,7 +315,7 @@ def test_records_that_do_not_belong_together_are_refused(sweep: Sweep, kind: str
         change(path, **values)
     with pytest.raises(UserError) as error:
         aggregate(sweep, "fig6")
-    assert told in str(error.value) and str(path) in str(error.value)
+    assert message in str(error.value) and str(path) in str(error.value)
     assert not sweep.artefacts["fig6"][0].exists()
 
 

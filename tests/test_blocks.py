@@ -1,4 +1,4 @@
-"""Figure 3 shows what is built."""
+"""Figure 3 shows the blocks that are built."""
 
 import pytest
 
@@ -9,19 +9,19 @@ from fastscale.networks import base_network
 
 
 def texts(module: BlockModule, width: int) -> list[str]:
-    """What the figure must say of the residual branch of a torch module, layer by layer."""
-    said = []
+    """List the texts that the figure must show for the residual branch of a torch module, layer by layer."""
+    lines = []
     for layer in module.residual:
         if not isinstance(layer, ConvNorm):
-            said.append("SE")
+            lines.append("SE")
             continue
         conv, ratio = layer[0], layer[0].out_channels / width
         name = f"{conv.kernel_size[0]} × {conv.kernel_size[0]} {'group ' if conv.groups > 1 else ''}conv"
         channels = ", w" if ratio == 1 else f", {ratio:g}w"
         stride = f", s = {conv.stride[0]}" if conv.stride[0] > 1 else ""
-        said.append(name + channels + (", g" if conv.groups > 1 else "") + stride)
-        said.append(", ".join(["BN", *(type(activation).__name__ for activation in list(layer)[2:])]))
-    return said
+        lines.append(name + channels + (", g" if conv.groups > 1 else "") + stride)
+        lines.append(", ".join(["BN", *(type(activation).__name__ for activation in list(layer)[2:])]))
+    return lines
 
 
 @pytest.mark.parametrize(("base", "stride"), blocks.PANELS)

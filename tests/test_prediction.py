@@ -1,4 +1,4 @@
-"""Predictions of time and memory, and advice from them: on timings with known coefficients, then on real timings."""
+"""Time and memory predicted by a network's costs, and advice by that: known coefficients, then real timings."""
 
 import csv
 import json
@@ -37,12 +37,15 @@ coefficients = st.fixed_dictionaries(
 )
 
 
-def timings(factors: Mapping[str, float], batch: int = BATCH) -> list[Timing]:
-    """Make timings that are exactly a sum of terms."""
+def timings(coefficients: Mapping[str, float], batch: int = BATCH) -> list[Timing]:
+    """Timings that are exactly a sum of terms."""
     values = [costs.time_terms(batch) for costs in COSTS]
     return [
         Timing(
-            costs, batch, sum(factors[term] * row[term] for term in factors), 3 * costs.acts * batch + 16 * costs.params
+            costs,
+            batch,
+            sum(coefficients[term] * row[term] for term in coefficients),
+            3 * costs.acts * batch + 16 * costs.params,
         )
         for costs, row in zip(COSTS, values, strict=True)
     ]
@@ -50,14 +53,14 @@ def timings(factors: Mapping[str, float], batch: int = BATCH) -> list[Timing]:
 
 @settings(deadline=None)
 @given(coefficients)
-def test_known_coefficients_are_found(factors: dict[str, float]) -> None:
-    """Predictions are exact; a coefficient need not be where its term is negligible beside the others."""
-    fitted = Prediction.fit(timings(factors))
-    assert fitted is not None and fitted.memory is not None
-    assert fitted.time.error < 1e-6 and fitted.memory.error < 1e-6
-    assert fitted.memory.coefficients == pytest.approx({"acts": 3, "params": 16})
-    for timing in timings(factors, batch=BATCH // 8):
-        assert fitted.seconds(timing.costs, timing.batch) == pytest.approx(timing.seconds, rel=1e-5)
+def test_known_coefficients_are_found(known: dict[str, float]) -> None:
+    """Of a term that is negligible beside the others the coefficient may be off, the predictions may not."""
+    prediction = Prediction.fit(timings(known))
+    assert prediction is not None and prediction.memory is not None
+    assert prediction.time.error < 1e-6 and prediction.memory.error < 1e-6
+    assert prediction.memory.coefficients == pytest.approx({"acts": 3, "params": 16})
+    for timing in timings(known, batch=BATCH // 8):
+        assert prediction.seconds(timing.costs, timing.batch) == pytest.approx(timing.seconds, rel=1e-5)
 
 
 @settings(deadline=None)
@@ -65,10 +68,10 @@ def test_known_coefficients_are_found(factors: dict[str, float]) -> None:
 def test_the_fit_is_the_best_one_without_negative_coefficients(targets: list[float]) -> None:
     """Where a coefficient is positive the sum of squares does not change with it; where it is 0, it does not fall."""
     rows = [costs.time_terms(BATCH) for costs in COSTS]
-    fitted = fit(rows, targets, TIME_TERMS)
-    assert fitted is not None and min(fitted.coefficients.values()) >= 0
-    off = [fitted.predict(row) / target - 1 for row, target in zip(rows, targets, strict=True)]
-    for term, coefficient in fitted.coefficients.items():
+    best = fit(rows, targets, TIME_TERMS)
+    assert best is not None and min(best.coefficients.values()) >= 0
+    off = [best.predict(row) / target - 1 for row, target in zip(rows, targets, strict=True)]
+    for term, coefficient in best.coefficients.items():
         column = [row[term] / target for row, target in zip(rows, targets, strict=True)]
         slope = sum(a * b for a, b in zip(off, column, strict=True)) / sum(a * a for a in column) ** 0.5
         assert abs(slope) < 1e-6 if coefficient else slope > -1e-6
@@ -78,10 +81,10 @@ def test_the_fit_is_the_best_one_without_negative_coefficients(targets: list[flo
 def test_units_do_not_matter(factor: float) -> None:
     exact = timings({"acts": 1e-8})
     noisy = [timing._replace(seconds=timing.seconds * (1 + 0.1 * (i % 3))) for i, timing in enumerate(exact)]
-    fitted = fit_time(noisy)
+    in_seconds = fit_time(noisy)
     scaled = fit_time([timing._replace(seconds=timing.seconds * factor) for timing in noisy])
-    assert fitted is not None and scaled is not None and scaled.errors == pytest.approx(fitted.errors)
-    assert scaled.coefficients == pytest.approx({term: c * factor for term, c in fitted.coefficients.items()})
+    assert in_seconds is not None and scaled is not None and scaled.errors == pytest.approx(in_seconds.errors)
+    assert scaled.coefficients == pytest.approx({term: c * factor for term, c in in_seconds.coefficients.items()})
 
 
 def test_an_error_is_that_of_a_network_which_the_fit_has_not_seen() -> None:
@@ -92,9 +95,9 @@ def test_an_error_is_that_of_a_network_which_the_fit_has_not_seen() -> None:
 
 
 def test_the_times_of_the_paper() -> None:
-    """The paper times 22 networks on V100s and does not give their batches: they are taken to be equal."""
-    published = [Timing(Costs.from_network(base_network(name)), 1, row["time"]) for name, row in PUBLISHED.items()]
-    errors = [fit_time(published, terms).error for terms in (TIME_TERMS, ("acts",), ("params",), ("flops",))]
+    """22 networks on V100s; the paper does not give their batches, which are taken as equal."""
+    printed = [Timing(Costs.from_network(base_network(name)), 1, row["time"]) for name, row in PUBLISHED.items()]
+    errors = [fit_time(printed, terms).error for terms in (TIME_TERMS, ("acts",), ("params",), ("flops",))]
     assert errors == sorted(errors) and errors[0] < 0.14 and errors[1] < 0.18 < 0.4 < errors[2]
 
 
@@ -117,7 +120,7 @@ def test_the_table_tells_the_terms_apart(tmp_path: Path, monkeypatch: pytest.Mon
     path = sweep.profile_record("fixed")
     write_record(path, {"kind": "profiles", "records": json.loads(path.read_text())["records"][: FEWEST - 1]})
     (_, page, *_) = aggregate(sweep, "prediction", "partial")
-    assert "Too few networks are timed" in page.read_text()
+    assert "Too few networks are timed: a fit needs 3." in page.read_text()
 
 
 @settings(deadline=None, max_examples=10)
@@ -134,7 +137,7 @@ def test_no_larger_network_is_within_the_limit(alpha, limit: float) -> None:
 
 
 def output(*arguments: str, fails: bool = False) -> str:
-    """Run a verb; return its output."""
+    """Run a verb and return what it prints."""
     done = CliRunner().invoke(main, arguments, catch_exceptions=False)
     assert (done.exit_code != 0) == fails, done.output
     return done.output
@@ -142,14 +145,14 @@ def output(*arguments: str, fails: bool = False) -> str:
 
 @pytest.mark.slow
 def test_advice_from_real_timings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A dozen networks are timed on this machine; the recommended network is within the limit, and `scale` makes it."""
+    """A dozen networks are timed; the advised networks can be built, and are within the limit."""
     monkeypatch.chdir(tmp_path)
-    command = ("advise", "EN-tiny", "--classes", "10")
-    assert "`fastscale probes EN-tiny --record probes.json`" in output(*command, "--flops", "1e6")
-    assert "needs timings of this device" in output(*command, "--seconds", "60", fails=True)
+    request = ("advise", "EN-tiny", "--classes", "10")
+    assert "`fastscale probes EN-tiny --record probes.json`" in output(*request, "--flops", "1e6")
+    assert "needs timings of this device" in output(*request, "--seconds", "60", fails=True)
     output("probes", "EN-tiny", "--classes", "10", "--record", "probes.json")
     output("profile", "probes.json", "--record", "timed.json", "--batch", "16", "--repeats", "5", "--device", "cpu")
-    timed = (*command, "--profiles", "timed.json")
+    timed = (*request, "--profiles", "timed.json")
 
     within = json.loads(output(*timed, "--flops", "1e6", "--json"))
     assert [choice["alpha"] for choice in within["frontier"]] == pytest.approx([float(alpha) for alpha in ALPHAS])
@@ -157,8 +160,8 @@ def test_advice_from_real_timings(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     deep, *_, wide = within["frontier"]
     assert deep["layers"] > wide["layers"]
     chosen = within["recommended"]
-    made = ("scale", "EN-tiny", "--classes", "10", "--strategy", chosen["strategy"], "--scale", str(chosen["scale"]))
-    assert chosen["strategy"] == "dWr" and json.loads(output(*made, "--json"))["flops"] == chosen["flops"]
+    scaled = ("scale", "EN-tiny", "--classes", "10", "--strategy", chosen["strategy"], "--scale", str(chosen["scale"]))
+    assert chosen["strategy"] == "dWr" and json.loads(output(*scaled, "--json"))["flops"] == chosen["flops"]
 
     limit = chosen["seconds"]
     in_time = json.loads(output(*timed, "--seconds", str(limit), "--json"))
@@ -170,8 +173,8 @@ def test_advice_from_real_timings(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert "2 limits are given" in output(*timed, "--flops", "1e6", "--seconds", "3", fails=True)
 
 
-def write_timings(path: Path, factors: Mapping[str, float]) -> None:
-    """Write made-up timings of a GPU: 3 bytes per activation and image, 16 per parameter."""
+def write_timings(path: Path, coefficients: Mapping[str, float]) -> None:
+    """Write made-up timings of a GPU, with 3 bytes per activation of each image and 16 per param."""
     records = [
         {
             "costs": timing.costs._asdict(),
@@ -182,13 +185,13 @@ def write_timings(path: Path, factors: Mapping[str, float]) -> None:
             "epoch_seconds": {"median": timing.seconds * 1281167},
             "peak_memory_bytes": timing.memory,
         }
-        for timing in timings(factors)
+        for timing in timings(coefficients)
     ]
     write_record(path, {"kind": "profiles", "records": records})
 
 
-def test_a_limit_in_memory_and_what_it_takes_in_time(tmp_path: Path) -> None:
-    """Times are 10 ps per activation and 1 us per layer."""
+def test_a_limit_in_memory_and_its_time(tmp_path: Path) -> None:
+    """Timings are 10 ps per activation and 1 us per layer."""
     write_timings(tmp_path / "timed.json", {"acts": 1e-11, "layers": 1e-6})
     timed = ("advise", "EN-B0", "--profiles", str(tmp_path / "timed.json"), "--json")
     for choice in json.loads(output(*timed, "--memory", "20GB"))["frontier"]:
@@ -203,8 +206,8 @@ def test_a_limit_in_memory_and_what_it_takes_in_time(tmp_path: Path) -> None:
     assert in_time["recommended"]["flops"] >= within["recommended"]["flops"]
 
 
-def test_what_does_not_reach_the_limit_at_any_scale_is_left_out(tmp_path: Path) -> None:
-    """Where time depends on layers alone, which noise may cause, more width takes no more time."""
+def test_strategies_that_reach_the_limit_at_no_scale_are_left_out(tmp_path: Path) -> None:
+    """Where all time is that of layers, as noise may make it seem, width takes no time."""
     write_timings(tmp_path / "timed.json", {"layers": 1e-6})
     timed = ("advise", "EN-B0", "--profiles", str(tmp_path / "timed.json"), "--seconds")
     advice = json.loads(output(*timed, "2", "--json"))

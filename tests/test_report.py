@@ -37,14 +37,14 @@ def report(checkout: Checkout) -> Path:
 
 
 def open_category(browser: WebDriver, report: Path, category: str) -> list[str]:
-    """Show a category; returns what it lists."""
+    """Show a category, and return the lines that it lists."""
     browser.get(report.as_uri())
     browser.find_element(By.LINK_TEXT, category).click()
     return [row.text for row in browser.find_elements(By.CSS_SELECTOR, "tbody tr")]
 
 
 def show(browser: WebDriver, i: int) -> None:
-    """Show the result in line `i` of a category, and then what is said of it."""
+    """Show the result in line `i` of a category, and then its caption."""
     for button in browser.find_elements(By.CSS_SELECTOR, "tbody tr")[i].find_elements(By.TAG_NAME, "a"):
         button.click()
 
@@ -62,7 +62,7 @@ def test_claims_come_first(browser: WebDriver, report: Path) -> None:
 
 
 @pytest.mark.parametrize(("category", "count"), [("Figures", 12), ("Sweep", 1)])
-def test_each_figure_is_drawn_and_told(browser: WebDriver, report: Path, category: str, count: int) -> None:
+def test_each_figure_is_drawn_and_has_a_caption(browser: WebDriver, report: Path, category: str, count: int) -> None:
     """Sweep: the learning curves."""
     listed = open_category(browser, report, category)
     show(browser, 0)
@@ -72,15 +72,15 @@ def test_each_figure_is_drawn_and_told(browser: WebDriver, report: Path, categor
         assert [re.match(r"Figure\s+(\d+)", line)[1] for line in listed] == [str(i) for i in range(1, 13)]
     seen = set()
     for i in figures:
-        browser.find_element(By.LINK_TEXT, category).click()  # back to what it lists
+        browser.find_element(By.LINK_TEXT, category).click()  # back to the list
         show(browser, i)
         images = browser.find_elements(By.CSS_SELECTOR, "img[src^='data:image/svg']")  # icons too
         figure = max(images, key=lambda image: image.size["width"])
         browser.execute_script("return arguments[0].decode()", figure)  # until then, the one before is shown
         seen.add(figure.get_attribute("src"))
         assert figure.size["width"] > 300 and 0.01 < ink(figure) < 0.6, listed[i]
-        told = browser.find_element(By.TAG_NAME, "body").text
-        assert "Made from " in told, listed[i]
+        text = browser.find_element(By.TAG_NAME, "body").text
+        assert "Made from " in text, listed[i]
     assert len(seen) == count
 
 
@@ -91,8 +91,8 @@ def test_each_caption_is_of_its_own_artefact(report: Path) -> None:
     )
     captions = {Path(path).stem: unescape(result["caption"]) for path, result in results.items()}
     assert {"claims", "fig3", "learning", "table1"} <= captions.keys()
-    for name, told in captions.items():
-        assert ARTEFACTS[name].caption in " ".join(told.split()), name
+    for name, caption in captions.items():
+        assert ARTEFACTS[name].caption in " ".join(caption.split()), name
 
 
 def test_each_table_is_shown(browser: WebDriver, report: Path) -> None:
@@ -102,13 +102,13 @@ def test_each_table_is_shown(browser: WebDriver, report: Path) -> None:
     seen: set[str] = set()
 
     def is_another(_: WebDriver) -> bool:
-        """Whether the page within is no longer the one before."""
+        """Say whether the frame shows another page than those before."""
         browser.switch_to.default_content()
         browser.switch_to.frame(browser.find_element(By.TAG_NAME, "iframe"))
         return browser.find_element(By.TAG_NAME, "h1").text not in seen
 
     for i in range(len(listed)):
-        browser.find_element(By.LINK_TEXT, "Tables").click()  # back to what it lists
+        browser.find_element(By.LINK_TEXT, "Tables").click()  # back to the list
         show(browser, i)
         WebDriverWait(browser, 60, ignored_exceptions=[WebDriverException]).until(is_another)
         seen.add(browser.find_element(By.TAG_NAME, "h1").text)

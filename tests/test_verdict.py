@@ -1,4 +1,4 @@
-"""`fastscale verdict`: one command that times networks and answers whether fast scaling holds."""
+"""`fastscale verdict`: one command that times networks and says whether fast scaling holds."""
 
 from pathlib import Path
 
@@ -55,7 +55,7 @@ def test_it_times_and_answers(tmp_path: Path, caplog: pytest.LogCaptureFixture) 
     ids=["by activations", "by params"],
 )
 def test_the_answer_follows_from_the_times(tmp_path: Path, minutes: object, answer: str) -> None:
-    """Fast scaling holds where times follow activations alone, and fails where they follow params."""
+    """Fast scaling holds where times follow activations alone, and does not where they follow params."""
     sweep = write_records(Sweep.from_config({**SMALL, "results": str(tmp_path)}), minutes=minutes)
     aggregate(sweep, "verdict")
     assert f"**{answer}.**" in (sweep.folder / "tables/verdict.md").read_text()
@@ -88,16 +88,16 @@ def test_the_papers_sweep_is_at_its_size() -> None:
         (["no sweep"], "is a mapping"),
     ],
 )
-def test_what_is_no_verdict_is_refused(tmp_path: Path, config: object, message: str) -> None:
+def test_a_configuration_of_no_verdict_is_refused(tmp_path: Path, config: object, message: str) -> None:
     ran = verdict(tmp_path, config)
     assert ran.exit_code == 1 and message in ran.output and not (tmp_path / "out").exists(), ran.output
 
 
 def test_the_page_of_the_cpu_names_the_networks_that_are_scaled_otherwise_now() -> None:
-    """They are networks that were timed but that scaling no longer makes; a page without any has no such note."""
+    """It names timed networks that their base, strategy and scale no longer make; without any, it has no such note."""
     folder = Path(__file__).parent.parent / "results/verdict-cpu"
-    recorded = read_record(folder / "networks/fixed.json", "networks")["networks"]
-    timed = {entry["network_hash"]: {key: entry[key] for key in Complexity._fields} for entry in recorded}
+    entries = read_record(folder / "networks/fixed.json", "networks")["networks"]
+    timed = {entry["network_hash"]: {key: entry[key] for key in Complexity._fields} for entry in entries}
     points = Sweep.load(folder / "sweep.json").points
     now = {f"{point.base} {point.strategy} {point.scale:g}": point.network for point in points}
     changed = [name for name, network in now.items() if timed.get(network.hash) != count(network)._asdict()]

@@ -1,4 +1,4 @@
-"""Tables and figures from records alone: the same records give the same bytes, on any machine. No torch."""
+"""Tables and figures, made from records alone: the same records give the same bytes on any machine. No torch."""
 
 from functools import partial
 from pathlib import Path
@@ -13,16 +13,16 @@ from fastscale.sweep.sweep import Sweep
 
 
 def aggregate(sweep: Sweep, artefact: str, scope: Scope = "all") -> list[Path]:
-    """Write all files of one artefact of `sweep`, each whole or not at all; returns their paths.
+    """Write all files of one artefact of `sweep`, each whole or not at all, and return their paths.
 
-    A narrower scope has a folder of its own, so that a partial artefact is never taken for a whole one.
+    A scope other than "all" has a folder of its own, so that a partial artefact is never taken for a whole artefact.
 
     Raises:
         UserError: records are missing (in the scope "all"), broken or do not belong together.
     """
     results = load(sweep, artefact, scope)
     paths = [sweep.in_scope(path, scope) for path in sweep.artefacts[artefact]]
-    make = resolve_name(ARTEFACTS[artefact].maker)  # now: tables need no matplotlib, figures no sympy
+    make = resolve_name(ARTEFACTS[artefact].maker)  # loaded late: tables need no matplotlib, figures no sympy
     match ARTEFACTS[artefact].kind:
         case "table":
             table.write(make(sweep, artefact, results), artefact, paths)

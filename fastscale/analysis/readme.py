@@ -1,4 +1,4 @@
-"""The README of a sweep's results: what was run, where, when, with which versions, and links to every artefact."""
+"""The README of a sweep's results: what was run, where, when, with which versions; links to every artefact."""
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
@@ -6,18 +6,19 @@ from typing import Any
 
 from fastscale.analysis.rendering.table import Grid, markdown_grid
 from fastscale.analysis.results.results import Results
-from fastscale.sweep.catalogue import caption, files, title
+from fastscale.sweep.captions import caption, title
+from fastscale.sweep.catalogue import files
 from fastscale.sweep.sweep import Sweep
 
 
 def page(sweep: Sweep, artefact: str, results: Results) -> str:
-    """The page as Markdown."""
-    linked = []
+    """Write the page as Markdown."""
+    artefacts = []
     for name in sweep.artefacts:
         if name == "readme":
             continue
         forms = " ".join(f"[{file.rpartition('.')[2]}]({file})" for file in files(name))
-        linked.append([title(name), forms, caption(name, sweep.records(name), sweep.folder)])
+        artefacts.append([title(name), forms, caption(name, sweep.records(name), sweep.folder)])
     maker = "snakemake readme" if sweep.config["train"] else "fastscale verdict"
     parts = [
         f"# Results of the sweep {sweep.name}",
@@ -28,52 +29,54 @@ def page(sweep: Sweep, artefact: str, results: Results) -> str:
         "## Where, when and with which versions",
         markdown_grid(Grid(["", "timings", "trainings"], _how(results))),
         "## Artefacts",
-        markdown_grid(Grid(["artefact", "files", "what it shows"], linked)),
+        markdown_grid(Grid(["artefact", "files", "what it shows"], artefacts)),
     ]
     return "\n\n".join(parts) + "\n"
 
 
 def _what(sweep: Sweep) -> list[list[str]]:
-    """The sweep in words."""
+    """Describe the sweep, as pairs of a key and words."""
     data, config = sweep.config["data"], sweep.config
     images = [f"{data[f'{split}_images'] or 'all'} {split}" for split in ("train", "val")]
     searches = [f"{name} (best of {search.networks})" for name, search in sweep.searches.items()]
     timed = f"{config['profile']['repeats']}, for an epoch of {config['profile']['images']:,} images"
-    told = {
+    words = {
         "networks": f"{len(sweep.networks)}, from {len({point.base for point in sweep.points})} bases",
         "timed steps": timed,
     }
     if config["train"]:
-        told |= {
+        words |= {
             "data": f"{data['name']}, {data['classes']} classes, {' and '.join(images)} images",
             "searches": ", ".join(searches) or "none",
             "schedules": ", ".join(f"{name}: {epochs} epochs" for name, epochs in config["schedules"].items()),
             "trials": f"{config['trials']} for each network and schedule",
             "recipe": f"the paper's (section 6.1), but `{json.dumps(config['recipe'])}`",
         }
-    return [[key, value] for key, value in told.items()]
+    return [[key, value] for key, value in words.items()]
 
 
 def _how(results: Results) -> list[list[str]]:
-    """Devices, dates and versions: of the timings, and of the trainings."""
+    """List devices, dates and versions: a key, its words for the timings, and for the trainings."""
     timings, trainings = (_column(results.records[stage]) for stage in ("profile", "train"))
     return [[key, timings.get(key, ""), trainings.get(key, "")] for key in dict.fromkeys([*trainings, *timings])]
 
 
 def _column(records: Sequence[Mapping[str, Any]]) -> dict[str, str]:
-    """What records have in common, in words."""
-    made = [record["provenance"] for record in records]
-    dates = [one["date"] for one in made]
+    """Summarise the provenance of records, as words by key."""
+    provenances = [record["provenance"] for record in records]
+    dates = [provenance["date"] for provenance in provenances]
     column = {"records": str(len(records)), "device": _each(map(_device, records))}
     column |= {"first": min(dates, default=""), "last": max(dates, default="")}
     if hours := sum(record.get("seconds", 0) for record in records) / 3600:
         column["hours in all"] = f"{hours:.2f}"
-    column |= {key: _each(one[key] for one in made) for key in ("commit", "python")}
+    column |= {key: _each(provenance[key] for provenance in provenances) for key in ("commit", "python")}
     if loaders := _each(record.get("loader") for record in records):
         column["images read by"] = loaders
-    for package in dict.fromkeys(package for one in made for package in one["versions"]):
-        column[package] = _each(one["versions"].get(package) for one in made)
-    return column | {"Slurm jobs": str(sum(one["slurm_job"] is not None for one in made))}
+    versions = [provenance["versions"] for provenance in provenances]
+    for package in dict.fromkeys(package for packages in versions for package in packages):
+        column[package] = _each(packages.get(package) for packages in versions)
+    jobs = sum(provenance["slurm_job"] is not None for provenance in provenances)
+    return column | {"Slurm jobs": str(jobs)}
 
 
 def _device(record: Mapping[str, Any]) -> str:
@@ -82,5 +85,5 @@ def _device(record: Mapping[str, Any]) -> str:
 
 
 def _each(values: Iterable[object]) -> str:
-    """The values that occur, each once."""
+    """List the distinct values, sorted."""
     return ", ".join(sorted({str(value) for value in values if value is not None}))

@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Any
 from fastscale.data.sources import check_classes, source_state
 from fastscale.errors import UserError
 from fastscale.networks import Network
-from fastscale.sweep.catalogue import ARTEFACTS, Measurement, caption, title
+from fastscale.sweep.captions import caption, title
+from fastscale.sweep.catalogue import ARTEFACTS, Measurement
 from fastscale.sweep.expansion import FIXED
 from fastscale.sweep.sweep import Sweep
 

@@ -3,10 +3,7 @@
 The workflow is planned from here, so nothing that draws is imported.
 """
 
-from collections import Counter
-from collections.abc import Iterable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Literal
 
 Measurement = Literal["time", "error"]
@@ -41,7 +38,7 @@ ARTEFACTS = {
         "fastscale.analysis.claims:table",
         "all",
         BOTH,
-        "What the paper claims, what is found here, and whether it holds.",
+        "The paper's claims, what was measured for each, and whether it holds.",
     ),
     "fig1": Artefact(
         "figure",
@@ -58,8 +55,9 @@ ARTEFACTS = {
         "fastscale.analysis.figures.curves:fig2",
         "own",
         ("time",),
-        "Runtime against flops, params and activations. The paper: for one base, r is 0.81 with flops, 0.56 with "
-        "params and 0.99 with activations, whatever the strategy; 0.95 with activations across bases.",
+        "Runtime against flops, params and activations. The paper: for one base, the correlation (Pearson's) is "
+        "0.81 with flops, 0.56 with params and 0.99 with activations, whatever the strategy; 0.95 with activations "
+        "across bases.",
     ),
     "fig3": Artefact(
         "figure",
@@ -104,7 +102,7 @@ ARTEFACTS = {
         "fastscale.analysis.figures.curves:figure",
         "own",
         BOTH,
-        "Large models by fast scaling: error and runtime. The paper: the ranking of the models is the same across flop "
+        "Large networks by fast scaling: error and runtime. The paper: the ranking of families is the same across flop "
         "regimes, the gap between them shrinks, all are asymptotically faster than the original EfficientNets.",
     ),
     "fig9": Artefact(
@@ -112,8 +110,8 @@ ARTEFACTS = {
         "fastscale.analysis.figures.curves:figure",
         "own",
         BOTH,
-        "Large models: error against runtime, and runtime against activations. The paper: RegNetY and RegNetZ offer "
-        "the best tradeoff; for one model type, activations predict runtime.",
+        "Large networks: error against runtime, and runtime against activations. The paper: RegNetY and RegNetZ offer "
+        "the best tradeoff; within one base, activations predict runtime.",
     ),
     "fig10": Artefact(
         "figure",
@@ -192,8 +190,8 @@ ARTEFACTS = {
         "fastscale.analysis.tables.named_networks:table",
         "own",
         BOTH,
-        "Scaling and search. The paper: models optimised for a regime outperform scaled ones, and a hybrid, which "
-        "scales a model that was optimised at an intermediate regime, is better than scaling a small one.",
+        "Scaling and search. The paper: networks optimised for a regime outperform scaled ones, and a hybrid, which "
+        "scales a network that was optimised at an intermediate regime, is better than scaling a small one.",
         counted=True,
     ),
     "table8": Artefact(
@@ -201,7 +199,7 @@ ARTEFACTS = {
         "fastscale.analysis.tables.named_networks:table",
         "own",
         BOTH,
-        "Large models: complexity, epoch time and error by schedule.",
+        "Large networks: complexity, epoch time and error by schedule.",
         counted=True,
     ),
     "published": Artefact(
@@ -284,16 +282,3 @@ def files(name: str) -> tuple[str, ...]:
     """Return the paths of an artefact's files, relative to the sweep's folder."""
     kind = ARTEFACTS[name].kind
     return tuple(f"{kind}s/{name}.{suffix}" for suffix in SUFFIXES[kind]) if kind in SUFFIXES else ("README.md",)
-
-
-def title(name: str, digits: int = 1) -> str:
-    """Return an artefact's title: Figure 6 for fig6, Claims for claims. Spaces pad its number to `digits` digits."""
-    number = name.removeprefix("fig").removeprefix("table")
-    return f"{ARTEFACTS[name].kind.capitalize()} {int(number):{digits}d}" if number.isdecimal() else name.capitalize()
-
-
-def caption(name: str, records: Iterable[Path], folder: Path) -> str:
-    """Return an artefact's caption, which ends with the numbers of its records in each part of the sweep's folder."""
-    parts = Counter(path.relative_to(folder).parts[0] for path in records)
-    counts = ", ".join(f"{n} in {part}/" for part, n in sorted(parts.items()))
-    return f"{ARTEFACTS[name].caption} Made from {f'records: {counts}' if counts else 'the definitions alone'}."

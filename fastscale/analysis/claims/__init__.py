@@ -1,4 +1,4 @@
-"""The claims page: what the paper claims, what is found here, and whether it holds."""
+"""The claims page: each claim of the paper, the number measured for it in a sweep, and whether the claim holds."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -14,33 +14,34 @@ PARTS = {
     "Runtime": runtime.CLAIMS,
     "Accuracy": accuracy.CLAIMS,
     "Search": search.CLAIMS,
-    "Large models": large.CLAIMS,
+    "Large networks": large.CLAIMS,
 }
 HEADER = ("claim", "where", "paper", "ours", "n", "test", "verdict")
 
 
 def table(sweep: Sweep, artefact: str, results: Results) -> Table:
-    """Each claim with the paper's number, ours, n, the test and a verdict: holds, fails, not measured."""
+    """List each claim with the paper's number, ours, n, the test and the verdict: holds, fails, not measured."""
     evidence = Evidence(sweep, results)
     lines: list[Sequence[str]] = []
     body: list[str | Grid] = []
     verdicts: Counter[str] = Counter()
     for part, claims in PARTS.items():
-        own: list[list[str]] = []
+        part_lines: list[list[str]] = []
         for claim in claims:
-            found = claim.find(evidence)
-            verdicts[found.verdict] += 1
+            finding = claim.find(evidence)
+            verdicts[finding.verdict] += 1
             test = f"{claim.test}: {claim.bound.words}"
-            own.append([claim.text, claim.where, claim.paper, found.ours, found.n, test, found.verdict])
-        lines += own
-        body += [f"## {part}", Grid(HEADER, own)]
+            part_lines.append([claim.text, claim.where, claim.paper, finding.ours, finding.n, test, finding.verdict])
+        lines += part_lines
+        body += [f"## {part}", Grid(HEADER, part_lines)]
     summary = f"**{verdicts['holds']} hold, {verdicts['fails']} fail, {verdicts['not measured']} not measured.**"
     text = (
-        "A claim holds if the test is true of each of its n cases, fails if it is not of one, and is not measured "
-        "where the sweep asks for no case or has no records of any; 2 of 3 is n where one case has gaps. Curves are "
-        "compared at equal flops: the largest that all of them reach, on lines through their networks over log flops "
-        "(of the error, or of the logarithm of all else). Errors are top-1 in percentage points by the schedule "
-        f"{sweep.schedule}, where no other is named; ± is the standard error over trials, and a difference smaller "
-        f"than {NOISE} of them is within noise, which does not change the verdict."
+        "A claim holds if each of its n measured cases passes the test, fails if one of them does not, and is not "
+        "measured where the sweep asks for no case or has no records of any case; where one of three cases has gaps, n "
+        "is 2 of 3. Curves are compared at equal flops: the largest that all of them reach, on lines through their "
+        "networks over log flops (of the error, or of the logarithm of any other quantity). Errors are top-1 in "
+        f"percentage points by the schedule {sweep.schedule}, where no other is named. SE is the standard error of a "
+        f"difference over trials; a difference smaller than {NOISE} SE is within noise, which does not change the "
+        "verdict."
     )
     return Table(f"Claims of the paper, sweep {sweep.name}", [summary, conditions(results), text, *body], HEADER, lines)

@@ -3,15 +3,15 @@
 from collections.abc import Iterator
 
 from fastscale.analysis.claims.claim import Claim, Measure, above, at_most, below
-from fastscale.analysis.claims.comparisons import apart, family, versus
-from fastscale.analysis.claims.evidence import Case, Evidence, Reading, combine, compare, difference, label
+from fastscale.analysis.claims.comparisons import apart, compound_strategies, versus
+from fastscale.analysis.claims.evidence import Case, Evidence, Reading, combine, compare, difference
 from fastscale.analysis.results.published import numbers, published
 
-CLOSE = 0.5  # percentage points; 0.6 is a difference that the paper makes something of (section 6.4)
+CLOSE = 0.5  # percentage points; the paper calls 0.6 a difference (section 6.4)
 
 
 def falls_with_scale(evidence: Evidence) -> Iterator[Case]:
-    """The error of each curve's largest network against that of its smallest."""
+    """Compare the error of each curve's largest network with that of its smallest."""
     for key in evidence.curves("error"):
         rows = sorted(evidence.rows(key, "error"), key=lambda row: row.flops)
         if len(rows) > 1:
@@ -19,9 +19,9 @@ def falls_with_scale(evidence: Evidence) -> Iterator[Case]:
 
 
 def any_alpha(evidence: Evidence) -> Iterator[Case]:
-    """How much larger the gap of w (alpha 1) to the mean of smaller alphas is than the spread of these."""
-    for base in evidence.networks:
-        smaller = [strategy for strategy in family(evidence, base, "error") if strategy != "w"]
+    """Measure, per base, the gap of w (alpha 1) to the mean of smaller alphas, minus the spread of these."""
+    for base in evidence.bases:
+        smaller = [strategy for strategy in compound_strategies(evidence, base, "error") if strategy != "w"]
         if len(smaller) < 2 or (base, "w") not in evidence.curves("error"):
             continue
         levels = evidence.levels("error", [(base, strategy) for strategy in (*smaller, "w")])
@@ -36,19 +36,19 @@ def any_alpha(evidence: Evidence) -> Iterator[Case]:
 
 
 def w_suits_regnets(evidence: Evidence) -> Iterator[Case]:
-    """How much w loses to dWr on a RegNet, minus what it loses on the EfficientNet."""
-    lost: dict[str, Reading | None] = {}
-    for kind, base in evidence.models.items():
+    """Compare what w loses to dWr on a RegNet with what w loses on the EfficientNet."""
+    losses: dict[str, Reading | None] = {}
+    for family, base in evidence.family_bases.items():
         if (base, "w") in evidence.curves("error"):
             levels = evidence.levels("error", [(base, "w"), (base, "dWr")])
-            lost[kind] = combine((1, levels[0]), (-1, levels[1])) if levels else None
-    for kind in lost if "EfficientNet" in lost else ():
-        if kind.startswith("RegNet"):
-            yield compare(evidence.models[kind], "error", lost[kind], lost["EfficientNet"])
+            losses[family] = combine((1, levels[0]), (-1, levels[1])) if levels else None
+    for family in losses if "EfficientNet" in losses else ():
+        if family.startswith("RegNet"):
+            yield compare(evidence.family_bases[family], "error", losses[family], losses["EfficientNet"])
 
 
 def groups(strategy: str) -> Measure:
-    """The error of a base with group convolutions against that of its twin with depthwise ones."""
+    """Compare the error of a base with group convolutions with that of its twin with depthwise ones."""
 
     def cases(evidence: Evidence) -> Iterator[Case]:
         for base, twin in evidence.twins:
@@ -59,33 +59,33 @@ def groups(strategy: str) -> Measure:
 
 
 def against_efficientnet(of_twin: bool) -> Measure:
-    """The error of a RegNetZ that has a depthwise twin, or of the twin, against that of the EfficientNet."""
+    """Compare the error of a RegNetZ that has a depthwise twin, or of that twin, with the EfficientNet's."""
 
     def cases(evidence: Evidence) -> Iterator[Case]:
-        rival = evidence.models.get("EfficientNet")
+        rival = evidence.family_bases.get("EfficientNet")
         for pair in evidence.twins:
-            own = pair[of_twin]
-            is_z = evidence.networks[own].family == "RegNetZ"
-            if is_z and rival and {(own, "dWr"), (rival, "dWr")} <= set(evidence.curves("error")):
-                yield evidence.pair("error", (own, "dWr"), (rival, "dWr"), f"{own}/{rival}")
+            base = pair[of_twin]
+            is_z = evidence.bases[base].family == "RegNetZ"
+            if is_z and rival and {(base, "dWr"), (rival, "dWr")} <= set(evidence.curves("error")):
+                yield evidence.pair("error", (base, "dWr"), (rival, "dWr"), f"{base}/{rival}")
 
     return cases
 
 
 def longer_schedules(evidence: Evidence) -> Iterator[Case]:
-    """The error of each network by its longest schedule against that by its shortest."""
+    """Compare the error of each network by its longest schedule with that by its shortest."""
     epochs = evidence.sweep.config["schedules"]
-    asked: dict[str, list[str]] = {}
+    requested: dict[str, list[str]] = {}
     for network, schedule in evidence.sweep.trainings(evidence.results.selections):
-        asked.setdefault(network, []).append(schedule)
+        requested.setdefault(network, []).append(schedule)
     for row in evidence.distinct:
-        if len(schedules := sorted(asked.get(row.point.network.id, ()), key=epochs.__getitem__)) > 1:
-            ends = (evidence.reading(row, "error", schedules[i]) for i in (-1, 0))
-            yield compare(label(row), "error", *ends)
+        schedules = sorted(requested.get(row.point.network.id, ()), key=epochs.__getitem__)
+        if len(schedules) > 1:
+            yield compare(row.name, "error", *(evidence.reading(row, "error", schedules[i]) for i in (-1, 0)))
 
 
 def reproduced(evidence: Evidence) -> Iterator[Case]:
-    """The error of EfficientNets by the 4x schedule minus what their authors first reported."""
+    """Compare the error of EfficientNets by the 4x schedule with that first reported by their authors."""
     reported = numbers()["efficientnet_publication_error"]
     for row in evidence.distinct:
         paper = published(row.point.network)
@@ -140,7 +140,7 @@ CLAIMS = (
         "§6.2, Figure 4",
         "closely",
         apart("error", "dwr", "orig"),
-        "error of dwr minus that of orig, at equal flops, either way (0.6 is a difference in §6.4)",
+        "absolute difference of the errors of dwr and orig, at equal flops (0.6 is a difference in §6.4)",
         at_most(CLOSE),
     ),
     Claim(

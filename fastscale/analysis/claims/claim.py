@@ -1,4 +1,4 @@
-"""What a claim is, and the rule by which it holds, fails or is not measured."""
+"""A claim of the paper, and the rule by which it holds, fails or is not measured."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -10,39 +10,43 @@ from fastscale.analysis.claims.evidence import Case, Evidence
 Verdict = Literal["holds", "fails", "not measured"]
 Measure = Callable[[Evidence], Iterable[Case]]
 
-LISTED = 4  # cases that a line lists; of more it gives the ends
+LISTED = 4  # most cases that a line lists; of more cases it gives the least and the largest
 
 
 class Bound(NamedTuple):
-    """What each case must satisfy, in words and as a function."""
+    """The condition on the number of each case, in words and as a function."""
 
     words: str
     allows: Callable[[float], bool]
 
 
 def below(limit: float) -> Bound:
-    """Numbers under a limit."""
+    """Allow numbers under a limit."""
     return Bound(f"below {limit:g}", lambda number: number < limit)
 
 
 def at_most(limit: float) -> Bound:
-    """Numbers up to a limit."""
+    """Allow numbers up to and including a limit."""
     return Bound(f"at most {limit:g}", lambda number: number <= limit)
 
 
 def above(limit: float) -> Bound:
-    """Numbers over a limit."""
+    """Allow numbers over a limit."""
     return Bound(f"above {limit:g}", lambda number: number > limit)
 
 
 def at_least(limit: float) -> Bound:
-    """Numbers from a limit on."""
+    """Allow numbers from a limit on, the limit included."""
     return Bound(f"at least {limit:g}", lambda number: number >= limit)
 
 
 @dataclass(frozen=True)
 class Claim:
-    """A claim: its text, where it stands in the paper, the number there; what tests it here, and the bound of that."""
+    """A claim of the paper and its test.
+
+    `where` is the claim's place in the paper and `paper` the number printed there. `measure` yields the cases, `test`
+    says in words what their numbers are, and each number must satisfy `bound`.
+    """
 
     text: str
     where: str
@@ -52,7 +56,7 @@ class Claim:
     bound: Bound
 
     def find(self, evidence: Evidence) -> "Finding":
-        """What the records say of it."""
+        """Measure the cases of this claim on the records of a sweep."""
         return Finding(self, tuple(self.measure(evidence)))
 
 
@@ -65,38 +69,42 @@ class Finding:
 
     @cached_property
     def measured(self) -> list[Case]:
-        """The cases that are no gaps."""
+        """List the cases that have a number."""
         return [case for case in self.cases if case.number is not None]
 
     @property
     def passed(self) -> int:
-        """How many cases satisfy the bound."""
+        """Count the measured cases that satisfy the bound."""
         return sum(self.claim.bound.allows(case.value) for case in self.measured)
 
     @property
     def verdict(self) -> Verdict:
-        """Holds if every measured case satisfies the bound, fails if one does not."""
+        """Return "holds" if every measured case satisfies the bound, "fails" if one does not."""
         if not self.measured:
             return "not measured"
         return "holds" if self.passed == len(self.measured) else "fails"
 
     @property
     def ours(self) -> str:
-        """The cases in words; of many, how many pass and the two furthest apart."""
+        """List the cases in words; of more than `LISTED`, how many pass, the least and the largest."""
         if len(self.measured) <= LISTED:
             return "; ".join(_words(case) for case in self.measured) or "—"
         least, most = (end(self.measured, key=lambda case: case.value) for end in (min, max))
         ends = f"from {_words(least)} to {_words(most)}" if least.value < most.value else f"all {least.words}"
         noisy = sum("noise" in case.words for case in self.measured)
-        told = f"; {noisy} within noise" if noisy else ""
-        return f"{self.passed} of {len(self.measured)} pass, {ends}{told}"
+        noise = f"; {noisy} within noise" if noisy else ""
+        return f"{self.passed} of {len(self.measured)} pass, {ends}{noise}"
 
     @property
     def n(self) -> str:
-        """The cases that were measured, of those that the sweep asks for, and of what each one was."""
+        """Count the measured cases, all cases where some have gaps, and what each case was measured on.
+
+        "2 of 3 × 20 timed steps": two of three cases are measured, each on 20 timed steps.
+        """
         gaps = f" of {len(self.cases)}" if len(self.measured) < len(self.cases) else ""
-        counts = sorted({case.n for case in self.measured if case.of})
-        each = f" × {' to '.join(map(str, counts[:: max(1, len(counts) - 1)]))} {self.measured[0].of}" if counts else ""
+        counts = sorted({case.n for case in self.measured if case.unit})
+        ends = " to ".join(map(str, counts[:: max(1, len(counts) - 1)]))
+        each = f" × {ends} {self.measured[0].unit}" if counts else ""
         return f"{len(self.measured)}{gaps}{each}"
 
 

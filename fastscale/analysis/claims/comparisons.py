@@ -1,4 +1,4 @@
-"""Comparisons of curves at equal flops: strategies of one base, and models that dWr scales."""
+"""Comparisons of curves at equal flops: between strategies of one base, and between families of networks."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -11,13 +11,13 @@ from fastscale.networks.scaling import parse_strategy
 
 
 def versus(y: str, strategy: str, *others: str) -> Measure:
-    """A strategy against each of the others that the sweep has, on each base."""
+    """Compare a strategy with each of the others that the sweep has, on each base."""
 
     def cases(evidence: Evidence) -> Iterator[Case]:
-        asked = set(evidence.curves(y))
-        for base in evidence.networks:
+        curves = set(evidence.curves(y))
+        for base in evidence.bases:
             for other in others:
-                if {(base, strategy), (base, other)} <= asked:
+                if {(base, strategy), (base, other)} <= curves:
                     name = base if len(others) == 1 else f"{base}/{other}"
                     yield evidence.pair(y, (base, strategy), (base, other), name)
 
@@ -25,7 +25,7 @@ def versus(y: str, strategy: str, *others: str) -> Measure:
 
 
 def apart(y: str, strategy: str, other: str) -> Measure:
-    """How far two strategies are apart, either way: |a - b| of errors, else the larger over the smaller."""
+    """Measure how far apart two strategies are: |a - b| for errors, else the larger over the smaller."""
 
     def cases(evidence: Evidence) -> Iterator[Case]:
         for case in versus(y, strategy, other)(evidence):
@@ -38,38 +38,41 @@ def apart(y: str, strategy: str, other: str) -> Measure:
 
 
 def by_alpha(y: str) -> Measure:
-    """Each alpha against the next smaller one, on each base."""
+    """Compare each alpha with the next smaller alpha, on each base."""
 
     def cases(evidence: Evidence) -> Iterator[Case]:
-        for base in evidence.networks:
-            for low, high in pairwise(family(evidence, base, y)):
+        for base in evidence.bases:
+            for low, high in pairwise(compound_strategies(evidence, base, y)):
                 yield evidence.pair(y, (base, high), (base, low), f"{base} {high}/{low}")
 
     return cases
 
 
-def models(y: str, one: str, *others: str, x: str = "flops", strategy: str = "dWr") -> Measure:
-    """The smallest base of a family, by dWr, against those of the other families that the sweep has, by `strategy`."""
+def versus_families(y: str, family: str, *others: str, x: str = "flops", strategy: str = "dWr") -> Measure:
+    """Compare a family, scaled by dWr, with the other families that the sweep has, scaled by `strategy`.
+
+    The smallest base of each family stands for it (`Evidence.family_bases`); curves are compared at equal `x`.
+    """
 
     def cases(evidence: Evidence) -> Iterator[Case]:
-        asked, own = set(evidence.curves(y)), evidence.models.get(one)
+        curves, base = set(evidence.curves(y)), evidence.family_bases.get(family)
         for other in others:
-            rival = evidence.models.get(other)
-            if own and rival and {(own, "dWr"), (rival, strategy)} <= asked:
-                name = f"{own}/{rival}" if strategy == "dWr" else f"{own}/{rival} {strategy}"
-                yield evidence.pair(y, (own, "dWr"), (rival, strategy), name, x)
+            rival = evidence.family_bases.get(other)
+            if base and rival and {(base, "dWr"), (rival, strategy)} <= curves:
+                name = f"{base}/{rival}" if strategy == "dWr" else f"{base}/{rival} {strategy}"
+                yield evidence.pair(y, (base, "dWr"), (rival, strategy), name, x)
 
     return cases
 
 
-def family(evidence: Evidence, base: str, y: str) -> list[str]:
-    """The strategies of a base that are members of the family of equation 4, by alpha."""
-    known = {}
-    for own, strategy in evidence.curves(y):
+def compound_strategies(evidence: Evidence, base: str, y: str) -> list[str]:
+    """List the strategies of a base that equation 4 makes of an alpha, by increasing alpha."""
+    alphas = {}
+    for curve_base, strategy in evidence.curves(y):
         try:
-            alpha = parse_strategy(strategy).alpha if own == base else None
-        except UserError:  # the name of a curve of networks
+            alpha = parse_strategy(strategy).alpha if curve_base == base else None
+        except UserError:  # a curve of named networks has the name that its user gave, not that of a strategy
             continue
         if alpha is not None:
-            known[strategy] = alpha
-    return sorted(known, key=known.__getitem__)
+            alphas[strategy] = alpha
+    return sorted(alphas, key=alphas.__getitem__)

@@ -1,10 +1,10 @@
-"""Claims on how complexity grows (section 3) and on what the paper counts: counted here, whatever the sweep."""
+"""Claims on how complexity grows (section 3), and on the paper's own counts: counted, whatever the sweep measures."""
 
 from collections.abc import Iterator
 
 from fastscale.analysis.claims.claim import Claim, Measure, at_most
 from fastscale.analysis.claims.evidence import Case, Evidence
-from fastscale.analysis.results import exponents as measured
+from fastscale.analysis.results import exponents
 from fastscale.analysis.results.published import UNITS, numbers
 from fastscale.networks import base_network
 from fastscale.networks.complexity import count
@@ -12,27 +12,28 @@ from fastscale.networks.scaling import NAMED
 
 SIMPLE = dict.fromkeys(("d", "w", "r"), "§3.3, Table 1")
 COMPOUND = dict.fromkeys(("dw", "wr", "dr", "dwr"), "§3.4, Table 2")
-GROUPS = {  # Table 3: exponents of acts and params where a group conv's flops grow by s
+# Table 3 by strategy: what grows, and the exponents of acts and params where a group conv's flops grow by s.
+GROUPS = {
     "w-only": ("the width", 1.0, 1.0),
     "g-only": ("the group width", 0.0, 1.0),
     "w": ("both", 0.5, 1.0),
 }
 
 
-def exponents(strategy: str, acts: float, params: float, of_group_convs: bool = False) -> Measure:
-    """How far the measured exponents of each base are from these of the theory."""
+def deviation(strategy: str, acts: float, params: float, of_group_convs: bool = False) -> Measure:
+    """Measure how far the exponents of acts and params of each base are from those of the theory."""
 
     def cases(_: Evidence) -> Iterator[Case]:
-        for found in measured.measure(strategy, of_group_convs):
-            by_params, by_acts = found.exponents[1:]
+        for measured in exponents.measure(strategy, of_group_convs):
+            by_params, by_acts = measured.exponents[1:]
             off = max(abs(by_acts - acts), abs(by_params - params))
-            yield Case(found.base, off, f"{by_acts:.2f}, {by_params:.2f}", found.n, "scales")
+            yield Case(measured.base, off, f"{by_acts:.2f}, {by_params:.2f}", measured.n, "scales")
 
     return cases
 
 
 def published_counts(_: Evidence) -> Iterator[Case]:
-    """How far our counts of the published networks are from the printed ones, at one decimal."""
+    """Measure how far our counts of the published networks are from the printed numbers, at one decimal."""
     for name, row in numbers()["complexity"].items():
         counts = count(base_network(name))._asdict()
         for key, unit in UNITS.items():
@@ -48,20 +49,20 @@ def _growth(strategy: str, where: str) -> Claim:
         f"Under {strategy}, activations grow as s^{acts:.2g} and params as s^{params:.2g}",
         where,
         f"{acts:.2f}, {params:.2f}",
-        exponents(strategy, acts, params),
-        f"slopes of log acts and params of quantised stages over log s, s from 1 to {measured.SCALES[-1]:.0f}; off by",
-        at_most(measured.TOLERANCE),
+        deviation(strategy, acts, params),
+        f"slopes of log acts and params of quantised stages over log s, s from 1 to {exponents.SCALES[-1]:.0f}; off by",
+        at_most(exponents.TOLERANCE),
     )
 
 
-def _group_growth(strategy: str, what: str, acts: float, params: float) -> Claim:
+def _group_growth(strategy: str, dimensions: str, acts: float, params: float) -> Claim:
     return Claim(
-        f"Scaling {what} of a group conv, its activations grow as s^{acts:.2g} and its params as s^{params:.2g}",
+        f"Scaling {dimensions} of a group conv, its activations grow as s^{acts:.2g} and its params as s^{params:.2g}",
         "§3.5, Table 3",
         f"{acts:.2f}, {params:.2f}",
-        exponents(strategy, acts, params, of_group_convs=True),
+        deviation(strategy, acts, params, of_group_convs=True),
         "slopes of log acts and params of a RegNet's group convs over log flops (g stops at the width); off by",
-        at_most(measured.TOLERANCE),
+        at_most(exponents.TOLERANCE),
     )
 
 

@@ -1,4 +1,4 @@
-"""What records say of a claim: cases, each one number of a base, a curve or a pair of networks."""
+"""Evidence for claims: the results of a sweep as readings on curves, and the comparisons of two readings as cases."""
 
 import math
 from collections.abc import Iterable, Sequence
@@ -15,15 +15,18 @@ from fastscale.networks.bases import depthwise
 from fastscale.sweep.selection import Point
 from fastscale.sweep.sweep import Sweep
 
-Key = tuple[str, str]  # of a curve: its base and its strategy
+CurveKey = tuple[str, str]  # a curve's base and strategy
 
-OPTIMISED = ("RegNetY-4GF", "RegNetZ-4GF")  # what the paper's own random searches found (Table 7)
+OPTIMISED = ("RegNetY-4GF", "RegNetZ-4GF")  # the bases that the paper's own random searches found (Table 7)
 REGIME = 1.5  # networks whose flops differ by less than this factor are of one flop regime (our choice)
 NOISE = 2  # standard errors below which a difference is called noise
 
 
 class Reading(NamedTuple):
-    """A measured or counted value, its standard error over trials (None: unknown), and of how many trials or steps."""
+    """A measured or counted value, its standard error over trials (None: unknown), and its number n of trials or steps.
+
+    Counted values have n = 1 and no standard error.
+    """
 
     value: float
     se: float | None = None
@@ -32,59 +35,65 @@ class Reading(NamedTuple):
 
 @dataclass(frozen=True)
 class Case:
-    """A number by which a claim is judged, and how people read it; None where it was asked for but not measured.
+    """A number by which a claim is judged, and its words for people; the number is None where records are missing.
 
-    `n` is of how many trials, timed steps or points (`of`) it was measured.
+    The number was measured on `n` trials, timed steps or points; `unit` says on which of these.
     """
 
     name: str
     number: float | None = None
     words: str = ""
     n: int = 0
-    of: str = ""
+    unit: str = ""
 
     @property
     def value(self) -> float:
-        """The number of what was measured."""
+        """Return the number of a measured case.
+
+        Raises:
+            ValueError: the case was not measured.
+        """
         if self.number is None:
             raise ValueError(f"{self.name} was not measured")
         return self.number
 
 
-def label(row: Row) -> str:
-    """A network by its base, and how it was scaled."""
-    point = row.point
-    return point.base if row.is_base else f"{point.base} {point.strategy} {point.scale:g}"
-
-
 def combine(*terms: tuple[float, Reading]) -> Reading:
-    """The weighted sum of independent readings, with its standard error."""
+    """Add independent readings, each times its weight; the sum's standard error is unknown where a reading's is."""
     ses = [weight * reading.se for weight, reading in terms if reading.se is not None]
     se = math.hypot(*ses) if len(ses) == len(terms) else None
-    return Reading(sum(weight * r.value for weight, r in terms), se, min(r.n for _, r in terms))
+    value = sum(weight * reading.value for weight, reading in terms)
+    return Reading(value, se, min(reading.n for _, reading in terms))
 
 
 def compare(name: str, y: str, a: Reading | None, b: Reading | None) -> Case:
-    """`a` against `b`: the difference of errors in percentage points, or the ratio of all else."""
+    """Compare `a` with `b`: by the difference of errors in percentage points, by the ratio of any other quantity."""
     if a is None or b is None:
         return Case(name)
     if y == "error":
         return difference(name, combine((1, a), (-1, b)))
     ratio = a.value / b.value
-    of = "timed steps" if y in ("time", "memory") else ""
-    return Case(name, ratio, f"{ratio:.2f}", min(a.n, b.n), of)
+    unit = "timed steps" if y in ("time", "memory") else ""
+    return Case(name, ratio, f"{ratio:.2f}", min(a.n, b.n), unit)
 
 
 def difference(name: str, gap: Reading, words: str = "") -> Case:
-    """A difference of errors; one that is less than twice its standard error is called noise."""
+    """Make a case of a difference of errors, in percentage points; below `NOISE` standard errors it is called noise.
+
+    `words` are by default the difference itself; its standard error (SE) is added.
+    """
     words = words or f"{gap.value:+.2f}"
     if gap.se is not None:
-        words += f" ± {gap.se:.2f}" + (" (within noise)" if abs(gap.value) < NOISE * gap.se else "")
+        noise = ", within noise" if abs(gap.value) < NOISE * gap.se else ""
+        words += f" (SE {gap.se:.2f}{noise})"
     return Case(name, gap.value, words, gap.n, "trials")
 
 
 def interpolate(track: Sequence[tuple[float, Reading]], x: float, linear: bool) -> Reading:
-    """The reading at `x`, which lies within the track: on a line over log x, of the value or of its logarithm."""
+    """Read a curve at `x`, on a line over log x through the two neighbours of `x`: of the value, or of its logarithm.
+
+    `track` holds the x and the reading of each network, by increasing x; `x` lies within it.
+    """
     (x0, a), (x1, b) = next(pair for pair in pairwise(track) if x <= pair[1][0])
     share = math.log(x / x0) / math.log(x1 / x0) if x1 > x0 else 0.0
     between = combine((1 - share, a), (share, b))
@@ -93,13 +102,19 @@ def interpolate(track: Sequence[tuple[float, Reading]], x: float, linear: bool) 
 
 @dataclass(frozen=True)
 class Evidence:
-    """The results of a sweep, asked by claims."""
+    """The results of a sweep, as claims ask for them.
+
+    A quantity `x` or `y` is "error", "time", "memory" or a count: "flops", "params", "acts".
+    """
 
     sweep: Sweep
     results: Results
 
     def reading(self, row: Row, y: str, schedule: str = "") -> Reading | None:
-        """What was measured of a row: `y` is error, time, memory, or a count."""
+        """Return what was measured or counted of a row, None where that is missing.
+
+        Errors are by `schedule`, by default that of the figures. Units: percent, seconds per epoch, bytes per image.
+        """
         if y == "error":
             error = row.errors.get(schedule or self.results.schedule)
             se = None if error is None or error.std is None else error.std / error.n**0.5
@@ -112,18 +127,18 @@ class Evidence:
 
     # Curves.
 
-    def curves(self, y: str = "time") -> list[Key]:
-        """The curves that the sweep asks `y` of: base and strategy of each."""
+    def curves(self, y: str = "time") -> list[CurveKey]:
+        """List the curves of which the sweep asks for `y`, each by its base and strategy."""
         return list(self._points(y))
 
-    def rows(self, key: Key, y: str = "time") -> list[Row]:
-        """The rows of a curve of which the sweep asks `y`: not all that is timed is trained."""
+    def rows(self, key: CurveKey, y: str = "time") -> list[Row]:
+        """List the rows of a curve of which the sweep asks for `y`: not all networks that are timed are trained."""
         return [self.results.row(point) for point in self._points(y).get(key, ())]
 
-    def levels(self, y: str, keys: Sequence[Key], x: str = "flops", share: float = 1) -> list[Reading] | None:
-        """Each curve's `y` at one `x`: the largest that all reach (`share` 1), the smallest (0), or between, by log x.
+    def levels(self, y: str, keys: Sequence[CurveKey], x: str = "flops", share: float = 1) -> list[Reading] | None:
+        """Read each curve's `y` at one common `x`; None where a curve has a gap or the curves have no `x` in common.
 
-        None where a curve has a gap, or none is common.
+        For `share` 1 this `x` is the largest that all curves reach, for 0 the smallest, between them by log x.
         """
         tracks = []
         for key in keys:
@@ -138,105 +153,109 @@ class Evidence:
         at = min(max(low ** (1 - share) * high**share, low), high)  # rounding may leave the common range
         return [interpolate(track, at, linear=y == "error") for track in tracks]
 
-    def pair(self, y: str, a: Key, b: Key, name: str, x: str = "flops") -> Case:
-        """Curve `a` against curve `b`, at the largest common `x`."""
+    def pair(self, y: str, a: CurveKey, b: CurveKey, name: str, x: str = "flops") -> Case:
+        """Compare curve `a` with curve `b` at the largest common `x`."""
         return compare(name, y, *(self.levels(y, [a, b], x) or (None, None)))
 
-    def correlation(self, name: str, rows: Sequence[Row], measure: str) -> Case:
-        """Pearson's r of a measure and epoch time; each row must be timed."""
+    def correlation(self, name: str, rows: Sequence[Row], quantity: str) -> Case:
+        """Correlate a quantity with epoch time (Pearson); the case has no number unless every row is timed."""
         times = [row.time.median for row in rows if row.time]
-        line = fit_line([getattr(row, measure) for row in rows], times) if len(times) == len(rows) else None
-        return Case(name, line.r, f"{line.r:.3f}", line.n, "points") if line else Case(name)
+        line = fit_line([getattr(row, quantity) for row in rows], times) if len(times) == len(rows) else None
+        return Case(name, line.correlation, f"{line.correlation:.3f}", line.n, "points") if line else Case(name)
 
     def scaled(self) -> dict[str, list[Row]]:
-        """The distinct networks of each base that two strategies or more scale."""
-        found = {}
-        for base in self.networks:
+        """List the distinct networks of each base that two strategies or more scale."""
+        networks = {}
+        for base in self.bases:
             keys = [key for key in self.curves() if key[0] == base]
             if len(keys) > 1:
-                found[base] = list({row.point.network.id: row for key in keys for row in self.rows(key)}.values())
-        return found
+                networks[base] = list({row.point.network.id: row for key in keys for row in self.rows(key)}.values())
+        return networks
 
     # Bases and networks.
 
     @cached_property
-    def networks(self) -> dict[str, Network]:
-        """The bases of curves."""
+    def bases(self) -> dict[str, Network]:
+        """Map the name of each base that has a curve to its network."""
         return {
             base: rows[0].point.network for base, strategy in self.curves() if (rows := self.rows((base, strategy)))
         }
 
     @cached_property
-    def models(self) -> dict[str, str]:
-        """The smallest base of each family that dWr scales, as in Figure 8: no found ones, no RegNets with g = 1."""
+    def family_bases(self) -> dict[str, str]:
+        """Map each family that dWr scales to its smallest base, as in Figure 8.
+
+        Bases that a search has found and RegNets with group width 1 do not count.
+        """
         flops = {row.point.base: row.flops for row in self.results.rows if row.is_base}
-        found: dict[str, str] = {}
+        smallest: dict[str, str] = {}
         for base, strategy in self.curves():
-            family = self.networks[base].family
+            family = self.bases[base].family
             if strategy == "dWr" and not self.is_optimised(base) and not self._is_depthwise_regnet(base):
-                found[family] = min(base, found.get(family, base), key=flops.__getitem__)
-        return found
+                smallest[family] = min(base, smallest.get(family, base), key=flops.__getitem__)
+        return smallest
 
     @cached_property
     def twins(self) -> list[tuple[str, str]]:
-        """Each base with group convolutions, and the one that is the same with depthwise ones."""
-        bare = {depthwise(network): base for base, network in self.networks.items() if _groups(network) != {1}}
-        return [(bare[network], base) for base, network in self.networks.items() if network in bare]
+        """List the pairs of bases that differ in their convolutions alone: first with group convs, then depthwise."""
+        grouped = {depthwise(network): base for base, network in self.bases.items() if _group_widths(network) != {1}}
+        return [(grouped[network], base) for base, network in self.bases.items() if network in grouped]
 
     def is_optimised(self, base: str) -> bool:
-        """Whether a random search has found this base: one of the sweep's, or one of the paper's."""
+        """Say whether a random search has found this base: a search of the sweep or of the paper."""
         if self.sweep.bases.awaits_search(base):
             return True
         paper = published(self.sweep.bases.network(base))
         return self.sweep.bases.search_of(base) == base or (paper is not None and paper.name in OPTIMISED)
 
     def origin(self, point: Point) -> str | None:
-        """The base from which dWr has scaled a network; None for what is no such network."""
+        """Return the base from which dWr has scaled a point's network, None where dWr has not scaled it."""
         if point.scale != 1:
             return point.base if point.strategy == "dWr" else None
         definition = {**known_bases(), **self.sweep.bases.definitions}.get(point.base, {})
         return definition.get("scale") if definition.get("strategy") == "dWr" else None
 
     def named(self, name: str) -> Row | None:
-        """The row of a network of the paper."""
+        """Find the row of the network to which the paper gives this name, None where the sweep lacks it."""
         rows = ((row, published(row.point.network)) for row in self.results.rows)
         return next((row for row, paper in rows if paper and paper.name == name), None)
 
     @cached_property
     def distinct(self) -> list[Row]:
-        """One row for each network."""
+        """List one row per network."""
         return list({row.point.network.id: row for row in self.results.rows}.values())
 
     def of_same_regime(self, rows: Iterable[Row], like: Row, family: str) -> Row | None:
-        """The row of that family whose flops are nearest to those of `like`, if in its regime."""
+        """Find the row of a family whose flops are nearest to those of `like`, None where all are of other regimes."""
         near = [(abs(math.log(row.flops / like.flops)), row) for row in rows if row.point.network.family == family]
         distance, row = min(near, key=lambda item: item[0], default=(math.inf, None))
         return row if distance < math.log(REGIME) else None
 
     def longest(self, *rows: Row) -> str:
-        """The longest schedule by which all of these were trained."""
-        known = self.sweep.config["schedules"]
-        return max((s for s in known if all(s in row.errors for row in rows)), key=known.__getitem__, default="")
+        """Name the longest schedule by which all of these rows were trained; "" where there is none."""
+        epochs = self.sweep.config["schedules"]
+        shared = (schedule for schedule in epochs if all(schedule in row.errors for row in rows))
+        return max(shared, key=epochs.__getitem__, default="")
 
-    def _points(self, y: str) -> dict[Key, list[Point]]:
+    def _points(self, y: str) -> dict[CurveKey, list[Point]]:
         return self._by_curve[y == "error"]
 
     @cached_property
-    def _by_curve(self) -> dict[bool, dict[Key, list[Point]]]:
-        """The points of each curve that strategies or names make: all of them, and those that are trained."""
-        found: dict[bool, dict[Key, list[Point]]] = {False: {}, True: {}}
-        for chosen in self.results.selections:
-            for curve in chosen.curves:
+    def _by_curve(self) -> dict[bool, dict[CurveKey, list[Point]]]:
+        """Map each curve of the configuration to its points: under False all of them, under True those trained."""
+        by_curve: dict[bool, dict[CurveKey, list[Point]]] = {False: {}, True: {}}
+        for selection in self.results.selections:
+            for curve in selection.curves:
                 if curve.strategy == "base":
                     continue
-                for trained in {False, self.results.schedule in chosen.schedules}:
-                    points = found[trained].setdefault((curve.base, curve.strategy), [])
+                for is_trained in {False, self.results.schedule in selection.schedules}:
+                    points = by_curve[is_trained].setdefault((curve.base, curve.strategy), [])
                     points.extend(point for point in curve.points if point not in points)
-        return found
+        return by_curve
 
     def _is_depthwise_regnet(self, base: str) -> bool:
-        return self.networks[base].family.startswith("RegNet") and _groups(self.networks[base]) == {1}
+        return self.bases[base].family.startswith("RegNet") and _group_widths(self.bases[base]) == {1}
 
 
-def _groups(network: Network) -> set[int]:
+def _group_widths(network: Network) -> set[int]:
     return set(network.group_widths)

@@ -1,37 +1,37 @@
-"""Claims on large models (section 6.5, Figures 8 and 9, Table 8)."""
+"""Claims on large networks (section 6.5, Figures 8 and 9, Table 8)."""
 
 from collections.abc import Iterator
 from itertools import combinations
 
 from fastscale.analysis.claims.claim import Claim, Measure, at_least, at_most, below
-from fastscale.analysis.claims.comparisons import models
+from fastscale.analysis.claims.comparisons import versus_families
 from fastscale.analysis.claims.evidence import Case, Evidence, Reading, combine, compare, difference
 from fastscale.networks import base_network
 from fastscale.networks.complexity import count
 
-OURS, THEIRS = "RegNetY-4GF->16GF", "EN-B4"
+OURS, THEIRS = "RegNetY-4GF->16GF", "EN-B4"  # the fast-scaled network, and the original EfficientNet beside it
 TIMES_AS_MANY = 3.5  # "~4x as many flops": 15.5 GF are 3.5 times 4.4 GF (Table 8)
 
 
 def ranking(evidence: Evidence) -> Iterator[Case]:
-    """The pairs of models that are ranked otherwise at the largest than at the smallest common flops."""
+    """Count the pairs of families that change order from the smallest to the largest common flops."""
     for errors in _regimes(evidence):
         if errors is None:
-            yield Case("models")
+            yield Case("families")
             continue
         small, large = errors
         swapped = sum(
             (small[a].value < small[b].value) != (large[a].value < large[b].value) for a, b in combinations(small, 2)
         )
         orders = [" < ".join(sorted(level, key=lambda name: level[name].value)) for level in errors]
-        yield Case(f"{swapped} change:", swapped, ", then ".join(orders), len(small), "models")
+        yield Case(f"{swapped} change:", swapped, ", then ".join(orders), len(small), "families")
 
 
 def gap(evidence: Evidence) -> Iterator[Case]:
-    """The gap between the highest and the lowest error at the largest common flops, minus that at the smallest."""
+    """Compare the gap between highest and lowest error at the largest common flops with that at the smallest."""
     for errors in _regimes(evidence):
         if errors is None:
-            yield Case("models")
+            yield Case("families")
             continue
         first, last = (combine((1, max(level.values())), (-1, min(level.values()))) for level in errors)
         words = f"{first.value:.2f}, then {last.value:.2f}: {last.value - first.value:+.2f}"
@@ -39,20 +39,20 @@ def gap(evidence: Evidence) -> Iterator[Case]:
 
 
 def faster_than_orig(evidence: Evidence) -> Iterator[Case]:
-    """The time of each model over that of EfficientNets scaled by their own rule."""
-    for kind in evidence.models:
-        yield from models("time", kind, "EfficientNet", strategy="orig")(evidence)
+    """Compare the time of each family, scaled by dWr, with that of the EfficientNet scaled by its own rule."""
+    for family in evidence.family_bases:
+        yield from versus_families("time", family, "EfficientNet", strategy="orig")(evidence)
 
 
 def tradeoff(evidence: Evidence) -> Iterator[Case]:
-    """The error of RegNets against that of EfficientNets, by dWr and by their own rule, at equal time."""
-    for kind in ("RegNetY", "RegNetZ"):
+    """Compare the error of RegNets with that of the EfficientNet, by dWr and by its own rule, at equal time."""
+    for family in ("RegNetY", "RegNetZ"):
         for strategy in ("dWr", "orig"):
-            yield from models("error", kind, "EfficientNet", x="time", strategy=strategy)(evidence)
+            yield from versus_families("error", family, "EfficientNet", x="time", strategy=strategy)(evidence)
 
 
 def named(y: str) -> Measure:
-    """The paper's 16 GF RegNetY against EN-B4."""
+    """Compare the paper's 16 GF RegNetY with EN-B4, as measured."""
 
     def cases(evidence: Evidence) -> Iterator[Case]:
         ours, theirs = evidence.named(OURS), evidence.named(THEIRS)
@@ -65,7 +65,7 @@ def named(y: str) -> Measure:
 
 
 def counted(y: str) -> Measure:
-    """The same, of what needs no measurement."""
+    """Compare the paper's 16 GF RegNetY with EN-B4, by a count that needs no measurement."""
 
     def cases(_: Evidence) -> Iterator[Case]:
         ours, theirs = (Reading(getattr(count(base_network(name)), y)) for name in (OURS, THEIRS))
@@ -75,28 +75,31 @@ def counted(y: str) -> Measure:
 
 
 def _regimes(evidence: Evidence) -> Iterator[list[dict[str, Reading]] | None]:
-    """The errors of all models at the smallest and at the largest common flops; None where there is a gap."""
-    names = list(evidence.models.values())
+    """Read the errors of all families' bases, scaled by dWr, at the smallest and at the largest common flops.
+
+    Yields nothing where the sweep scales fewer than two families, and None where a curve has a gap.
+    """
+    names = list(evidence.family_bases.values())
     if len(names) > 1:
         low, high = (evidence.levels("error", [(name, "dWr") for name in names], share=share) for share in (0, 1))
-        yield None if low is None or high is None else [dict(zip(names, found, strict=True)) for found in (low, high)]
+        yield None if low is None or high is None else [dict(zip(names, level, strict=True)) for level in (low, high)]
 
 
 CLAIMS = (
     Claim(
-        "The ranking of models is consistent across flop regimes",
+        "The ranking of families is consistent across flop regimes",
         "§6.5, Figure 8",
         "consistent",
         ranking,
-        "pairs of models, by dWr, that change order from the smallest to the largest flops that all reach",
+        "pairs of families, by dWr, that change order from the smallest to the largest flops that all reach",
         at_most(0),
     ),
     Claim(
         "RegNetZ has the best accuracy",
         "§6.5, Figure 8",
         "best",
-        models("error", "RegNetZ", "RegNetY", "EfficientNet"),
-        "error of RegNetZ minus that of the other, by dWr, at equal flops",
+        versus_families("error", "RegNetZ", "RegNetY", "EfficientNet"),
+        "error of RegNetZ minus that of the other family, by dWr, at equal flops",
         below(0),
     ),
     Claim(
@@ -104,23 +107,23 @@ CLAIMS = (
         "§6.5",
         "2.2 to 0.8 points",
         gap,
-        "gap at the largest flops that all models reach minus that at the smallest, by dWr",
+        "gap at the largest flops that all families reach minus that at the smallest, by dWr",
         below(0),
     ),
     Claim(
-        "Fast-scaled models are asymptotically faster than the original EfficientNets",
+        "Fast-scaled networks are asymptotically faster than the original EfficientNets",
         "§6.5, Figure 8",
         "all of them",
         faster_than_orig,
-        "epoch time of a model by dWr over that of the EfficientNet by orig, at equal flops",
+        "epoch time of a family by dWr over that of the EfficientNet by orig, at equal flops",
         below(1),
     ),
     Claim(
-        "RegNetY is the fastest model",
+        "RegNetY is the fastest family",
         "§6.5, Figure 8",
         "fastest",
-        models("time", "RegNetY", "RegNetZ", "EfficientNet"),
-        "epoch time of RegNetY over that of the other, by dWr, at equal flops",
+        versus_families("time", "RegNetY", "RegNetZ", "EfficientNet"),
+        "epoch time of RegNetY over that of the other family, by dWr, at equal flops",
         below(1),
     ),
     Claim(
@@ -160,7 +163,7 @@ CLAIMS = (
         "§6.5",
         "less",
         named("memory"),
-        "ratio of their peak memory an image, on a GPU",
+        "ratio of their peak memory per image, on a GPU",
         below(1),
     ),
     Claim(

@@ -8,68 +8,68 @@ from fastscale.analysis.claims.comparisons import apart, by_alpha, versus
 from fastscale.analysis.claims.evidence import Case, Evidence
 from fastscale.analysis.results.fits import fit_line
 
-R = 0.99  # "r >= 0.99" (section 4, Figure 2)
+CORRELATION = 0.99  # "r >= 0.99" (section 4, Figure 2)
 NEARLY = 0.5  # "nearly as fast": by the exponents of acts dWr has (5/6 - 3/5) / (5/6 - 1/2) = 0.7 of w's speedup on dwr
 MUCH = 1.4  # "much faster": dw has s^(3/4 - 3/5) = 1.43 times the acts of dWr at Figure 1's s = 11, and dwr more
 CLOSE = 1.25  # "close": acts of orig and dwr differ by s^0.02, which is 1.05 at s = 11; depths of orig are rounded up
 
 
 def activations_predict(evidence: Evidence) -> Iterator[Case]:
-    """r of activations and time over all scaled networks of a base."""
+    """Correlate activations with time, over all scaled networks of each base."""
     for base, rows in evidence.scaled().items():
         yield evidence.correlation(base, rows, "acts")
 
 
-def predicts_less(measure: str) -> Measure:
-    """r of another measure and time, minus that of activations."""
+def predicts_less(quantity: str) -> Measure:
+    """Compare the correlation of another quantity with time with that of activations, on each base."""
 
     def cases(evidence: Evidence) -> Iterator[Case]:
         for base, rows in evidence.scaled().items():
-            acts, other = (evidence.correlation(base, rows, key) for key in ("acts", measure))
+            acts, other = (evidence.correlation(base, rows, key) for key in ("acts", quantity))
             yield _minus(base, other, acts, f"{other.words} (acts {acts.words})")
 
     return cases
 
 
-def predicts_within(measure: str, *strategies: str) -> Measure:
-    """r of a measure and time over each curve of three points or more; without `strategies`, of all of them."""
+def predicts_within(quantity: str, *strategies: str) -> Measure:
+    """Correlate a quantity with time, over each curve of three points or more by these strategies (none: all)."""
 
     def cases(evidence: Evidence) -> Iterator[Case]:
         for base, strategy in evidence.curves():
             rows = evidence.rows((base, strategy))
             if len(rows) > 2 and (not strategies or strategy in strategies):
-                yield evidence.correlation(f"{base} {strategy}", rows, measure)
+                yield evidence.correlation(f"{base} {strategy}", rows, quantity)
 
     return cases
 
 
 def activations_across_bases(evidence: Evidence) -> Iterator[Case]:
-    """r of activations and time over all bases together, minus the least r within one."""
+    """Compare the correlation of activations with time over all bases together with the least one within a base."""
     scaled = evidence.scaled()
     if len(scaled) > 1:
         within = [evidence.correlation(base, rows, "acts") for base, rows in scaled.items()]
         across = evidence.correlation("", [row for rows in scaled.values() for row in rows], "acts")
         least = min(within, key=lambda case: -1 if case.number is None else case.number)
-        yield _minus("all bases", across, least, f"{across.words} (within one at least {least.words})")
+        yield _minus("all bases", across, least, f"{across.words} (within one base at least {least.words})")
 
 
 def flop_bound(evidence: Evidence) -> Iterator[Case]:
-    """The time of a base's network of the most flops over what its acts predict, on the base where it is largest."""
-    found = []
+    """Compare the time of a base's network of most flops with that predicted by its acts, on the base where most."""
+    cases = []
     for base, rows in evidence.scaled().items():
         timed = [(row, row.time.median) for row in sorted(rows, key=lambda row: row.flops) if row.time]
         if len(timed) == len(rows):
             *others, (largest, seconds) = timed
             line = fit_line([row.acts for row, _ in others], [time for _, time in others])
             ratio = seconds / line.at(largest.acts) if line else 0
-            found.append(Case(base, ratio, f"{ratio:.2f}", len(rows), "points"))
+            cases.append(Case(base, ratio, f"{ratio:.2f}", len(rows), "points"))
     if evidence.scaled():
-        yield max(found, key=lambda case: case.value, default=Case("largest"))
+        yield max(cases, key=lambda case: case.value, default=Case("largest"))
 
 
 def share_of_speedup(evidence: Evidence) -> Iterator[Case]:
-    """How much of the speedup of w over dwr dWr has, by logarithms of time."""
-    for base in evidence.networks:
+    """Measure which share of w's speedup over dwr dWr has, in logarithms of time, on each base."""
+    for base in evidence.bases:
         curves = [(base, strategy) for strategy in ("dwr", "dWr", "w")]
         if set(curves) <= set(evidence.curves()):
             levels = evidence.levels("time", curves)
@@ -77,16 +77,16 @@ def share_of_speedup(evidence: Evidence) -> Iterator[Case]:
                 yield Case(base)
                 continue
             dwr, fast, w = (level.value for level in levels)
-            # As fast as w is all of it; where w is no faster than dwr there is none to share.
+            # Where dWr is as fast as w, it has all of the speedup; where w is no faster than dwr, there is none.
             share = 1.0 if fast <= w else math.log(dwr / fast) / math.log(dwr / w) if w < dwr else 0.0
             yield Case(base, share, f"{share:.2f} ({fast / w:.2f} times w's)", levels[0].n, "timed steps")
 
 
 def more_pronounced(slow: str, fast: str) -> Measure:
-    """The ratio of their times at the largest common flops over that halfway, by log flops."""
+    """Compare the ratio of two strategies' times at the largest common flops with that halfway, by log flops."""
 
     def cases(evidence: Evidence) -> Iterator[Case]:
-        for base in evidence.networks:
+        for base in evidence.bases:
             if {(base, slow), (base, fast)} <= set(evidence.curves()):
                 curves = [(base, slow), (base, fast)]
                 middle, end = (evidence.levels("time", curves, share=share) for share in (0.5, 1))
@@ -100,7 +100,7 @@ def more_pronounced(slow: str, fast: str) -> Measure:
 
 
 def _minus(name: str, a: Case, b: Case, words: str) -> Case:
-    return Case(name) if a.number is None or b.number is None else Case(name, a.number - b.number, words, a.n, a.of)
+    return Case(name) if a.number is None or b.number is None else Case(name, a.number - b.number, words, a.n, a.unit)
 
 
 SLOWER = ("d", "r", "dw", "wr", "dr", "dwr", "orig")  # all simple and compound strategies but w
@@ -109,57 +109,57 @@ CLAIMS = (
     Claim(
         "Activations predict the runtime of the scaled versions of a base, whatever the strategy",
         "§4, Figure 2",
-        "r ≥ 0.99",
+        "correlation ≥ 0.99",
         activations_predict,
-        "Pearson's r of acts and epoch time, over all strategies of a base",
-        at_least(R),
+        "correlation (Pearson's) of acts and epoch time, over all strategies of a base",
+        at_least(CORRELATION),
     ),
     Claim(
-        "Flops predict it less",
+        "Flops predict runtime less well than activations",
         "§4, Figure 2",
-        "r = 0.81, of acts 0.99",
+        "correlation 0.81, of acts 0.99",
         predicts_less("flops"),
-        "r of flops minus r of acts, over all strategies of a base",
+        "correlation of flops minus that of acts, over all strategies of a base",
         below(0),
     ),
     Claim(
-        "Params predict it less",
+        "Params predict runtime less well than activations",
         "§4, Figure 2",
-        "r = 0.56, of acts 0.99",
+        "correlation 0.56, of acts 0.99",
         predicts_less("params"),
-        "r of params minus r of acts, over all strategies of a base",
+        "correlation of params minus that of acts, over all strategies of a base",
         below(0),
     ),
     Claim(
         "Within one strategy, flops predict runtime",
         "Figure 2",
-        "r = 0.99 (w)",
+        "correlation 0.99 (w)",
         predicts_within("flops"),
-        "r of flops and epoch time on each curve of 3 networks or more",
-        at_least(R),
+        "correlation of flops and epoch time on each curve of 3 networks or more",
+        at_least(CORRELATION),
     ),
     Claim(
-        "For one model type, activations predict the runtime of the fast-scaled networks",
+        "Within one base, activations predict the runtime of the fast-scaled networks",
         "Figure 9",
         "strongly",
         predicts_within("acts", "dWr"),
-        f"r of acts and epoch time on each curve of dWr; the bound is Figure 2's {R}",
-        at_least(R),
+        f"correlation of acts and epoch time on each curve of dWr; the bound is Figure 2's {CORRELATION}",
+        at_least(CORRELATION),
     ),
     Claim(
-        "Across bases, activations predict less than within one",
+        "Across bases, activations predict runtime less well than within one base",
         "§4, Figure 2",
-        "r = 0.95, within one ≥ 0.99",
+        "correlation 0.95, within one base ≥ 0.99",
         activations_across_bases,
-        "r of acts and epoch time over all bases, minus the least r within one",
+        "correlation of acts and epoch time over all bases, minus the least one within a base",
         below(0),
     ),
     Claim(
-        "Some big models take longer than their activations predict: they are flop bound",
+        "Some big networks take longer than their activations predict: they are flop bound",
         "§4, Figure 2",
         "some",
         flop_bound,
-        "time of the network of the most flops over that by the line through its base's others; of all bases",
+        "time of a base's network of most flops over that by the line through its others; the largest of all bases",
         above(1),
     ),
     Claim(
@@ -167,15 +167,15 @@ CLAIMS = (
         "§3.3, §3.4, Figure 11",
         "fewest",
         versus("acts", "w", *SLOWER),
-        "acts of w over those of the other, at equal flops",
+        "acts of w over those of the other strategy, at equal flops",
         below(1),
     ),
     Claim(
-        "Of simple and compound scaling, w gives the fastest models",
+        "Of simple and compound scaling, w gives the fastest networks",
         "§6.2, Figures 4 and 11",
         "fastest",
         versus("time", "w", *SLOWER),
-        "epoch time of w over that of the other, at equal flops",
+        "epoch time of w over that of the other strategy, at equal flops",
         below(1),
     ),
     Claim(
@@ -219,7 +219,7 @@ CLAIMS = (
         below(1),
     ),
     Claim(
-        "The larger alpha, the faster",
+        "The larger alpha, the faster the network",
         "§5, §6.3, Figures 6 and 12",
         "lowest for a large alpha",
         by_alpha("time"),

@@ -2,18 +2,18 @@
 
 from collections.abc import Callable, Iterator
 
-from fastscale.analysis.claims.claim import Claim, at_least, below
-from fastscale.analysis.claims.evidence import Case, Evidence, combine, compare, difference, label
+from fastscale.analysis.claims.claim import Claim, Measure, at_least, below
+from fastscale.analysis.claims.evidence import Case, Evidence, combine, compare, difference
 from fastscale.analysis.results.results import Row
 
-FAR = 1.25  # "far fewer parameters": the paper's scaled models have 1.6 and 1.5 times as many (Table 7)
+FAR = 1.25  # "far fewer parameters": the paper's scaled networks have 1.6 and 1.5 times as many (Table 7)
 MUCH_OF_THE_GAP = 1 / 3  # the paper's hybrid closes 0.3 of 0.8 points (Table 8, 4x)
 
 Pairs = Callable[[Evidence], Iterator[tuple[Row, Row]]]
 
 
 def searched(evidence: Evidence) -> Iterator[tuple[Row, Row]]:
-    """Each base that a search has found, and the network of its regime that dWr scaled from another base."""
+    """Pair each base that a search has found with the network of its regime that dWr scaled from another base."""
     for row in evidence.distinct:
         if row.is_base and evidence.is_optimised(row.point.base):
             rival = evidence.of_same_regime(_scaled(evidence, of_optimised=False), row, row.point.network.family)
@@ -22,60 +22,62 @@ def searched(evidence: Evidence) -> Iterator[tuple[Row, Row]]:
 
 
 def hybrids(evidence: Evidence) -> Iterator[tuple[Row, Row]]:
-    """Each network that dWr scaled from a base that a search has found, and that of its regime from another base."""
+    """Pair each network that dWr scaled from a found base with that of its regime from another base."""
     for row in _scaled(evidence, of_optimised=True):
         rival = evidence.of_same_regime(_scaled(evidence, of_optimised=False), row, row.point.network.family)
         if rival:
             yield row, rival
 
 
-def error_of(pairs: Pairs) -> Callable[[Evidence], Iterator[Case]]:
-    """The first's error against the second's, by the longest schedule of both."""
+def error_of(pairs: Pairs) -> Measure:
+    """Compare the errors of each pair of networks by the longest schedule of both."""
 
     def cases(evidence: Evidence) -> Iterator[Case]:
         for a, b in pairs(evidence):
             schedule = evidence.longest(a, b)
             errors = (evidence.reading(row, "error", schedule) if schedule else None for row in (a, b))
-            yield compare(f"{label(a)}/{label(b)} {schedule}", "error", *errors)
+            yield compare(f"{a.name}/{b.name} {schedule}", "error", *errors)
 
     return cases
 
 
 def params_of_scaled(evidence: Evidence) -> Iterator[Case]:
-    """The params of scaled networks over those of found ones."""
-    for found, scaled in searched(evidence):
-        ratio = scaled.params / found.params
-        yield Case(f"{label(scaled)}/{label(found)}", ratio, f"{ratio:.2f}")
+    """Compare the params of scaled networks with those of the bases that a search has found."""
+    for base, scaled in searched(evidence):
+        ratio = scaled.params / base.params
+        yield Case(f"{scaled.name}/{base.name}", ratio, f"{ratio:.2f}")
 
 
 def gap_closed(evidence: Evidence) -> Iterator[Case]:
-    """How much of the lead of a scaled RegNetZ over a scaled RegNetY a hybrid RegNetY closes."""
+    """Measure which share of a scaled RegNetZ's lead over a scaled RegNetY a hybrid RegNetY closes."""
     for hybrid, scaled in hybrids(evidence):
         z = evidence.of_same_regime(_scaled(evidence, of_optimised=False), hybrid, "RegNetZ")
         if hybrid.point.network.family != "RegNetY" or z is None:
             continue
-        name, schedule = label(hybrid), evidence.longest(hybrid, scaled, z)
-        ours, theirs, best = (evidence.reading(row, "error", schedule) for row in (hybrid, scaled, z))
-        if not (schedule and ours and theirs and best):
-            yield Case(name)
+        schedule = evidence.longest(hybrid, scaled, z)
+        errors = [evidence.reading(row, "error", schedule) for row in (hybrid, scaled, z)]
+        hybrid_error, scaled_error, z_error = errors
+        if not (schedule and hybrid_error and scaled_error and z_error):
+            yield Case(hybrid.name)
             continue
-        lead, gain = combine((1, theirs), (-1, best)), combine((1, theirs), (-1, ours))
+        lead = combine((1, scaled_error), (-1, z_error))
+        gain = combine((1, scaled_error), (-1, hybrid_error))
         if lead.value > 0:  # else there is no gap to close
             share = gain.value / lead.value
             words = f"{share:.2f} of {difference('', lead).words}"
-            yield Case(f"{name} {schedule}", share, words, lead.n, "trials")
+            yield Case(f"{hybrid.name} {schedule}", share, words, lead.n, "trials")
 
 
 def _scaled(evidence: Evidence, of_optimised: bool) -> list[Row]:
-    """One row for each network that dWr scaled from a base that a search has found, or from another one."""
+    """List one row per network that dWr scaled, from bases that a search has found or from all others."""
     rows = ((evidence.origin(row.point), row) for row in evidence.results.rows)
-    chosen = (row for base, row in rows if base and evidence.is_optimised(base) == of_optimised)
-    return list({row.point.network.id: row for row in chosen}.values())
+    scaled = (row for base, row in rows if base and evidence.is_optimised(base) == of_optimised)
+    return list({row.point.network.id: row for row in scaled}.values())
 
 
 CLAIMS = (
     Claim(
-        "A model that is optimised for a regime by search outperforms a scaled one",
+        "A network that is optimised for a regime by search outperforms a scaled one",
         "§6.4, Table 7",
         "-0.6 (Y), -0.1 (Z), 4x",
         error_of(searched),
@@ -83,15 +85,15 @@ CLAIMS = (
         below(0),
     ),
     Claim(
-        "Hybrid scaling, of a model optimised at an intermediate regime, is better than scaling a small one",
+        "Hybrid scaling, of a network optimised at an intermediate regime, is better than scaling a small one",
         "§6.4, Table 7",
         "-0.3, 4x",
         error_of(hybrids),
-        "error of the scaled found base minus that of the scaled other one, by the longest schedule of both",
+        "error of the scaled found base minus that of another base, scaled, by the longest schedule of both",
         below(0),
     ),
     Claim(
-        "Optimised models have far fewer params than scaled ones",
+        "Optimised networks have far fewer params than scaled ones",
         "§6.4, Table 7",
         "1.6 (Y), 1.5 (Z) times fewer",
         params_of_scaled,

@@ -15,12 +15,12 @@ from fastscale.sweep.sweep import Sweep
 
 PANELS = (("RegNetY-500MF", 1), ("RegNetY-500MF", 2), ("RegNetZ-500MF", 1), ("RegNetZ-500MF", 2))
 ACTIVATIONS = {"relu": "ReLU", "silu": "SiLU"}
-STEP, WIDTH, HEIGHT = 1.0, 2.75, 0.5  # of a layer, in the axes' units
+STEP, WIDTH, HEIGHT = 1.0, 2.75, 0.5  # from layer to layer, and of a layer's box, in the axes' units
 FILL = {"1x1": "#DCE9F5", "3x3": "#FBE3D0", "SE": "#FFFFFF"}
 
 
 def fig3(sweep: Sweep, artefact: str, results: Results) -> Figure:
-    """Y and Z blocks, each at stride 1 and 2."""
+    """Draw a RegNetY and a RegNetZ block, each at stride 1 and 2."""
     figure, panels = style.panels(1, 4)
     figure.set_size_inches(11, 4.6)
     for letter, axes, (base, stride) in zip("abcd", panels, PANELS, strict=True):
@@ -33,15 +33,15 @@ def fig3(sweep: Sweep, artefact: str, results: Results) -> Figure:
 
 
 def draw(axes: Axes, block: BlockLayers, width: int) -> None:
-    """Draw a block of so many channels from top to bottom: its residual branch, its shortcut, their sum."""
+    """Draw a block of `width` channels from top to bottom: its residual branch, its shortcut, their sum."""
     stride = max(layer.stride for layer in block.residual if isinstance(layer, Conv))
     tops = [-STEP * (i + 1) for i in range(len(block.residual))]
     end = tops[-1] - STEP
     entering = "w" if stride == 1 else "w′"
     side = "r × r" if stride == 1 else "2r × 2r"
     _text(axes, 0, 0, f"{side} × {entering}", weight="bold")
-    for before, (layer, y) in zip([0.0, *tops], zip(block.residual, tops, strict=True), strict=False):
-        _arrow(axes, [(0, before - HEIGHT / 2), (0, y + HEIGHT / 2)])
+    for previous, (layer, y) in zip([0.0, *tops], zip(block.residual, tops, strict=True), strict=False):
+        _arrow(axes, [(0, previous - HEIGHT / 2), (0, y + HEIGHT / 2)])
         _layer(axes, layer, width, y)
     _arrow(axes, [(0, tops[-1] - HEIGHT / 2), (0, end + 0.17)], head=block.has_shortcut)
     left = -WIDTH / 2 - 0.5
@@ -64,7 +64,7 @@ def draw(axes: Axes, block: BlockLayers, width: int) -> None:
 
 
 def _layer(axes: Axes, layer: Conv | SqueezeExcitation, width: int, y: float) -> None:
-    """Draw a layer; its channels are told as a multiple of the block's `width` (the paper's w / b)."""
+    """Draw a layer; its channels are written as a multiple of the block's `width` (the paper's w / b)."""
     if isinstance(layer, SqueezeExcitation):
         _box(axes, 0, y, WIDTH * 0.7, HEIGHT * 0.8, FILL["SE"], linestyle="--")
         _text(axes, 0, y, "SE")
@@ -104,7 +104,7 @@ def _box(axes: Axes, x: float, y: float, width: float, height: float, color: str
 
 
 def _arrow(axes: Axes, path: Sequence[tuple[float, float]], head: bool = True) -> None:
-    """A line through the points of `path`, with a head at its end."""
+    """Draw a line through the points of `path`, with a head at its end."""
     axes.plot(*zip(*path, strict=True), color="black", linewidth=0.9, marker="", zorder=1)
     if head:
         form = "-|>,head_width=2.2,head_length=4"

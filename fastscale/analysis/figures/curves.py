@@ -1,4 +1,4 @@
-"""Figures 1 to 12 of the paper, from records: ours solid, published numbers as hollow markers."""
+"""Figures 1, 2 and 4 to 12 of the paper, from records: ours as solid markers, published numbers as hollow ones."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -15,11 +15,12 @@ from fastscale.analysis.results.results import Results, Row
 from fastscale.sweep.sweep import Sweep
 
 SI = ((1e9, "B"), (1e6, "M"), (1e3, "K"), (1, ""))
+CORRELATION = " (correlation "  # begins what a label adds to a name
 
 
 @dataclass(frozen=True)
-class Measure:
-    """An axis: how it is called, what it shows of a row and of a published network, and whether it is logarithmic."""
+class Quantity:
+    """A quantity on an axis: its label, its value for a row and for a published network, and if the axis is log."""
 
     label: str
     ours: Callable[[Results, Row], float | None]
@@ -32,20 +33,20 @@ def _error(results: Results, row: Row) -> float | None:
     return error.mean if error else None
 
 
-MEASURES = {
-    "flops": Measure("flops", lambda _, row: row.flops, lambda _, paper: paper.flops),
-    "params": Measure("params", lambda _, row: row.params, lambda _, paper: paper.params),
-    "acts": Measure("activations", lambda _, row: row.acts, lambda _, paper: paper.acts),
-    "time": Measure(
+QUANTITIES = {
+    "flops": Quantity("flops", lambda _, row: row.flops, lambda _, paper: paper.flops),
+    "params": Quantity("params", lambda _, row: row.params, lambda _, paper: paper.params),
+    "acts": Quantity("activations", lambda _, row: row.acts, lambda _, paper: paper.acts),
+    "time": Quantity(
         "epoch time (minutes)", lambda _, row: row.time.median / 60 if row.time else None, lambda _, paper: paper.time
     ),
-    "error": Measure(
+    "error": Quantity(
         "top-1 error (%)", _error, lambda results, paper: paper.errors.get(results.schedule, (None,))[0], log=False
     ),
 }
 
-# The panels of each figure: rows of (what, x, y), where what is a base of which each strategy is a curve, or None: each
-# curve of the figure by its model.
+# The panels of each figure, row by row: (base, x, y). A panel shows a curve per strategy of its base; where the base is
+# None, it shows all curves of the figure.
 Panel = tuple[str | None, str, str]
 LAYOUTS: dict[str, Callable[[list[str]], list[list[Panel]]]] = {
     "fig1": lambda bases: [
@@ -65,16 +66,16 @@ LAYOUTS: dict[str, Callable[[list[str]], list[list[Panel]]]] = {
 
 
 def figure(sweep: Sweep, artefact: str, results: Results) -> Figure:
-    """Draw a figure of the paper by its layout; without the panels that show errors if nothing is trained."""
-    if not results.rows:  # all of them wait for a search
+    """Draw a figure of the paper by its layout, without the panels that show errors if the sweep trains nothing."""
+    if not results.rows:  # all its bases wait for a search
         return style.panels(1, 1)[0]
     layout = LAYOUTS[artefact](results.bases)
     if not sweep.config["train"]:
-        layout = [kept for row in layout if (kept := [panel for panel in row if "error" not in panel])]
+        layout = [timed for row in layout if (timed := [panel for panel in row if "error" not in panel])]
     drawn, panels = style.panels(len(layout), len(layout[0]))
     for axes, (base, x, y) in zip(panels, (panel for row in layout for panel in row), strict=True):
         if base is None:
-            by_model(axes, results, x, y, fits=y == "time" and x == "acts")
+            by_curve(axes, results, x, y, fits=y == "time" and x == "acts")
         else:
             by_strategy(axes, results, base, x, y)
     share_legend(drawn)
@@ -82,37 +83,38 @@ def figure(sweep: Sweep, artefact: str, results: Results) -> Figure:
 
 
 def fig2(sweep: Sweep, artefact: str, results: Results) -> Figure:
-    """Runtime against flops, params and activations of the first base, and against activations for every base."""
+    """Draw runtime against flops, params and activations for the first base, and against activations for all bases."""
     figure, (by_flops, by_params, by_acts, all_acts) = style.panels(2, 2)
     first = results.bases[0]
-    for axes, measure in ((by_flops, "flops"), (by_params, "params"), (by_acts, "acts")):
+    for axes, count in ((by_flops, "flops"), (by_params, "params"), (by_acts, "acts")):
         for strategy in results.strategies:
-            look, own = style.look_of(strategy, results.strategies), results.select(first, strategy)
-            line = regression(own, measure)
-            series(axes, results, own, measure, "time", look._replace(linestyle=""), strategy + _r(line))
-            if measure == "flops":
-                draw_line(axes, line, own, measure, look)
-        overall = regression(results.select(first), measure)
-        draw_line(axes, overall, results.select(first), measure, style.Look("0.4", "", ":"))
-        finish(axes, f"{first}: all strategies{_r(overall)}", measure, "time", linear=True)
+            look, rows = style.look_of(strategy, results.strategies), results.select(first, strategy)
+            line = regression(rows, count)
+            series(axes, results, rows, count, "time", look._replace(linestyle=""), strategy + _correlation(line))
+            if count == "flops":
+                draw_line(axes, line, rows, count, look)
+        overall = regression(results.select(first), count)
+        draw_line(axes, overall, results.select(first), count, style.Look("0.4", "", ":"))
+        finish(axes, f"{first}: all strategies{_correlation(overall)}", count, "time", linear=True)
     for base, look in zip(results.bases, style.SERIES, strict=False):
-        line = regression(results.select(base), "acts")
-        series(all_acts, results, results.select(base), "acts", "time", look._replace(linestyle=""), base + _r(line))
-        draw_line(all_acts, line, results.select(base), "acts", look)
-    finish(all_acts, f"all bases{_r(regression(results.rows, 'acts'))}", "acts", "time", linear=True)
+        rows = results.select(base)
+        line = regression(rows, "acts")
+        series(all_acts, results, rows, "acts", "time", look._replace(linestyle=""), base + _correlation(line))
+        draw_line(all_acts, line, rows, "acts", look)
+    finish(all_acts, f"all bases{_correlation(regression(results.rows, 'acts'))}", "acts", "time", linear=True)
     return figure
 
 
 def by_strategy(axes: Axes, results: Results, base: str, x: str, y: str) -> None:
-    """One curve for each strategy, from the base on, against the realised flops."""
+    """Draw a curve per strategy of a base; each begins at the base."""
     for strategy in dict.fromkeys(curve.strategy for curve in results.curves if curve.base == base):
         look = style.look_of(strategy, results.strategies)
         series(axes, results, results.select(base, strategy), x, y, look, strategy)
     finish(axes, base, x, y)
 
 
-def by_model(axes: Axes, results: Results, x: str, y: str, fits: bool = False) -> None:
-    """One curve for each base and strategy; with `fits`, points and the line through them."""
+def by_curve(axes: Axes, results: Results, x: str, y: str, fits: bool = False) -> None:
+    """Draw all curves of the figure, each by its base and strategy; with `fits`, points and the line through them."""
     one_strategy = len(results.strategies) == 1
     for curve, look in zip(results.curves, style.SERIES, strict=False):
         rows = results.select(curve.base, curve.strategy)
@@ -120,53 +122,56 @@ def by_model(axes: Axes, results: Results, x: str, y: str, fits: bool = False) -
         if fits:
             line = regression(rows, x)
             draw_line(axes, line, rows, x, look)
-            series(axes, results, rows, x, y, look._replace(linestyle=""), label + _r(line))
+            series(axes, results, rows, x, y, look._replace(linestyle=""), label + _correlation(line))
         else:
             series(axes, results, rows, x, y, look, label)
-    finish(axes, MEASURES[y].label.split(" (")[0].replace("epoch time", "runtime"), x, y, linear=fits)
+    finish(axes, QUANTITIES[y].label.split(" (")[0].replace("epoch time", "runtime"), x, y, linear=fits)
 
 
 def series(axes: Axes, results: Results, rows: Sequence[Row], x: str, y: str, look: style.Look, label: str) -> None:
-    """Our points with the spread of their errors, and published ones as hollow markers of the same look."""
-    to_x, to_y = MEASURES[x], MEASURES[y]
+    """Draw our points and, as hollow markers of the same look, the published ones.
+
+    Bars on our errors are their standard deviation over trials.
+    """
+    to_x, to_y = QUANTITIES[x], QUANTITIES[y]
     pairs = [(to_x.ours(results, row), to_y.ours(results, row), row) for row in rows]
     known = [(a, b, row) for a, b, row in pairs if a is not None and b is not None]
     if known:
-        spread = [(e.std or 0) if y == "error" and (e := results.error(row)) else 0 for _, _, row in known]
-        bars = spread if any(spread) else None
+        stds = [(e.std or 0) if y == "error" and (e := results.error(row)) else 0 for _, _, row in known]
+        bars = stds if any(stds) else None
         xs, ys, _ = zip(*known, strict=True)
         axes.errorbar(xs, ys, bars, **look(label=label, **style.BARS))
     papers = [paper for row in rows if (paper := published(row.point.network))]
     printed = [(to_x.published(results, paper), to_y.published(results, paper)) for paper in papers]
-    if there := [(a, b) for a, b in printed if a is not None and b is not None]:
+    if hollow := [(a, b) for a, b in printed if a is not None and b is not None]:
         name = "published" if known else f"{label}, published"
-        axes.plot(*zip(*there, strict=True), **look(label=name, linestyle="", **style.HOLLOW))
+        axes.plot(*zip(*hollow, strict=True), **look(label=name, linestyle="", **style.HOLLOW))
 
 
-def regression(rows: Sequence[Row], measure: str) -> Line | None:
-    """The line through epoch time (minutes) against a measure."""
-    timed = [(getattr(row, measure), row.time.median / 60) for row in rows if row.time]
+def regression(rows: Sequence[Row], count: str) -> Line | None:
+    """Fit a line to epoch time (minutes) by a count."""
+    timed = [(getattr(row, count), row.time.median / 60) for row in rows if row.time]
     return fit_line([x for x, _ in timed], [minutes for _, minutes in timed])
 
 
-def draw_line(axes: Axes, line: Line | None, rows: Sequence[Row], measure: str, look: style.Look) -> None:
-    """A best-fit line over the range of its points."""
+def draw_line(axes: Axes, line: Line | None, rows: Sequence[Row], count: str, look: style.Look) -> None:
+    """Draw a fitted line over the range of its points."""
     if line:
-        ends = [f(getattr(row, measure) for row in rows if row.time) for f in (min, max)]
+        ends = [f(getattr(row, count) for row in rows if row.time) for f in (min, max)]
         axes.plot(ends, [line.at(x) for x in ends], **look(marker="", linewidth=1, zorder=1))
 
 
 def finish(axes: Axes, title: str, x: str, y: str, linear: bool = False) -> None:
-    """Title, labels, ticks in words and a legend that names each thing once; a panel without data says so."""
-    axes.set(title=title, xlabel=MEASURES[x].label, ylabel=MEASURES[y].label)
+    """Add title, labels, readable ticks and a legend that names each thing once; a panel without data says so."""
+    axes.set(title=title, xlabel=QUANTITIES[x].label, ylabel=QUANTITIES[y].label)
     if not axes.get_legend_handles_labels()[1]:
         axes.set(xticks=[], yticks=[])
         axes.text(0.5, 0.5, "not measured", transform=axes.transAxes, ha="center", va="center", color="0.35")
         return
-    for axis, measure in ((axes.xaxis, MEASURES[x]), (axes.yaxis, MEASURES[y])):
-        if measure.log and not linear:
+    for axis, quantity in ((axes.xaxis, QUANTITIES[x]), (axes.yaxis, QUANTITIES[y])):
+        if quantity.log and not linear:
             log_axis(axis)
-        elif measure.log:
+        elif quantity.log:
             axis.set_major_formatter(FuncFormatter(human))
     if linear:
         axes.set_xlim(left=0)
@@ -175,29 +180,32 @@ def finish(axes: Axes, title: str, x: str, y: str, linear: bool = False) -> None
 
 
 def share_legend(figure: Figure) -> None:
-    """One legend for all panels, where each would have the same: above them, or in the one that tells r too."""
-    named = {axes: _named_once(axes) for axes in figure.axes if axes.get_legend()}
-    plain = {axes: [label.split(" (r = ")[0] for label in one["labels"]] for axes, one in named.items()}
-    if len({*map(tuple, plain.values())}) != 1 or len(named) == 1:
+    """Replace the legends of panels that name the same things by one legend.
+
+    It stands above the panels, or in those panels whose labels give correlations too.
+    """
+    legends = {axes: _named_once(axes) for axes in figure.axes if axes.get_legend()}
+    plain = {axes: [label.split(CORRELATION)[0] for label in legend["labels"]] for axes, legend in legends.items()}
+    if len({*map(tuple, plain.values())}) != 1 or len(legends) == 1:
         return
-    dispensable = [axes for axes, one in named.items() if one["labels"] == plain[axes]]
+    dispensable = [axes for axes, legend in legends.items() if legend["labels"] == plain[axes]]
     for axes in dispensable:
-        if legend := axes.get_legend():
-            legend.remove()
-    if len(dispensable) == len(named):
-        shown = named[dispensable[0]]
+        if drawn := axes.get_legend():
+            drawn.remove()
+    if len(dispensable) == len(legends):
+        shown = legends[dispensable[0]]
         figure.legend(**shown, loc="outside upper center", ncols=min(6, len(shown["labels"])))
 
 
 def _named_once(axes: Axes) -> dict[str, list[Any]]:
-    """What a legend shows: each name once, the paper's last."""
+    """Return the entries of a legend: each name once, the published ones last."""
     handles, labels = axes.get_legend_handles_labels()
     once = dict(sorted(zip(labels, handles, strict=True), key=lambda named: named[0] == "published"))
     return {"handles": list(once.values()), "labels": list(once)}
 
 
 def log_axis(axis: Any) -> None:
-    """A log axis with ticks in words, at 1, 2 and 5 where it is short."""
+    """Make an axis logarithmic, with readable ticks: at powers of ten, on a short axis at 2 and 5 times them too."""
     axis.axes.set(**{f"{axis.axis_name}scale": "log"})
     low, high = axis.get_view_interval()
     axis.set_major_locator(LogLocator(subs=(1, 2, 5) if high / low < 100 else (1,)))
@@ -206,10 +214,10 @@ def log_axis(axis: Any) -> None:
 
 
 def human(value: float, _: int = 0) -> str:
-    """1.5M for 1,500,000."""
+    """Write 1,500,000 as 1.5M."""
     factor, unit = next(((f, u) for f, u in SI if abs(value) >= f), (1, ""))
     return f"{value / factor:g}{unit}"
 
 
-def _r(line: Line | None) -> str:
-    return f" (r = {line.r:.2f})" if line else ""
+def _correlation(line: Line | None) -> str:
+    return f"{CORRELATION}{line.correlation:.2f})" if line else ""

@@ -1,4 +1,4 @@
-"""Learning curves: how the validation error of each training fell."""
+"""Learning curves: the validation error of each training by epoch."""
 
 import csv
 from collections.abc import Iterator
@@ -13,7 +13,7 @@ from fastscale.sweep.sweep import Sweep
 
 
 def figure(sweep: Sweep, artefact: str, results: Results) -> Figure:
-    """A panel for each base: top-1 error by epoch, a line for each training by the schedule that the figures show."""
+    """Draw a panel per base: top-1 error by epoch, a line per training by the schedule that figures show."""
     curves = [curve for curve in results.curves if curve.strategy != "base"]
     bases = list(dict.fromkeys(curve.base for curve in curves))
     columns = max(1, min(3, len(bases)))
@@ -21,14 +21,14 @@ def figure(sweep: Sweep, artefact: str, results: Results) -> Figure:
     for axes in panels[len(bases) :]:
         axes.remove()
     for axes, base in zip(panels, bases, strict=False):
-        seen = set()
+        drawn = set()
         for curve in (curve for curve in curves if curve.base == base):
             look = style.look_of(curve.strategy, results.strategies)
-            for point in (point for point in curve.points[1:] if point not in seen):
+            for point in (point for point in curve.points[1:] if point not in drawn):
                 for errors in _errors(sweep, point):
                     epochs = range(1, len(errors) + 1)
                     axes.plot(epochs, errors, **look(marker="", linewidth=0.8, label=curve.strategy))
-            seen |= set(curve.points[1:])
+            drawn |= set(curve.points[1:])
         handles, labels = axes.get_legend_handles_labels()
         once = dict(zip(labels, handles, strict=True))
         axes.legend(once.values(), once.keys(), ncols=2)
@@ -38,7 +38,7 @@ def figure(sweep: Sweep, artefact: str, results: Results) -> Figure:
 
 
 def _errors(sweep: Sweep, point: Point) -> Iterator[list[float]]:
-    """The errors after each epoch, of each trial that there is a log of."""
+    """Yield the errors after each epoch, for each trial that has a log."""
     for trial in sweep.trials:
         log = sweep.train_record(point.network.id, sweep.schedule, trial).with_suffix(".csv")
         if log.exists():

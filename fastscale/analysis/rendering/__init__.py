@@ -1,1 +1,1 @@
-"""How tables, figures and pages look, in each format that they are written in."""
+"""The look of tables, figures and pages, in each format that they are written in."""

@@ -1,4 +1,4 @@
-"""Pages: Markdown as a web page that stands alone, and tables for LaTeX."""
+"""Markdown as a web page that needs no other file, and tables for LaTeX."""
 
 import re
 from collections.abc import Sequence
@@ -18,7 +18,7 @@ th { border-bottom: 2px solid #1a1a1a } tbody tr:hover { background: #f4f4f4 }
 td { font-variant-numeric: tabular-nums }
 """
 
-# What LaTeX reads as a command, or its fonts lack.
+# Characters that LaTeX reads as a command, or that its fonts lack.
 ESCAPES = {character: f"\\{character}" for character in "%&#_{}"}
 ESCAPES |= {"\\": r"\textbackslash{}", "^": r"\textasciicircum{}", "~": r"\textasciitilde{}", "<": "$<$", ">": "$>$"}
 ESCAPES |= {"$": r"\$", "±": r"$\pm$", "—": "---", "×": r"$\times$", "−": "$-$", "′": "$'$", "·": r"$\cdot$"}
@@ -27,7 +27,7 @@ ESCAPED = re.compile("|".join(map(re.escape, sorted(ESCAPES, key=len, reverse=Tr
 
 
 def html(markdown: str, title: str) -> str:
-    """A page with its style and its formulas (MathML) in itself."""
+    """Render Markdown as one HTML file that holds its style and its formulas (MathML)."""
     head = f'<meta charset="utf-8"><title>{escape(title)}</title><style>{STYLE}</style>'
     return f'<!doctype html>\n<html lang="en"><head>{head}</head><body>\n{_parser().render(markdown)}</body></html>\n'
 
@@ -39,7 +39,7 @@ def _parser() -> MarkdownIt:
 
 
 def latex_table(header: Sequence[str], lines: Sequence[Sequence[str]], caption: str, label: str) -> str:
-    """A float for booktabs; cells are text with formulas between dollars."""
+    """Typeset a table as a LaTeX float for booktabs; cells are text, with formulas between dollars."""
     rows = [" & ".join(map(_latex, line)) + r" \\" for line in (header, *lines)]
     body = [r"\toprule", rows[0], r"\midrule", *rows[1:], r"\bottomrule"]
     begin = [r"\begin{table}", r"\centering", rf"\caption{{{_latex(caption)}}}", rf"\label{{{label}}}"]
@@ -48,7 +48,7 @@ def latex_table(header: Sequence[str], lines: Sequence[Sequence[str]], caption: 
 
 
 def _latex(text: str) -> str:
-    """Text of a Markdown cell for LaTeX; `$...$` stays, and what is bold there is bold here."""
+    """Translate the text of a Markdown cell to LaTeX: formulas (`$...$`) stay, bold text is bold again."""
     parts = re.split(r"(\$[^$]+\$)", text)
-    parts[::2] = [ESCAPED.sub(lambda found: ESCAPES[found[0]], part) for part in parts[::2]]
+    parts[::2] = [ESCAPED.sub(lambda match: ESCAPES[match[0]], part) for part in parts[::2]]
     return re.sub(r"\*\*(.+?)\*\*", r"\\textbf{\1}", "".join(parts))

@@ -1,4 +1,4 @@
-"""The one visual style: colours, markers and lines of strategies and bases, and how a figure becomes a file."""
+"""The visual style of all figures: colours, markers and lines of strategies and bases; and figures as files."""
 
 import io
 from collections.abc import Callable, Iterable
@@ -15,7 +15,7 @@ from matplotlib.typing import RcKeyType
 from fastscale.records.files import replacing
 
 PANEL = (3.6, 2.9)  # inches
-BARS: dict[str, Any] = {"capsize": 2, "elinewidth": 0.8}  # of errors
+BARS: dict[str, Any] = {"capsize": 2, "elinewidth": 0.8}  # the standard deviation of errors over trials
 HOLLOW: dict[str, Any] = {"markerfacecolor": "none", "markersize": 8, "markeredgewidth": 0.9}  # published numbers
 
 SETTINGS: dict[RcKeyType, Any] = {
@@ -39,14 +39,14 @@ SETTINGS: dict[RcKeyType, Any] = {
 
 
 class Look(NamedTuple):
-    """Told apart by colour (Okabe and Ito's, safe for colour-blind readers), marker and line alike."""
+    """A colour (Okabe and Ito's, for the colour-blind), a marker and a line: each alone tells series apart."""
 
     color: str
     marker: str
     linestyle: str
 
     def __call__(self, **changes: Any) -> dict[str, Any]:
-        """Keyword arguments of a plot."""
+        """Return the keyword arguments of a plot, with changes."""
         return {**self._asdict(), **changes}
 
 
@@ -75,7 +75,7 @@ OTHERS = [Look("#E69F00", "P", "--"), Look("#56B4E9", "X", ":"), Look("#666666",
 
 
 def look_of(name: str, all_names: list[str]) -> Look:
-    """The look of a strategy: its own in every figure, and for an unnamed alpha the next free one."""
+    """Find the look of a strategy: the same in every figure; an alpha without a name takes the next of `OTHERS`."""
     if name in STRATEGIES:
         return STRATEGIES[name]
     unnamed = [other for other in all_names if other not in STRATEGIES]
@@ -83,7 +83,7 @@ def look_of(name: str, all_names: list[str]) -> Look:
 
 
 def styled() -> AbstractContextManager[None]:
-    """Matplotlib's own defaults and this style, whatever the user's settings are."""
+    """Set matplotlib's defaults and this style, whatever the user's settings are, until the context ends."""
     context = matplotlib.rc_context()
     matplotlib.rcdefaults()
     matplotlib.rcParams.update(SETTINGS)
@@ -91,13 +91,13 @@ def styled() -> AbstractContextManager[None]:
 
 
 def panels(rows: int, columns: int) -> tuple[Figure, list[Any]]:
-    """A figure with equal panels, row by row."""
+    """Make a figure with equal panels, listed row by row."""
     figure = Figure(figsize=(PANEL[0] * columns, PANEL[1] * rows), layout="constrained")
     return figure, list(figure.subplots(rows, columns, squeeze=False).flat)
 
 
 def write(draw: Callable[[], Figure], footer: str, paths: Iterable[Path]) -> None:
-    """Draw a figure in this style and write it, with a footer, in each of its forms."""
+    """Draw a figure in this style, with a footer, and write it to each path in the format of its suffix."""
     with styled():
         figure = draw()
         figure.supxlabel(footer, fontsize=6, color="0.35")
@@ -106,16 +106,16 @@ def write(draw: Callable[[], Figure], footer: str, paths: Iterable[Path]) -> Non
 
 
 def save(figure: Figure, path: Path) -> None:
-    """Write an SVG or PDF that depends on what it shows alone: no date, no random ids.
+    """Write an SVG or PDF that depends on the figure alone: no date, no random ids.
 
-    Its panels are laid out for the first file, and stay so in the others: that takes as long as drawing them.
+    The panels are laid out for the first file and keep their places in the next, as layout takes as long as drawing.
     """
     canvas, metadata = {
         ".svg": (FigureCanvasSVG, {"Date": None}),
         ".pdf": (FigureCanvasPdf, {"CreationDate": None}),
     }[path.suffix]
-    drawn = io.BytesIO()  # in memory: on a full disk matplotlib's PDF writer fails in its own way
-    canvas(figure).print_figure(drawn, format=path.suffix[1:], metadata=metadata)
+    content = io.BytesIO()  # in memory: on a full disk matplotlib's PDF writer fails in its own way
+    canvas(figure).print_figure(content, format=path.suffix[1:], metadata=metadata)
     figure.set_layout_engine(None)
     with replacing(path) as temporary:
-        temporary.write_bytes(drawn.getvalue())
+        temporary.write_bytes(content.getvalue())

@@ -18,7 +18,7 @@ Line = Sequence[object]
 
 @dataclass(frozen=True)
 class Grid:
-    """What people read of a table: cells that are text already; `$...$` is mathematics."""
+    """A table for people: cells are formatted text, in which `$...$` is mathematics."""
 
     header: Sequence[str]
     lines: Sequence[Sequence[str]]
@@ -26,7 +26,7 @@ class Grid:
 
 @dataclass(frozen=True)
 class Table:
-    """A table: paragraphs (Markdown) and grids for people, and one header with exact lines for programs."""
+    """A table twice: paragraphs (Markdown) and grids for people; a header and exact lines for programs."""
 
     title: str
     body: Sequence[str | Grid]
@@ -34,18 +34,18 @@ class Table:
     lines: Sequence[Line]
 
     def csv(self) -> str:
-        """The exact values."""
+        """Return the exact lines as CSV."""
         text = io.StringIO()
         csv.writer(text, lineterminator="\n").writerows([self.header, *self.lines])
         return text.getvalue()
 
     def markdown(self) -> str:
-        """Title, paragraphs and grids."""
+        """Return title, paragraphs and grids as Markdown."""
         parts = (part if isinstance(part, str) else markdown_grid(part) for part in self.body)
         return "\n\n".join(filter(None, (f"# {self.title}", *parts))) + "\n"
 
     def latex(self, label: str) -> str:
-        """The grids as floats with booktabs; the title is their caption."""
+        """Return the grids as LaTeX floats for booktabs, with the title as caption and `tab:{label}` as label."""
         grids = [part for part in self.body if isinstance(part, Grid)]
         return "\n".join(
             pages.latex_table(grid.header, grid.lines, self.title, f"tab:{label}{i or ''}")
@@ -54,7 +54,7 @@ class Table:
 
 
 def write(table: Table, artefact: str, paths: Sequence[Path]) -> None:
-    """Write a table in each of its forms."""
+    """Write a table to each path in the format of its suffix: CSV, Markdown, LaTeX or HTML."""
     markdown = table.markdown()
     for path in paths:
         match path.suffix:
@@ -70,12 +70,12 @@ def write(table: Table, artefact: str, paths: Sequence[Path]) -> None:
 
 
 def markdown_grid(grid: Grid) -> str:
-    """A pipe table."""
+    """Return a grid as a Markdown table."""
     rule = ["---"] * len(grid.header)
     return "\n".join(f"| {' | '.join(line)} |" for line in (grid.header, rule, *grid.lines))
 
 
 def conditions(results: "Results") -> str:
-    """Where and how was measured, and what a reader must know, as a paragraph."""
-    told = [f"{results.conditions}." if results.conditions else "", *(f"**{remark}**" for remark in results.remarks)]
-    return " ".join(filter(None, told))
+    """Write a paragraph on the conditions of measurement, with remarks (old records, gaps) in bold."""
+    parts = [f"{results.conditions}." if results.conditions else "", *(f"**{remark}**" for remark in results.remarks)]
+    return " ".join(filter(None, parts))

@@ -1,1 +1,1 @@
-"""From records to rows: what was measured, what the paper prints, and fits through both."""
+"""Records as rows: what was measured, what the paper prints, and fits through both."""

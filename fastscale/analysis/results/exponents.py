@@ -1,4 +1,4 @@
-"""Measured exponents: how the complexity of really scaled, quantised networks grows. Tables 1 to 4 have the theory."""
+"""Measured exponents of s: how the complexity of scaled, quantised networks grows. Theory: results/growth.py."""
 
 import math
 from dataclasses import dataclass
@@ -9,36 +9,36 @@ from fastscale.networks import base_network
 from fastscale.networks.complexity import count_stages
 from fastscale.networks.scaling import parse_strategy, scale
 
-BASES = ("EN-B0", "RegNetY-500MF", "RegNetZ-500MF")  # those that the paper scales by every strategy
+BASES = ("EN-B0", "RegNetY-500MF", "RegNetZ-500MF")  # the bases that the paper scales by every strategy
 SCALES = tuple(64 ** (step / 24) for step in range(25))  # 1 to 64
-TOLERANCE = 0.03
+TOLERANCE = 0.03  # largest deviation from the theory that tables and claims accept
 
 
 @dataclass(frozen=True)
 class Measured:
     """Exponents of s in flops, params and acts of a base's stages under a strategy: slopes of log-log fits.
 
-    `r` is the least correlation of the three fits, of `n` points each.
+    `correlation` is the least of the three fits, each through `n` points.
     """
 
     base: str
     exponents: tuple[float, float, float]
-    r: float
+    correlation: float
     n: int = len(SCALES)
 
     def deviations(self, theory: tuple[float, ...]) -> tuple[float, ...]:
-        """Measured minus theory, for flops, params and acts, to four digits and never -0."""
-        return tuple(round(found - expected, 4) + 0.0 for found, expected in zip(self.exponents, theory, strict=True))
+        """Subtract the theory from the measured exponents of flops, params and acts; four decimals, never -0."""
+        return tuple(round(slope - expected, 4) + 0.0 for slope, expected in zip(self.exponents, theory, strict=True))
 
 
 @cache
 def measure(strategy: str, of_group_convs: bool = False) -> tuple[Measured, ...]:
-    """The exponents of each base over `SCALES`.
+    """Measure the exponents of each base over `SCALES`.
 
-    Of group convs alone (Table 3; the RegNets, as an EfficientNet's are depthwise) they are exponents of the growth of
-    those convs' own flops, which is what s means there.
+    With `of_group_convs` only the group convs of the RegNets are counted, as an EfficientNet's are depthwise. The
+    exponents are then those of the growth of these convs' flops, which is what s means in Table 3.
     """
-    found = []
+    measured = []
     for base in BASES:
         network = base_network(base)
         if of_group_convs and set(network.group_widths) == {1}:
@@ -47,7 +47,7 @@ def measure(strategy: str, of_group_convs: bool = False) -> tuple[Measured, ...]
         growth = [count.flops / counts[0].flops for count in counts] if of_group_convs else SCALES
         logs = [math.log(s) for s in growth]
         fits = [fit_line(logs, [math.log(count[i]) for count in counts]) for i in range(3)]
-        # There is no line where a measure does not change: its exponent is 0.
+        # There is no line where a count does not change: its exponent is 0.
         flops, params, acts = (fit.slope if fit else 0.0 for fit in fits)
-        found.append(Measured(base, (flops, params, acts), min(fit.r for fit in fits if fit)))
-    return tuple(found)
+        measured.append(Measured(base, (flops, params, acts), min(fit.correlation for fit in fits if fit)))
+    return tuple(measured)

@@ -1,4 +1,4 @@
-"""Straight lines through measurements."""
+"""Straight lines through measurements, by least squares."""
 
 import math
 from collections.abc import Sequence
@@ -6,20 +6,20 @@ from typing import NamedTuple
 
 
 class Line(NamedTuple):
-    """y = slope x + intercept by least squares, with Pearson's correlation r of the n points."""
+    """A line y = slope x + intercept by least squares, with Pearson's correlation of its n points."""
 
     slope: float
     intercept: float
-    r: float
+    correlation: float
     n: int
 
     def at(self, x: float) -> float:
-        """The line's y at `x`."""
+        """Return the line's y at `x`."""
         return self.slope * x + self.intercept
 
 
 def fit_line(x: Sequence[float], y: Sequence[float]) -> Line | None:
-    """The best-fit line, or None where there is none: fewer than three points, or no spread in x or y."""
+    """Fit a line; None for fewer than three points, or where all x or all y are equal."""
     n = len(x)
     if n < 3:
         return None

@@ -1,4 +1,4 @@
-"""The paper's own numbers (published.yaml), found by the network that they belong to."""
+"""The numbers that the paper prints (published.yaml), by network."""
 
 from collections.abc import Mapping
 from functools import cache
@@ -9,11 +9,11 @@ import yaml
 
 from fastscale.networks import Network, base_network
 
-UNITS = {"flops": 1e9, "params": 1e6, "acts": 1e6}  # in which the paper's tables give them
+UNITS = {"flops": 1e9, "params": 1e6, "acts": 1e6}  # the units of the paper's tables
 
 
 class Published(NamedTuple):
-    """What the paper prints of a network: flops, params, acts, epoch minutes on 8 V100, error by schedule."""
+    """The paper's numbers of a network: flops, params, acts, epoch minutes on 8 V100, error in percent by schedule."""
 
     name: str
     flops: float
@@ -25,20 +25,20 @@ class Published(NamedTuple):
 
 @cache
 def numbers() -> Mapping[str, Any]:
-    """All of published.yaml."""
+    """Read published.yaml, whose comments give units and sources."""
     return yaml.safe_load(files("fastscale.analysis.results").joinpath("published.yaml").read_text())
 
 
 def published(network: Network) -> Published | None:
-    """What the paper prints of this network, whatever it is called here, if trained on ImageNet's 1000 classes."""
+    """Find the paper's numbers of a network by its description, whatever its name; None where the paper has none."""
     return _by_hash().get(network.hash)
 
 
 @cache
 def _by_hash() -> dict[str, Published]:
-    found = {}
+    by_hash = {}
     for name, row in numbers()["complexity"].items():
         errors = {key: tuple(value) for key, value in numbers()["error"][name].items() if value}
         counts = {key: row[key] * unit for key, unit in UNITS.items()}
-        found[base_network(name).hash] = Published(name, **counts, time=row["time"], errors=errors)
-    return found
+        by_hash[base_network(name).hash] = Published(name, **counts, time=row["time"], errors=errors)
+    return by_hash

@@ -1,4 +1,4 @@
-"""Reading a sweep's records: what each one says, and what all of an artefact must have in common."""
+"""The records of a sweep, read: what each says of its network, and what all records of an artefact must share."""
 
 import statistics
 from collections.abc import Mapping
@@ -14,15 +14,15 @@ from fastscale.records.provenance import code_hash
 from fastscale.records.records import read_record
 from fastscale.sweep.sweep import Sweep
 
-# What is read: all records (a missing one is an error), those that are there, or none: just what can be counted.
+# What an artefact is made from: all records (a missing one is an error), those that exist, or none, just counts.
 Scope = Literal["all", "partial", "complexity"]
 
 
 @dataclass(frozen=True)
 class Time:
-    """Measured time of one epoch in seconds: median and quartiles of `n` timed steps, times the steps of an epoch.
+    """Measured seconds per epoch: median and quartiles of `n` timed steps, times the number of steps in an epoch.
 
-    `memory` is the peak in bytes an image of the batch (None on a CPU).
+    `memory` is the peak in bytes per image of the batch (None on a CPU).
     """
 
     median: float
@@ -43,27 +43,31 @@ class Error:
     n: int
 
 
-MANY = {"networks": "networks", "profiles": "records"}  # records of many networks, and where each one's lie in them
+ENTRIES = {"networks": "networks", "profiles": "records"}  # by kind of record: the key of its entries, one per network
 
 
 class Reader:
-    """Reads the records of an artefact, each one once, and remembers what all must have in common."""
+    """A reader of one artefact's records: it reads each file once, and compares what all records must share."""
 
     def __init__(self, sweep: Sweep, artefact: str, scope: Scope):
         self.sweep, self.artefact, self.scope = sweep, artefact, scope
         self.common: dict[str, tuple[Any, Path]] = {}
-        self.many: dict[Path, dict[str, dict[str, Any]]] = {}
-        self.read: dict[str, list[dict[str, Any]]] = {"profile": [], "train": []}
+        self.entries: dict[Path, dict[str, dict[str, Any]]] = {}
+        self.records: dict[str, list[dict[str, Any]]] = {"profile": [], "train": []}
         self.stale = self.missing = 0
         self.data = present_data(sweep)
 
     def remember(self, record: dict[str, Any], stage: str) -> None:
-        """A record of a timing or training; whether it was made by older code."""
-        self.read[stage].append(record)
+        """Keep a record of a timing or training, and count it as stale if other code made it."""
+        self.records[stage].append(record)
         self.stale += record["provenance"]["code"] != code_hash(stage)
 
     def require_same(self, what: str, value: Any, path: Path) -> None:
-        """Raise where `value` is not that of the records before."""
+        """Compare `value` with that of the first record.
+
+        Raises:
+            UserError: they differ.
+        """
         first, first_path = self.common.setdefault(what, (value, path))
         if value != first:
             raise UserError(
@@ -72,40 +76,44 @@ class Reader:
             )
 
     def counts(self, network: Network) -> Mapping[str, int]:
-        """flops, params and acts of a network."""
+        """Return flops, params and acts of a network: counted, and in the scope "all" compared with its record."""
         if self.scope != "all":
             return count(network)._asdict()
         path = self.sweep.network_record(self.sweep.sources[network.id])
-        found = self.find(path, "networks", network)
-        self.require_counts(found, network, path)
-        return found
+        entry = self.find(path, "networks", network)
+        self.require_counts(entry, network, path)
+        return entry
 
-    def require_counts(self, found: Mapping[str, Any], network: Network, path: Path) -> None:
-        """Raise where a record holds other flops, params or acts: an older fastscale built another network of the name.
+    def require_counts(self, recorded: Mapping[str, Any], network: Network, path: Path) -> None:
+        """Compare the flops, params and acts in a record with those counted now.
 
         Raises:
-            UserError: with the record that holds them.
+            UserError: they differ, as an older fastscale built another network from the same description.
         """
         now = count(network)._asdict()
-        if {key: found[key] for key in now} != now:
-            told = ", ".join(f"{found[key]:,} {key} (now {now[key]:,})" for key in now)
+        if {key: recorded[key] for key in now} != now:
+            counts = ", ".join(f"{recorded[key]:,} {key} (now {now[key]:,})" for key in now)
             raise UserError(
-                f"{path} was made by an older fastscale, which built {network.id} otherwise: {told}; delete it and run "
-                "snakemake again"
+                f"{path} was made by an older fastscale, which built {network.id} otherwise: {counts}; delete it and "
+                "run snakemake again"
             )
 
     def find(self, path: Path, kind: str, network: Network) -> dict[str, Any]:
-        """What a record of many networks says of this one; nothing where it is missing and gaps are allowed."""
-        if path not in self.many:
+        """Find a network's entry in a record of many networks; empty where it is missing and gaps are allowed.
+
+        Raises:
+            UserError: the record or the entry is missing, and the scope is "all"; a broken record.
+        """
+        if path not in self.entries:
             is_gap = self.scope == "partial" and not path.exists()
-            known = [] if is_gap else read_record(path, kind)[MANY[kind]]
-            self.many[path] = {one["network_hash"]: one for one in known}
-        if network.hash not in self.many[path] and self.scope != "partial":
+            entries = [] if is_gap else read_record(path, kind)[ENTRIES[kind]]
+            self.entries[path] = {entry["network_hash"]: entry for entry in entries}
+        if network.hash not in self.entries[path] and self.scope != "partial":
             raise UserError(f"{path} lacks {network.id}; delete it and run snakemake again")
-        return self.many[path].get(network.hash, {})
+        return self.entries[path].get(network.hash, {})
 
     def time(self, network: Network) -> tuple[Time | None, list[str]]:
-        """The time of a network, and why it is missing."""
+        """Read the time of a network; where it is missing, None and the reason."""
         path = self.sweep.profile_record(self.sweep.sources[network.id])
         record = self.find(path, "profiles", network)
         if not record:
@@ -121,7 +129,7 @@ class Reader:
         return Time(epoch["median"], epoch["q1"], epoch["q3"], record["n"], record["batch"], name, per_image), []
 
     def error(self, network: Network, schedule: str) -> tuple[Error | None, list[str]]:
-        """The error of a network over its trials, and what is missing of it."""
+        """Read the error of a network over its trials, and the reason for each trial without an error."""
         recipe = Recipe.from_dict(self.sweep.recipe(schedule)).for_family(network.family).to_dict()
         errors, notes = [], []
         for trial in self.sweep.trials:
@@ -132,10 +140,10 @@ class Reader:
                 continue
             record = read_record(path, "train", network.hash)
             self.remember(record, "train")
-            found = {**LATER, **record["recipe"]}
-            if found != recipe:
+            recorded = {**LATER, **record["recipe"]}
+            if recorded != recipe:
                 raise UserError(
-                    f"{path} was trained by another recipe than the sweep's ({_difference(found, recipe)}); "
+                    f"{path} was trained by another recipe than the sweep's ({_difference(recorded, recipe)}); "
                     "delete it and run snakemake again"
                 )
             self.require_same("data", record["data_hash"], path)
@@ -151,28 +159,32 @@ class Reader:
 
 
 def present_data(sweep: Sweep) -> str | None:
-    """Find the hash of the sweep's data as it is now; None where it is not here."""
+    """Read the hash of the sweep's data as packed on this machine; None where the data are elsewhere."""
     path = sweep.data_folder / "data.json"
     return read_record(path, "data")["data_hash"] if path.exists() else None
 
 
-def require_data(now: str | None, record: Mapping[str, Any], path: Path) -> None:
-    """Raise where a train record rests on other data than there is `now`."""
-    if now not in (None, record["data_hash"]):
+def require_data(present: str | None, record: Mapping[str, Any], path: Path) -> None:
+    """Compare the data of a train record with the `present` data; None stands for any.
+
+    Raises:
+        UserError: they differ.
+    """
+    if present not in (None, record["data_hash"]):
         raise UserError(
-            f"{path} was trained on other data (hash {record['data_hash'][:10]}) than the sweep has now ({now[:10]}); "
-            "delete it and run snakemake again"
+            f"{path} was trained on other data (hash {record['data_hash'][:10]}) than the sweep has now "
+            f"({present[:10]}); delete it and run snakemake again"
         )
 
 
 def device_name(record: Mapping[str, Any]) -> str:
-    """The device and precision of a profile record, as far as times depend on them."""
+    """Name what times depend on in a profile record: device, threads of a CPU, precision."""
     device = record["device"]
     threads = "" if device["type"] == "cuda" else f", {device['threads']} thread{'s' * (device['threads'] > 1)}"
     return f"{device['name']}{threads}, {record['precision']}"
 
 
-def _difference(found: dict[str, Any], wanted: dict[str, Any]) -> str:
-    """Where two recipes differ first, in words."""
-    key = next(key for key in sorted({*found, *wanted}) if found.get(key) != wanted.get(key))
-    return f"{key} is {found.get(key)} there and {wanted.get(key)} here"
+def _difference(recorded: dict[str, Any], wanted: dict[str, Any]) -> str:
+    """Say in which key two recipes differ, and how."""
+    key = next(key for key in sorted({*recorded, *wanted}) if recorded.get(key) != wanted.get(key))
+    return f"{key} is {recorded.get(key)} in the record and {wanted.get(key)} in the sweep"

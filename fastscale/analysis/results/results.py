@@ -1,4 +1,4 @@
-"""What a sweep's records say of each of its points; refuses what must not stand on one curve."""
+"""The results of a sweep: a row per point, made from records that may stand on one curve."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -6,13 +6,17 @@ from functools import cached_property
 from typing import Any
 
 from fastscale.analysis.results.reading import Error, Reader, Scope, Time
+from fastscale.cost.prediction import Costs, Timing
 from fastscale.sweep.selection import Curve, Point, Selection, points
 from fastscale.sweep.sweep import Sweep
 
 
 @dataclass(frozen=True)
 class Row:
-    """A point with its counts and what was measured, errors by schedule; `notes` say why something is absent."""
+    """A point with its network's counts and measurements; `notes` say why a measurement is missing.
+
+    `realised` is the scale after quantisation: flops over the base's. `errors` are by schedule.
+    """
 
     point: Point
     flops: int
@@ -25,49 +29,62 @@ class Row:
 
     @property
     def is_base(self) -> bool:
-        """Whether this is the base itself."""
+        """Say whether this is the base itself."""
         return self.point.scale == 1
+
+    @property
+    def name(self) -> str:
+        """Name the network for people: by its base and, if it is scaled, by strategy and scale."""
+        point = self.point
+        return point.base if self.is_base else f"{point.base} {point.strategy} {point.scale:g}"
 
 
 @dataclass(frozen=True)
 class Results:
-    """The rows of an artefact and what holds for all of them; figures show the errors of `schedule`."""
+    """The rows of an artefact, and what all of them share; figures show the errors by `schedule`."""
 
     selections: tuple[Selection, ...]
     rows: tuple[Row, ...]
     schedule: str
     conditions: str  # device and data, for a footer
-    remarks: tuple[str, ...]  # what a reader must know: old code, gaps
-    records: Mapping[str, Sequence[Mapping[str, Any]]]  # those that were read, of profile and of train
+    remarks: tuple[str, ...]  # warnings to readers: older code, gaps
+    records: Mapping[str, Sequence[Mapping[str, Any]]]  # the records read, by stage: profile, train
 
     def row(self, point: Point) -> Row:
-        """The row of a point."""
+        """Return the row of a point."""
         return self._by_point[point]
 
     def error(self, row: Row) -> Error | None:
-        """The error of a row by the schedule that the figures show."""
+        """Return the error of a row by the schedule that figures show."""
         return row.errors.get(self.schedule)
 
     def select(self, base: str, strategy: str | None = None) -> list[Row]:
-        """A base's points, of one strategy with the base in front (a curve) or of all, by flops."""
-        asked = (c.points for c in self.curves if c.base == base and strategy in (None, c.strategy))
-        chosen = dict.fromkeys(point for curve in asked for point in curve)
-        return sorted(map(self.row, chosen), key=lambda row: (row.flops, row.point.strategy))
+        """List the rows of a base by flops: of the curve of one strategy, which begins at the base, or of all."""
+        curves = (curve for curve in self.curves if curve.base == base and strategy in (None, curve.strategy))
+        distinct = dict.fromkeys(point for curve in curves for point in curve.points)
+        return sorted(map(self.row, distinct), key=lambda row: (row.flops, row.point.strategy))
 
     @property
     def curves(self) -> list[Curve]:
-        """All curves, in the order of the configuration."""
-        return [curve for chosen in self.selections for curve in chosen.curves]
+        """List all curves in the order of the configuration."""
+        return [curve for selection in self.selections for curve in selection.curves]
 
     @property
     def bases(self) -> list[str]:
-        """The bases of curves, in the order of the configuration."""
+        """List the bases of curves in the order of the configuration."""
         return list(dict.fromkeys(curve.base for curve in self.curves))
 
     @property
     def strategies(self) -> list[str]:
-        """The strategies of curves, in the order of the configuration."""
+        """List the strategies of curves in the order of the configuration."""
         return list(dict.fromkeys(curve.strategy for curve in self.curves if curve.strategy != "base"))
+
+    @cached_property
+    def timings(self) -> list[Timing]:
+        """List the timings of all timed networks, as fits of time and memory take them."""
+        networks = {row.point.network.id: row.point.network for row in self.rows}
+        records = self.records["profile"]
+        return [Timing.from_record(Costs.from_network(networks[record["network"]]), record) for record in records]
 
     @cached_property
     def _by_point(self) -> dict[Point, Row]:
@@ -75,7 +92,7 @@ class Results:
 
 
 def load(sweep: Sweep, artefact: str, scope: Scope = "all") -> Results:
-    """The results that `artefact` shows.
+    """Read the results that `artefact` shows.
 
     Raises:
         UserError: a record is missing (in the scope "all"), broken or of another network, or records do not belong
@@ -88,8 +105,8 @@ def load(sweep: Sweep, artefact: str, scope: Scope = "all") -> Results:
     for network_id, schedule in sweep.trainings(selections) if "error" in reads else ():
         schedules.setdefault(network_id, []).append(schedule)
     counts, measured = {}, {}
-    asked = points(selections)
-    for network in {point.network.id: point.network for point in asked}.values():
+    shown = points(selections)
+    for network in {point.network.id: point.network for point in shown}.values():
         counts[network.id] = reader.counts(network)
         time, notes = reader.time(network) if "time" in reads else (None, [])
         errors = {}
@@ -99,18 +116,18 @@ def load(sweep: Sweep, artefact: str, scope: Scope = "all") -> Results:
             if error:
                 errors[schedule] = error
         measured[network.id] = time, errors, tuple(notes)
-    base_flops = {point.base: counts[point.network.id]["flops"] for point in asked if point.scale == 1}
+    base_flops = {point.base: counts[point.network.id]["flops"] for point in shown if point.scale == 1}
     rows = []
-    for point in asked:
+    for point in shown:
         flops, params, acts = (counts[point.network.id][key] for key in ("flops", "params", "acts"))
         rows.append(Row(point, flops, params, acts, flops / base_flops[point.base], *measured[point.network.id]))
-    conditions = _conditions(sweep, reader, {s for asked in schedules.values() for s in asked})
+    conditions = _conditions(sweep, reader, {name for names in schedules.values() for name in names})
     remarks = tuple(_remarks(sweep, artefact, reader, rows))
-    return Results(selections, tuple(rows), sweep.schedule, conditions, remarks, reader.read)
+    return Results(selections, tuple(rows), sweep.schedule, conditions, remarks, reader.records)
 
 
 def _conditions(sweep: Sweep, reader: Reader, schedules: set[str]) -> str:
-    """Where and how was measured, in words."""
+    """Say on which device, data, epochs and trials the results rest, in words."""
     parts = [str(reader.common["device"][0])] if "device" in reader.common else []
     if "data" in reader.common:
         shown = {name: epochs for name, epochs in sweep.config["schedules"].items() if name in schedules}
@@ -122,7 +139,7 @@ def _conditions(sweep: Sweep, reader: Reader, schedules: set[str]) -> str:
 
 
 def _remarks(sweep: Sweep, artefact: str, reader: Reader, rows: list[Row]) -> Iterator[str]:
-    """What a reader must know of the records."""
+    """Warn readers of what is left out, missing, stale or diverged."""
     if reader.scope == "complexity":
         yield "Complexity alone: what needs a training or a timing is left out."
     if reader.missing:
@@ -131,8 +148,6 @@ def _remarks(sweep: Sweep, artefact: str, reader: Reader, rows: list[Row]) -> It
         yield f"{reader.stale} records are older than the code that measures; redo them to trust them."
     if waiting := sweep.needs.waiting(artefact):
         yield f"Left out, as their search has not run: {', '.join(waiting)}."
-    diverged = {
-        f"{row.point.base} {row.point.strategy} {row.point.scale:g}" for row in rows if "diverged" in str(row.notes)
-    }
+    diverged = {row.name for row in rows if "diverged" in str(row.notes)}
     if diverged:
         yield f"Gaps, as a training diverged: {', '.join(sorted(diverged))}."

@@ -1,4 +1,4 @@
-"""Tables 1 to 4: exponents computed from the strategies, beside those measured on the paper's scaled bases."""
+"""Tables 1 to 4: exponents computed from the strategies, beside exponents measured on the paper's scaled bases."""
 
 import statistics
 from collections.abc import Sequence
@@ -12,11 +12,11 @@ NAMES = ("flops", "params", "acts")
 
 
 def table(sweep: Sweep, artefact: str, results: Results) -> Table:
-    """One of the four tables."""
+    """Make one of Tables 1 to 4, as `artefact` says."""
     lines, shown, far = [], [], []
     for row in growth.TABLES[artefact]:
         line = growth.cells(artefact, row)
-        if row.strategy in ("none", "alpha"):  # no growth; no one strategy
+        if row.strategy is None:
             lines.append([*line, "", "", "", ""])
             continue
         theory = tuple(float(row.complexity[name]) for name in NAMES)
@@ -27,26 +27,27 @@ def table(sweep: Sweep, artefact: str, results: Results) -> Table:
         lines.append([*line, *(f"{mean:.4f}" for mean in means), f"{base} {name} {furthest:+.4f}"])
         for m in measured:
             pairs = zip(m.exponents, m.deviations(theory), strict=True)
-            shown.append(
-                [row.strategy, m.base, *(f"{found:.3f} ({deviation:+.3f})" for found, deviation in pairs), f"{m.r:.4f}"]
-            )
-        far += [f"{row.strategy} {base}: {name}" for base, name, d in off if abs(d) > exponents.TOLERANCE]
+            slopes = [f"{slope:.3f} ({deviation:+.3f})" for slope, deviation in pairs]
+            shown.append([row.name, m.base, *slopes, f"{m.correlation:.4f}"])
+        far += [f"{row.name} {base}: {name}" for base, name, d in off if abs(d) > exponents.TOLERANCE]
     header = growth.header(artefact)
     printed = Grid(header, [growth.markdown_cells(artefact, row) for row in growth.TABLES[artefact]])
     return Table(
         growth.TITLES[artefact],
-        [printed, _measured(artefact, far), Grid(["strategy", "base", *NAMES, "least r"], shown)],
+        [printed, _measured(artefact, far), Grid(["strategy", "base", *NAMES, "least correlation"], shown)],
         [*header, *(f"measured_{name}" for name in NAMES), "furthest"],
         lines,
     )
 
 
 def _measured(artefact: str, far: Sequence[str]) -> str:
-    """What the measured exponents are, and which are off and why."""
-    what = "the group convs" if artefact == "table3" else "the stages"
-    meaning = "by how much their flops grow" if artefact == "table3" else "the nominal scale"
-    text = (
-        f"Measured on {what} of really scaled, quantised networks: slope (measured minus theory) and least r of "
+    """Say what the measured exponents are, and name those that are `far` off, with the reason."""
+    is_table3 = artefact == "table3"
+    what = "the group convs" if is_table3 else "the stages"
+    meaning = "by how much their flops grow" if is_table3 else "the nominal scale"
+    names = "Rows have the paper's names: w, g and wg are the strategies w-only, g-only and w of a configuration. "
+    text = (names if is_table3 else "") + (
+        f"Measured on {what} of scaled, quantised networks: slope (measured minus theory) and least correlation of "
         f"log-log fits over {len(exponents.SCALES)} scales from 1 to 64; s is {meaning}. "
     )
     if not far:

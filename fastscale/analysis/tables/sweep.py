@@ -1,13 +1,13 @@
-"""Tables of a whole sweep: its networks, what scale gains, its searches, and the published complexity beside ours."""
+"""Tables of a whole sweep: its networks, the gain by scale, its searches; and the published complexity beside ours."""
 
 import math
 import statistics
 from collections.abc import Sequence
 
+from fastscale.analysis.rendering.cells import error_cell, minutes_cell
 from fastscale.analysis.rendering.table import Grid, Table, conditions
 from fastscale.analysis.results.published import UNITS, numbers
-from fastscale.analysis.results.reading import Error
-from fastscale.analysis.results.results import Results, Row
+from fastscale.analysis.results.results import Results
 from fastscale.networks import base_network
 from fastscale.networks.complexity import count
 from fastscale.records.records import read_record
@@ -18,7 +18,7 @@ MEASURED = ("flops", "params", "acts", "epoch_seconds", "epoch_q1", "epoch_q3", 
 
 
 def networks(sweep: Sweep, artefact: str, results: Results) -> Table:
-    """Every point: what its network is, what it costs and how good it is."""
+    """List every point of the sweep: its network's shape, costs, time and error."""
     schedules = [name for name in sweep.config["schedules"] if any(name in row.errors for row in results.rows)]
     lines, shown = [], []
     for row in results.rows:
@@ -34,14 +34,15 @@ def networks(sweep: Sweep, artefact: str, results: Results) -> Table:
         lines.append([*line, "; ".join(row.notes)])
         shown.append(
             [row.point.base, row.point.strategy, f"{row.point.scale:g}", f"{row.realised:.2f}"]
-            + [f"{row.flops / 1e6:,.3f}", f"{row.params / 1e3:,.1f}", f"{row.acts / 1e3:,.1f}", _time(row)]
-            + [_error(row.errors.get(schedule)) for schedule in schedules]
+            + [f"{row.flops / 1e6:,.3f}", f"{row.params / 1e3:,.1f}", f"{row.acts / 1e3:,.1f}"]
+            + [minutes_cell(row.time, with_quartiles=True)]
+            + [error_cell(row.errors.get(schedule), 2, with_trials=True) for schedule in schedules]
             + ["; ".join(row.notes), network.id]
         )
     text = (
-        "Scale s is nominal, realised is what quantisation makes of it: flops over the base's. Time is that of an "
+        "Scale s is nominal; realised is the scale after quantisation: flops over the base's. Time is that of an "
         f"epoch of {sweep.config['profile']['images']:,} images: median [quartiles] (n timed steps). Error is top-1 in "
-        "percent by schedule: mean ± standard deviation (n trials)."
+        "percent by schedule: mean ± standard deviation over trials (n trials)."
     )
     titles = ["base", "strategy", "s", "realised", "flops (M)", "params (K)", "acts (K)", "epoch (min)"]
     titles += [*(f"error {schedule} (%)" for schedule in schedules), "notes", "network"]
@@ -55,7 +56,7 @@ def networks(sweep: Sweep, artefact: str, results: Results) -> Table:
 
 
 def gain(sweep: Sweep, artefact: str, results: Results) -> Table:
-    """Whether errors fall with scale: the error minus that of the base, as mean and spread over the bases."""
+    """Compare errors with that of the base, by strategy and scale: mean and spread of the difference over bases."""
     errors = {row.point: error.mean for row in results.rows if (error := results.error(row))}
     base_errors = {point.base: error for point, error in errors.items() if point.scale == 1}
     scaled = [point for point in errors if point.scale != 1 and point.base in base_errors]
@@ -73,11 +74,11 @@ def gain(sweep: Sweep, artefact: str, results: Results) -> Table:
             mean, std = statistics.fmean(gains), statistics.stdev(gains) if len(gains) > 1 else None
             n, fewer = f"{len(gains)}", f"{sum(value < 0 for value in gains)}"
             lines.append([strategy, f"{s:g}", f"{mean:.4f}", "" if std is None else f"{std:.4f}", n, fewer])
-            spread = "" if std is None else f" ± {std:.2f}"
+            spread = "" if std is None else f" ({std:.2f})"
             shown.append([strategy, f"{s:g}", f"{mean:+.2f}{spread}", n, f"{fewer} of {n}"])
     text = (
-        "Top-1 error minus the base's, in percentage points (negative: better than the base): mean ± standard "
-        "deviation over n bases."
+        "Top-1 error minus the base's, in percentage points (negative: better than the base): mean and, in brackets, "
+        "standard deviation over n bases."
     )
     return Table(
         f"What scale gains, sweep {sweep.name}",
@@ -93,7 +94,7 @@ def gain(sweep: Sweep, artefact: str, results: Results) -> Table:
 
 
 def _verdict(lines: Sequence[Sequence[str]]) -> str:
-    """The answer in words: are the largest networks better than their base?"""
+    """Say in words whether the largest networks are better than their base."""
     if not lines:
         return "No errors were measured."
     _, s, mean, std, n, fewer = lines[-1]
@@ -106,7 +107,7 @@ def _verdict(lines: Sequence[Sequence[str]]) -> str:
 
 
 def published(sweep: Sweep, artefact: str, results: Results) -> Table:
-    """The complexity of each network of Tables 5, 6 and 8, as the paper has it and as counted here."""
+    """Compare the paper's complexity of each network of Tables 5, 6 and 8 with ours."""
     lines, shown, equal = [], [], 0
     for name, row in numbers()["complexity"].items():
         exact = count(base_network(name))._asdict()
@@ -127,24 +128,25 @@ def published(sweep: Sweep, artefact: str, results: Results) -> Table:
 
 
 def searches(sweep: Sweep, artefact: str, results: Results) -> Table:
-    """The candidates of each search, best first."""
+    """List the candidates of each search, best first."""
     lines, shown = [], []
     keys = ("depth", "w0", "wa", "wm", "group_width", "resolution")
     for name in sweep.searches:
-        if not sweep.search_record(name).exists():  # allowed in partial artefacts alone: the DAG asks for the record
+        path = sweep.search_record(name)
+        if not path.exists():  # only in partial artefacts: else the workflow makes the record first
             continue
-        record = read_record(sweep.search_record(name), "search")
-        for found in sorted(
-            record["candidates"], key=lambda found: (found["top1_error"] or math.inf, found["network"])
-        ):
-            network, error, chosen = found["network"], found["top1_error"], found["network"] == record["network"]
-            parameters = [found["parameters"][key] for key in keys]
-            lines.append([name, network, *parameters, found["flops"], "" if error is None else error, int(chosen)])
-            told = "diverged" if error is None else f"{error:.2f}", "best" if chosen else "", network
-            shown.append([name, *map(str, parameters), f"{found['flops'] / 1e6:,.3f}", *told])
+        record = read_record(path, "search")
+        candidates = record["candidates"]
+        for candidate in sorted(candidates, key=lambda entry: (entry["top1_error"] or math.inf, entry["network"])):
+            network, error, flops = candidate["network"], candidate["top1_error"], candidate["flops"]
+            is_best = network == record["network"]
+            parameters = [candidate["parameters"][key] for key in keys]
+            lines.append([name, network, *parameters, flops, "" if error is None else error, int(is_best)])
+            outcome = "diverged" if error is None else f"{error:.2f}", "best" if is_best else "", network
+            shown.append([name, *map(str, parameters), f"{flops / 1e6:,.3f}", *outcome])
     text = (
-        "RegNets drawn at random in a flop regime, trained once by the search's schedule; the one of the lowest error "
-        "becomes a base (section 6.1, footnote 3)."
+        "RegNets drawn at random in a flop regime, trained once by the search's schedule; the network of the lowest "
+        "error becomes a base (section 6.1, footnote 3)."
     )
     return Table(
         f"Searches of the sweep {sweep.name}",
@@ -152,17 +154,3 @@ def searches(sweep: Sweep, artefact: str, results: Results) -> Table:
         ["search", "network", *keys, "flops", "error", "chosen"],
         lines,
     )
-
-
-def _time(row: Row) -> str:
-    if not row.time:
-        return "—"
-    median, q1, q3 = (f"{seconds / 60:.3g}" for seconds in (row.time.median, row.time.q1, row.time.q3))
-    return f"{median} [{q1}, {q3}] ({row.time.n})"
-
-
-def _error(error: Error | None) -> str:
-    if not error:
-        return "—"
-    spread = "" if error.std is None else f" ± {error.std:.2f}"
-    return f"{error.mean:.2f}{spread} ({error.n})"
