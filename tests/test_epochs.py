@@ -8,7 +8,7 @@ import torch
 from tqdm import tqdm
 
 from fastscale.data import Dataset, epochs, loaders, write_betons
-from fastscale.data.epochs import Ahead
+from fastscale.data.epochs import Prefetcher
 from fastscale.networks import base_network
 from fastscale.recipe import Recipe
 from fastscale.training.trainer import Training
@@ -47,8 +47,8 @@ def trained(fashion: Dataset) -> dict[str, torch.Tensor]:
 def test_results_are_those_without(fashion: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
     """To the bit, though loaders hold the crops of the epoch they read."""
     ahead = trained(fashion)
-    monkeypatch.setattr(Ahead, "begin", lambda self, *arguments: None)
-    monkeypatch.setattr(Ahead, "__call__", lambda self, *arguments: self.function(*arguments))
+    monkeypatch.setattr(Prefetcher, "begin", lambda self, *arguments: None)
+    monkeypatch.setattr(Prefetcher, "__call__", lambda self, *arguments: self.function(*arguments))
     serial = trained(fashion)
     assert all(torch.equal(tensor, serial[name]) for name, tensor in ahead.items())
 
@@ -80,7 +80,7 @@ def test_the_next_epoch_is_drawn_while_one_is_trained(fashion: Dataset, monkeypa
 
 
 def test_what_fails_ahead_fails_where_it_is_asked_for() -> None:
-    ahead = Ahead(lambda number: 1 / number)
+    ahead = Prefetcher(lambda number: 1 / number)
     ahead.begin(0)
     ahead.begin(2)
     assert ahead(2) == 0.5 and ahead(4) == 0.25
@@ -97,7 +97,7 @@ def test_calls_do_not_overlap() -> None:
         spans.append(number)
         return number
 
-    ahead = Ahead(note)
+    ahead = Prefetcher(note)
     for number in range(5):
         ahead.begin(number)
         ahead.begin(number)
