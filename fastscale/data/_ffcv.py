@@ -10,8 +10,8 @@ in `fastscale.runtime.upstream` is not used: the plain loader reads the same ima
   ends when FFCV accepts compiled functions.
 - `OSCacheManager.compile_reader` compiles nothing, as our decoders read the file themselves: to compile FFCV's own
   reader takes a second, even if nobody calls that reader. This ends when FFCV compiles its reader at the first call.
-- `Compiler.set_num_threads` sets the threads of FFCV alone. FFCV's own sets torch's threads too, which a training has
-  chosen for itself; so does the import of FFCV, after which torch's threads are restored. This ends when the change
+- `Compiler.set_num_threads` sets the threads of FFCV alone. FFCV's original also sets torch's threads, which a training
+  has chosen for itself; so does the import of FFCV, after which torch's threads are restored. This ends when the change
   that libffcv/ffcv#13 asked for is undone.
 - `MappedLoader` gives each epoch its order, its crops (columns of the metadata) and the mapped file. FFCV draws crops
   from numba's random numbers, so that its crops depend on batch and thread. This ends when FFCV's samples may carry

@@ -24,7 +24,7 @@ Batch = TypeVar("Batch")
 def read_ahead(
     batches: Iterable[Batch], path: Path, begins: np.ndarray, sizes: np.ndarray, images: int, ahead: int
 ) -> Iterator[Batch]:
-    """Yield the batches, of `images` images each; before each, read its images and `ahead` more into memory.
+    """Yield the batches, of `images` images each, after reading their images and `ahead` more images into memory.
 
     `begins` and `sizes`, (n,), are the places and sizes of the images in the file, in bytes, in the order in which they
     are to be read. An image that is in memory already costs a copy. An image that the system drops from memory before

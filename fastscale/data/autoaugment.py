@@ -80,7 +80,7 @@ OPERATIONS = [*ARTICLE, *V0]
 NO_OPERATION = len(OPERATIONS)
 NAMES = np.array([operation.name for operation in OPERATIONS])
 CHANGES = list(dict.fromkeys(operation.change for operation in OPERATIONS))
-# The index in CHANGES of each operation's function; NO_OPERATION has an index of its own behind them.
+# The index in CHANGES of each operation's function; that of NO_OPERATION is len(CHANGES).
 CHANGE_OF = np.array([*[CHANGES.index(operation.change) for operation in OPERATIONS], len(CHANGES)])
 GROUP_VALUES = {"cpu": 1 << 21, "cuda": 1 << 26}  # values of the images that are augmented together, at most
 BATCHES_READY = 4  # batches that the loader has ready, at most: a GPU would wait for a larger group
@@ -92,7 +92,7 @@ AUGMENTATION = [("operation", "u1"), ("level", "i1")]
 def policies() -> dict[str, list]:
     """Return the sub-policies of each policy by name: two operations, each with probability and level.
 
-    They stand in autoaugment.yaml.
+    The sub-policies stand in autoaugment.yaml.
     """
     return yaml.safe_load(files("fastscale.data").joinpath("autoaugment.yaml").read_text())
 

@@ -37,7 +37,7 @@ class Dataset:
         """Open the data set in `folder` and check its files, as FFCV would crash on a damaged one.
 
         Raises:
-            UserError: data.json or a .beton file is missing, or a .beton file differs from the one that was written.
+            UserError: data.json or a .beton file is missing, or a .beton file differs from what was written.
         """
         record = read_record(folder / "data.json", "data")
         values = {key: record[key] for key in ("name", "images", "content", "settings", "files")}

@@ -176,7 +176,7 @@ def resize_planes(planes, strides, shrunk, top, left, height, width, flip, resul
             pixels[0, x] = _cut_off(light + RED_CR * red)
             pixels[1, x] = _cut_off(light + GREEN_CB * blue + GREEN_CR * red)
             pixels[2, x] = _cut_off(light + BLUE_CB * blue)
-        for x in range(columns):  # a loop of its own: the compiler vectorises the loop above only without it
+        for x in range(columns):  # a separate loop, so that the compiler vectorises the loop above
             result[y, x, 0], result[y, x, 1], result[y, x, 2] = pixels[0, x], pixels[1, x], pixels[2, x]
 
 
