@@ -1,4 +1,4 @@
-"""Reading ahead: what is asked for, and no more, lies in memory before it is used."""
+"""Reading ahead: the images of the next batches, and no others, lie in memory before they are used."""
 
 import ctypes
 import mmap
@@ -16,7 +16,7 @@ IMAGES, SIZE = 300, 50 * PAGE
 
 @pytest.fixture
 def file(tmp_path: Path) -> Path:
-    """A file of 300 images that is on the disk alone."""
+    """A file of 300 images on the disk, no page of which is in memory."""
     path = tmp_path / "images"
     path.write_bytes(os.urandom(SIZE) * IMAGES)
     with path.open("rb") as opened:
@@ -28,14 +28,14 @@ def file(tmp_path: Path) -> Path:
 
 
 def in_memory(path: Path) -> np.ndarray:
-    """How much of each image lies there."""
+    """Return the share of each image that lies in memory."""
     with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as mapped:
         pages = np.frombuffer(mapped, np.uint8)
-        found = (ctypes.c_ubyte * (len(pages) // PAGE))()
+        present = (ctypes.c_ubyte * (len(pages) // PAGE))()
         address = ctypes.c_void_p(pages.ctypes.data)
         del pages
-        assert ctypes.CDLL(None).mincore(address, ctypes.c_size_t(len(found) * PAGE), found) == 0
-    return (np.frombuffer(found, np.uint8) & 1).reshape(IMAGES, -1).mean(axis=1)
+        assert ctypes.CDLL(None).mincore(address, ctypes.c_size_t(len(present) * PAGE), present) == 0
+    return (np.frombuffer(present, np.uint8) & 1).reshape(IMAGES, -1).mean(axis=1)
 
 
 def test_images_are_read_before_they_are_used(file: Path) -> None:
@@ -44,10 +44,10 @@ def test_images_are_read_before_they_are_used(file: Path) -> None:
     for number, _ in enumerate(read_ahead(range(9), file, begins.astype(np.uint64), sizes.astype(np.uint64), 20, 60)):
         assert (in_memory(file)[chosen[: 60 + 20 * (number + 1)]] == 1).all()
     others = np.setdiff1d(np.arange(IMAGES), chosen)
-    assert in_memory(file)[others].mean() < 0.3, "what is not needed is read too"
+    assert in_memory(file)[others].mean() < 0.3, "images that are not needed are read too"
 
 
-def test_who_stops_early_is_not_waited_for(file: Path) -> None:
+def test_closing_early_ends_the_reading(file: Path) -> None:
     batches = read_ahead(range(100), file, np.arange(100) * SIZE, np.full(100, SIZE), 1, 2)
     assert next(batches) == 0
     batches.close()

@@ -1,4 +1,4 @@
-"""Data: real images through .beton files and FFCV's loaders, and what a user may get wrong."""
+"""Data: real images through .beton files and FFCV's loaders, and the mistakes that a user may make."""
 
 import gzip
 import json
@@ -32,7 +32,7 @@ def fashion(tmp_path_factory):
 
 @pytest.fixture
 def folder(tmp_path, source):
-    """Class folders of real pictures: ten PNG and JPEG files of two sizes for each of three classes."""
+    """Class folders of real pictures: for each of three classes ten PNG and JPEG files of two sizes."""
     pictures = tmp_path / HOSTILE
     for split, per_class in (("train", 10), ("val", 4)):
         images = getattr(source, split)
@@ -62,13 +62,13 @@ def validation(dataset, resolution, crop=1.0, batch=128):
     return np.concatenate([x.numpy() for x, _ in batches]), np.concatenate([y.numpy() for _, y in batches])
 
 
-def test_fashion_mnist_is_whole_and_its_subset_balanced(source, tmp_path):
+def test_fashion_mnist_is_complete_and_its_subset_balanced(source, tmp_path):
     whole = fashion_mnist(tmp_path)
     assert (len(whole.train), len(whole.val)) == (60_000, 10_000)
     pixels = np.stack(whole.train.images) / np.float32(255)
     assert np.allclose([*whole.mean, *whole.std], [pixels.mean()] * 3 + [pixels.std()] * 3, atol=1e-4)
     assert np.bincount(source.train.labels).tolist() == [60] * 10
-    assert sorted(np.bincount(whole.train.first(25).labels)) == [2] * 5 + [3] * 5
+    assert sorted(np.bincount(whole.train.balanced(25).labels)) == [2] * 5 + [3] * 5
 
 
 def test_validation_sees_every_image_once_in_order(fashion, source):
@@ -77,7 +77,7 @@ def test_validation_sees_every_image_once_in_order(fashion, source):
     assert (pixels == np.stack(source.val.images)[:, None]).all()  # at full size no pixel changes
 
 
-def test_training_order_depends_on_trial_and_epoch_and_repeats(fashion):
+def test_training_order_depends_on_seed_and_epoch_and_repeats(fashion):
     from fastscale.data.loaders import steps_per_epoch, training_batches
 
     def labels(seed, epoch):
@@ -93,8 +93,8 @@ def test_training_order_depends_on_trial_and_epoch_and_repeats(fashion):
 
 
 @pytest.mark.slow
-def test_an_epoch_goes_on_where_it_was_left(fashion):
-    """The same images, crops, flips and changes as in a whole epoch, whatever ran in between, on one thread or two."""
+def test_an_epoch_goes_on_from_any_batch(fashion):
+    """With the images, crops, flips and augmentations of a whole epoch, after other epochs, on one thread or two."""
     from fastscale.data.autoaugment import augment
     from fastscale.data.loaders import training_batches
 
@@ -108,15 +108,15 @@ def test_an_epoch_goes_on_where_it_was_left(fashion):
     assert (pixels(0, 2, epoch=2) != whole).any() and (pixels(2, 2) == whole[2:]).all()
 
 
-def furthest(one, other):
-    """The largest difference of two samples' distribution functions."""
-    values = np.union1d(one, other)
-    first, second = (np.searchsorted(np.sort(sample), values, side="right") / len(sample) for sample in (one, other))
+def largest_difference(sample, other):
+    """Return the largest difference of two samples' distribution functions."""
+    values = np.union1d(sample, other)
+    first, second = (np.searchsorted(np.sort(each), values, side="right") / len(each) for each in (sample, other))
     return np.abs(first - second).max()
 
 
-def test_crops_are_torchvisions_and_belong_to_the_sample():
-    """In distribution, on large and small, wide and high images; and image i's crop is not another's."""
+def test_crops_are_distributed_as_torchvisions_and_differ_per_image():
+    """On large and small, wide and high images; other epochs have other crops."""
     from torchvision.transforms import RandomResizedCrop
 
     from fastscale.data.crops import draw_crops
@@ -128,9 +128,9 @@ def test_crops_are_torchvisions_and_belong_to_the_sample():
         ours = np.stack([crops[name].astype(float) for name in ("top", "left", "crop_height", "crop_width")])
         assert (ours[0] + ours[2] <= height).all() and (ours[1] + ours[3] <= width).all() and ours[2:].min() > 0
         image = torch.empty(3, height, width)
-        theirs = np.array([RandomResizedCrop.get_params(image, (0.08, 1.0), (3 / 4, 4 / 3)) for _ in range(4000)]).T
-        for mine, yours in zip(ours, theirs, strict=True):
-            assert furthest(mine, yours) < 0.05  # 1 in 10,000 by chance (Kolmogorov and Smirnov)
+        expected = np.array([RandomResizedCrop.get_params(image, (0.08, 1.0), (3 / 4, 4 / 3)) for _ in range(4000)]).T
+        for sample, other in zip(ours, expected, strict=True):
+            assert largest_difference(sample, other) < 0.05  # 1 in 10,000 by chance (Kolmogorov and Smirnov)
         assert abs(crops["flip"].mean() - 0.5) < 0.03
         assert len(np.unique(crops)) > 1000
     more = draw_crops(np.full(50, 28.0), np.full(50, 28.0), (0.08, 1.0), True, 1, 0)
@@ -154,7 +154,7 @@ def test_image_folder_of_mixed_sizes_and_formats(folder, tmp_path):
     assert dataset.hash == Dataset.open(tmp_path / "out").hash
 
 
-def test_hash_follows_content_not_the_way_of_writing(folder, tmp_path):
+def test_hash_depends_on_content_and_not_on_threads(folder, tmp_path):
     once = write_betons(config_of(folder), tmp_path / "one", threads=1)
     again = write_betons(config_of(folder), tmp_path / "two", threads=2)
     assert once.hash == again.hash
@@ -200,7 +200,7 @@ def no_classes(folder):
         (one_class_more, r"classes is 3, but .* holds 4 .*set classes: 4"),
     ],
 )
-def test_spoilt_folder_is_one_sentence_and_nothing_is_left(folder, tmp_path, spoil, sentence):
+def test_a_spoilt_folder_gives_one_sentence_and_leaves_no_file(folder, tmp_path, spoil, sentence):
     spoil(folder)
     with pytest.raises(UserError, match=sentence):
         write_betons(config_of(folder), tmp_path / "out")
@@ -231,7 +231,7 @@ def test_image_larger_than_a_page(folder, tmp_path):
 
 
 @pytest.mark.parametrize("split", ["train", "val"])
-def test_damaged_beton_is_named_before_ffcv_reads_it(fashion, tmp_path, split):
+def test_a_damaged_beton_is_reported_before_ffcv_reads_it(fashion, tmp_path, split):
     copy = shutil.copytree(fashion.folder, tmp_path / "copy")
     beton = copy / f"{split}.beton"
     content = beton.read_bytes()
@@ -258,7 +258,7 @@ def test_damaged_or_unreachable_fashion_mnist(tmp_path, monkeypatch):
         fashion_mnist(tmp_path, installed=tmp_path / "absent")
 
 
-def test_description_names_what_was_written(fashion):
+def test_data_json_describes_the_data_without_their_place(fashion):
     record = json.loads((fashion.folder / "data.json").read_text())
     assert (record["kind"], record["classes"], record["data_hash"]) == ("data", 10, fashion.hash)
     assert record["images"] == {"train": 600, "val": 300}
@@ -266,10 +266,10 @@ def test_description_names_what_was_written(fashion):
 
 
 @pytest.mark.slow
-def test_configuration_checks_and_loaders_stay_light():
-    heavy = (
+def test_configuration_checks_and_loaders_import_no_heavy_packages():
+    checks = (
         "import sys, fastscale.data.sources, fastscale.recipe; assert not {'torch', 'ffcv', 'numba'} & set(sys.modules)"
     )
-    subprocess.run([sys.executable, "-c", heavy], check=True)
+    subprocess.run([sys.executable, "-c", checks], check=True)
     training = "import sys, fastscale.training.run; assert not {'torchvision', 'torch._dynamo'} & set(sys.modules)"
     subprocess.run([sys.executable, "-c", training], check=True)

@@ -1,4 +1,4 @@
-"""What the loader makes of an image's bytes, beside Pillow."""
+"""Decoding and resizing of an image's bytes, compared with Pillow."""
 
 import io
 
@@ -18,13 +18,13 @@ IMAGE = np.dtype([("mode", "u1"), ("width", "<u2"), ("height", "<u2"), *CROP])
 
 @pytest.fixture(scope="module")
 def photo(tmp_path_factory: pytest.TempPathFactory) -> Image.Image:
-    """A colourful picture, smooth and sharp, of 600 x 600 pixels: three pieces of clothing in one."""
+    """A colourful picture, smooth and sharp, of 600 x 600 pixels: its channels are three images of clothing."""
     images = fashion_mnist(tmp_path_factory.mktemp("downloads")).train.images[:3]
     return Image.merge("RGB", [Image.fromarray(image).resize((600, 600), Image.Resampling.LANCZOS) for image in images])
 
 
 def row(mode: str, picture: Image.Image, crop: tuple[int, ...]) -> np.void:
-    """An image's row of the metadata."""
+    """Return an image's row of the metadata."""
     return np.array([(MODES[mode], *picture.size, *crop)], IMAGE)[0]
 
 
@@ -36,7 +36,7 @@ def by_pillow(picture: Image.Image, crop: tuple[int, ...], side: int) -> np.ndar
 
 @st.composite
 def crops(draw: st.DrawFn) -> tuple[tuple[int, int], tuple[int, ...], int]:
-    """The size of an image, a crop of it, and the side that it becomes."""
+    """Draw the size of an image, a crop of the image, and the side to which the crop is resized."""
     width, height = draw(st.integers(1, 600)), draw(st.integers(1, 600))
     part = draw(st.integers(1, height)), draw(st.integers(1, width))
     top, left = draw(st.integers(0, height - part[0])), draw(st.integers(0, width - part[1]))
@@ -59,7 +59,7 @@ def test_raw_pixels_are_resized_as_by_pillow(photo: Image.Image, drawn: tuple) -
 @example(((3, 5), (1, 1, 3, 1, True), 4), 2)
 @example(((401, 399), (3, 7, 301, 299, True), 224), 2)
 def test_jpegs_are_decoded_as_by_pillow(photo: Image.Image, drawn: tuple, sampling: int) -> None:
-    """To within rounding; where colours have half the resolution, they are interpolated once, and not twice."""
+    """To within rounding; colours of half the resolution are interpolated once here, and twice by Pillow."""
     size, crop, side = drawn
     stored = io.BytesIO()
     photo.crop((0, 0, *size)).save(stored, "JPEG", quality=95, subsampling=sampling)
@@ -68,4 +68,4 @@ def test_jpegs_are_decoded_as_by_pillow(photo: Image.Image, drawn: tuple, sampli
     decode_image(np.frombuffer(stored.getvalue(), np.uint8), row("jpg", picture, crop), result)
     difference = np.abs(by_pillow(picture.convert("RGB"), crop, side) - result)
     assert difference.max() <= (8 if sampling == 0 else 20)
-    assert difference.mean() < 1.5 or min(side**2, crop[2] * crop[3]) < 64  # of a few pixels, all may be off
+    assert difference.mean() < 1.5 or min(side**2, crop[2] * crop[3]) < 64  # few pixels may all be off

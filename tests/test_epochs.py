@@ -1,4 +1,4 @@
-"""What is drawn for an epoch: ahead of time, by another thread, and the same as if it were not."""
+"""Epochs drawn ahead of time by another thread: their random numbers equal those of epochs drawn when needed."""
 
 import threading
 from itertools import pairwise
@@ -8,7 +8,7 @@ import torch
 from tqdm import tqdm
 
 from fastscale.data import Dataset, epochs, loaders, write_betons
-from fastscale.data.epochs import Ahead
+from fastscale.data.epochs import Prefetcher
 from fastscale.networks import base_network
 from fastscale.recipe import Recipe
 from fastscale.training.trainer import Training
@@ -44,17 +44,17 @@ def trained(fashion: Dataset) -> dict[str, torch.Tensor]:
     return training.average.state_dict()
 
 
-def test_results_are_those_without(fashion: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
-    """To the bit, though loaders hold the crops of the epoch they read."""
-    ahead = trained(fashion)
-    monkeypatch.setattr(Ahead, "begin", lambda self, *arguments: None)
-    monkeypatch.setattr(Ahead, "__call__", lambda self, *arguments: self.function(*arguments))
+def test_results_equal_those_without_prefetching(fashion: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
+    """To the bit, although a reader holds the crops of the epoch that it reads."""
+    prefetched = trained(fashion)
+    monkeypatch.setattr(Prefetcher, "begin", lambda self, *arguments: None)
+    monkeypatch.setattr(Prefetcher, "__call__", lambda self, *arguments: self.function(*arguments))
     serial = trained(fashion)
-    assert all(torch.equal(tensor, serial[name]) for name, tensor in ahead.items())
+    assert all(torch.equal(tensor, serial[name]) for name, tensor in prefetched.items())
 
 
 def test_the_next_epoch_is_drawn_while_one_is_trained(fashion: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The last step of each waits for it: it would wait in vain if it came after."""
+    """The last step of an epoch waits until the next epoch is drawn, and would time out if that came later."""
     drawn: list[int] = []
     changed, main = threading.Condition(), threading.get_ident()
 
@@ -66,26 +66,26 @@ def test_the_next_epoch_is_drawn_while_one_is_trained(fashion: Dataset, monkeypa
             changed.notify_all()
         return epoch
 
-    def update(self: Training, *given: object) -> torch.Tensor:
+    def update(self: Training, *arguments: object) -> torch.Tensor:
         if self.step == self.steps - 1 and self.epoch + 1 < RECIPE["epochs"]:
             with changed:
                 assert changed.wait_for(lambda: self.epoch + 1 in drawn, timeout=60)
-        return original_update(self, *given)
+        return original_update(self, *arguments)
 
     original_draw, original_update = epochs.draw_epoch, Training._update
     monkeypatch.setattr("fastscale.training.trainer.draw_epoch", draw)
     monkeypatch.setattr(Training, "_update", update)
     trained(fashion)
-    assert sorted(drawn) == [0, 0, 1, 1, 2, 2], "each once, and once for the statistics of batch norm"
+    assert sorted(drawn) == [0, 0, 1, 1, 2, 2], "each epoch once to train, and once for the statistics of batch norm"
 
 
-def test_what_fails_ahead_fails_where_it_is_asked_for() -> None:
-    ahead = Ahead(lambda number: 1 / number)
-    ahead.begin(0)
-    ahead.begin(2)
-    assert ahead(2) == 0.5 and ahead(4) == 0.25
+def test_an_error_of_a_call_is_raised_where_its_result_is_taken() -> None:
+    prefetch = Prefetcher(lambda number: 1 / number)
+    prefetch.begin(0)
+    prefetch.begin(2)
+    assert prefetch(2) == 0.5 and prefetch(4) == 0.25
     with pytest.raises(ZeroDivisionError):
-        ahead(0)
+        prefetch(0)
 
 
 def test_calls_do_not_overlap() -> None:
@@ -97,9 +97,9 @@ def test_calls_do_not_overlap() -> None:
         spans.append(number)
         return number
 
-    ahead = Ahead(note)
+    prefetch = Prefetcher(note)
     for number in range(5):
-        ahead.begin(number)
-        ahead.begin(number)
-    assert [ahead(number) for number in (4, 0, 7, 1, 2, 3)] == [4, 0, 7, 1, 2, 3]
-    assert len(spans) == 12 and all(one == other for one, other in list(pairwise(spans))[::2])
+        prefetch.begin(number)
+        prefetch.begin(number)
+    assert [prefetch(number) for number in (4, 0, 7, 1, 2, 3)] == [4, 0, 7, 1, 2, 3]
+    assert len(spans) == 12 and all(begin == end for begin, end in list(pairwise(spans))[::2])

@@ -1,4 +1,4 @@
-"""Folders of images: what counts as a class and as an image, beside torchvision, and what a user may find in them."""
+"""Folders of images: which folders are classes and which files images, compared with torchvision; users' mistakes."""
 
 import os
 import subprocess
@@ -23,7 +23,7 @@ CAFE = unicodedata.normalize("NFC", "café")
 
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
-    """Two classes, two images each, in both splits; nothing reads them."""
+    """Two classes of two images in both splits; the files are no pictures, as no test reads them."""
     for split in ("train", "val"):
         for name in ("a", CAFE):
             (tmp_path / split / name).mkdir(parents=True)
@@ -42,7 +42,7 @@ FILES = st.sampled_from(["0.png", "Z.JPG", "a b.webp", "a.tar.tiff", "é.jpeg", 
 
 @settings(deadline=None, max_examples=50)
 @given(st.dictionaries(st.tuples(PARTS, st.lists(PARTS, max_size=2).map(tuple)), st.sets(FILES, min_size=1)))
-def test_the_same_images_in_the_same_order_as_torchvisions(drawn: dict) -> None:
+def test_images_and_their_order_equal_torchvisions(drawn: dict) -> None:
     with tempfile.TemporaryDirectory() as name:
         for split in ("train", "val"):
             for (class_name, below), files in {("a", ()): {"0.png"}, **drawn}.items():
@@ -51,9 +51,9 @@ def test_the_same_images_in_the_same_order_as_torchvisions(drawn: dict) -> None:
                 (Path(name, split, class_name) / "first.png").touch()
                 for file in files:
                     (folder / file).touch()
-        theirs, ours = ImageFolder(Path(name, "train")), image_folder(Path(name))
-        assert list(zip(ours.train.images, ours.train.labels, strict=True)) == theirs.samples
-        assert list(ours.class_names) == theirs.classes
+        expected, ours = ImageFolder(Path(name, "train")), image_folder(Path(name))
+        assert list(zip(ours.train.images, ours.train.labels, strict=True)) == expected.samples
+        assert list(ours.class_names) == expected.classes
 
 
 def hidden_class(root: Path) -> None:
@@ -99,7 +99,7 @@ def a_split_beside(root: Path) -> None:
         a_split_beside,
     ],
 )
-def test_what_is_no_image_changes_nothing(root: Path, add: Callable[[Path], None]) -> None:
+def test_files_and_folders_that_are_no_images_change_nothing(root: Path, add: Callable[[Path], None]) -> None:
     add(root)
     assert counted(root) == {"train": 4, "val": 4}
     assert list(find_classes(root)["train"]) == ["a", CAFE]
@@ -117,7 +117,7 @@ def test_files_that_are_left_out_are_counted_by_extension(root: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["x.jfif", "x.gif", "x.avif", "x.JPE"])
-def test_other_names_of_pictures_are_read(root: Path, name: str) -> None:
+def test_other_extensions_of_pictures_are_images(root: Path, name: str) -> None:
     (root / "val/a" / name).touch()
     assert counted(root) == {"train": 4, "val": 5}
 
@@ -190,15 +190,15 @@ def file_for_a_split(root: Path) -> None:
         (file_for_a_split, "val is missing"),
     ],
 )
-def test_what_cannot_be_is_one_sentence(root: Path, spoil: Callable[[Path], None], sentence: str) -> None:
+def test_a_mistake_in_the_folders_is_one_sentence(root: Path, spoil: Callable[[Path], None], sentence: str) -> None:
     spoil(root)
-    with pytest.raises(UserError, match=sentence) as told:
+    with pytest.raises(UserError, match=sentence) as raised:
         counted(root)
-    assert "\n" not in str(told.value)
+    assert "\n" not in str(raised.value)
 
 
 @pytest.mark.parametrize("locked", ["train", "val/a", "val/a/sub"])
-def test_a_locked_folder_is_told_and_not_left_out(locked: str) -> None:
+def test_a_locked_folder_is_an_error_and_not_left_out(locked: str) -> None:
     with tempfile.TemporaryDirectory() as name:
         root, user = Path(name), os.geteuid()
         root.chmod(0o755)
@@ -208,7 +208,7 @@ def test_a_locked_folder_is_told_and_not_left_out(locked: str) -> None:
         (root / locked).chmod(0)
         try:
             if user == 0:
-                os.seteuid(65534)  # no rights hold back root
+                os.seteuid(65534)  # root may read locked folders
             with pytest.raises(UserError, match=rf"{locked} cannot be read \(Permission denied\)"):
                 list_images(root)
         finally:
@@ -216,7 +216,7 @@ def test_a_locked_folder_is_told_and_not_left_out(locked: str) -> None:
             (root / locked).chmod(0o755)
 
 
-def test_state_changes_with_any_image_and_with_nothing_else(root: Path) -> None:
+def test_state_changes_with_images_alone(root: Path) -> None:
     state = folder_state(root)
     (root / "train/a/notes.txt").touch()
     assert folder_state(root) == state
@@ -236,13 +236,13 @@ def test_state_changes_with_any_image_and_with_nothing_else(root: Path) -> None:
 
 
 def test_state_of_images_that_are_out_of_reach(root: Path) -> None:
-    """None; but what is wrong with them is a state of its own."""
+    """Its state is None; a mistake in the folders is a state too."""
     config = {"kind": "imagefolder", "path": str(root), "classes": 2}
     assert source_state(config) == folder_state(root)
     (root / "val").rename(root / "away")
     assert "val is missing" in source_state(config)
     (root / "train").rename(root / "far away")
-    assert source_state(config) is None, "as of a disk that is not mounted"
+    assert source_state(config) is None, "like a disk that is not mounted"
     assert source_state({**config, "path": str(root / "nowhere")}) is None
     fashion = {"kind": "fashion-mnist", "classes": 10}
     assert source_state(fashion) == source_state(fashion)

@@ -1,4 +1,4 @@
-"""A file that is larger than the memory of its job: an epoch reads it once, and is not killed for want of memory."""
+"""A file larger than the memory of its job: an epoch reads the file once, and is not killed for want of memory."""
 
 import json
 import os
@@ -27,7 +27,7 @@ from fastscale.data import Dataset, order
 from fastscale.data.loaders import training_batches
 from fastscale.recipe import Recipe
 
-order.FEWEST = 2048
+order.SMALLEST_WINDOW = 2048
 def read():
     return int(dict(line.split(": ") for line in Path("/proc/self/io").read_text().splitlines())["read_bytes"])
 
@@ -39,7 +39,7 @@ print(json.dumps({"images": sum(len(labels) for _, labels, _ in batches), "read"
 
 @pytest.fixture
 def cgroup() -> Iterator[Path]:
-    """A control group with little memory, as a Slurm job has one."""
+    """A control group with little memory, like that of a Slurm job."""
     root = Path("/sys/fs/cgroup")
     parent, limit = (root / "memory", "memory.limit_in_bytes") if (root / "memory").exists() else (root, "memory.max")
     group = parent / f"fastscale-test-{os.getpid()}"
@@ -54,7 +54,7 @@ def cgroup() -> Iterator[Path]:
 
 @pytest.fixture
 def data(tmp_path: Path) -> Dataset:
-    """Noise, on the disk alone."""
+    """A data set of noise on the disk, no page of which is in memory."""
     rng = np.random.default_rng(0)
     noise, size = rng.integers(0, 256, 4 * SIDE**2 * 3, dtype=np.uint8).tobytes(), SIDE**2 * 3
     files = {}
@@ -77,6 +77,6 @@ def test_a_file_larger_than_memory_is_read_once(data: Dataset, cgroup: Path) -> 
     assert size > MEMORY
     ran = subprocess.run([sys.executable, "-c", EPOCH, str(cgroup), str(data.folder)], capture_output=True, text=True)
     assert ran.returncode == 0, f"{ran.returncode}: {ran.stderr}"
-    found = json.loads(ran.stdout)
-    assert found["images"] == IMAGES // 64 * 64
-    assert found["read"] < 1.2 * size
+    epoch = json.loads(ran.stdout)
+    assert epoch["images"] == IMAGES // 64 * 64
+    assert epoch["read"] < 1.2 * size

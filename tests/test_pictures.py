@@ -1,4 +1,4 @@
-"""Pictures of every kind: their pixels by hand, or a sentence; and how they are shrunk and stored."""
+"""Pictures of every kind: their pixels as computed by hand, or why they cannot be read; shrinking and storing."""
 
 import io
 import struct
@@ -21,7 +21,7 @@ COLOUR = np.stack([GREY, GREY[:, ::-1], np.full_like(GREY, 0.25)], axis=-1)
 
 
 def png(values: np.ndarray, colour: int, depth: int) -> bytes:
-    """A PNG by the book: values (h, w, channels), colour type 0, 2, 4 or 6, 8 or 16 bits."""
+    """Encode a PNG as its standard says: values (h, w, channels), colour type 0, 2, 4 or 6, depth 8 or 16 bits."""
     height, width = values.shape[:2]
     lines = values.astype(f">u{depth // 8}").reshape(height, -1)
     packed = zlib.compress(b"".join(b"\0" + line.tobytes() for line in lines))
@@ -34,7 +34,7 @@ def png(values: np.ndarray, colour: int, depth: int) -> bytes:
 
 
 def tiff(values: np.ndarray, photometric: int, order: str = "<", bits: int = 0, extra: int | None = None) -> bytes:
-    """A TIFF by the book: values (h, w, channels) as they are, packed where `bits` are less than a type's."""
+    """Encode an uncompressed TIFF as its standard says: values (h, w, channels), packed if `bits` is 12."""
     height, width, channels = values.shape
     kind = {"u": 1, "i": 2, "f": 3}[values.dtype.kind]
     bits = bits or values.dtype.itemsize * 8
@@ -66,13 +66,13 @@ def saved(picture: Image.Image, kind: str, **options: object) -> bytes:
 
 
 def whole(values: np.ndarray, dtype: str) -> np.ndarray:
-    """From 0 to 1 to all that a type of whole numbers has, with channels."""
+    """Scale values of 0 to 1 to the range of an integer type, with an axis of channels."""
     values = values[..., None] if values.ndim == 2 else values
     return np.rint(values * np.iinfo(dtype).max).astype(dtype)
 
 
 def with_alpha(values: np.ndarray, dtype: str = "u1") -> np.ndarray:
-    """Half of it transparent."""
+    """Add an alpha channel that makes the upper half transparent."""
     values = whole(values, dtype)
     alpha = np.full((*values.shape[:2], 1), np.iinfo(dtype).max, dtype)
     alpha[:4] = 0
@@ -109,7 +109,7 @@ def ycbcr() -> np.ndarray:
     return np.stack([whole(GREY, "u1")[..., 0], np.full((8, 40), 128, "u1"), np.full((8, 40), 160, "u1")], axis=-1)
 
 
-def of_ycbcr() -> np.ndarray:
+def ycbcr_by_hand() -> np.ndarray:
     luma, _, red = np.moveaxis(ycbcr().astype(float) - [0, 128, 128], -1, 0)
     return np.clip(np.stack([luma + 1.402 * red, luma - 0.714136 * red, luma], axis=-1), 0, 255) / 255
 
@@ -155,7 +155,7 @@ COLOURS = {
 
 
 def expected(name: str) -> np.ndarray:
-    """The greys by hand, from 0 to 1."""
+    """Return the greys of a picture of `GREYS` as computed by hand, from 0 to 1."""
     if name == "1 bit":
         return (GREY > 0.5).astype(float)
     if name == "PGM, 4 bits":
@@ -173,17 +173,17 @@ def test_greys_of_every_kind(name: str) -> None:
 
 @pytest.mark.parametrize("name", COLOURS)
 def test_colours_of_every_kind(name: str) -> None:
-    """Where it is transparent too: what is stored there counts."""
+    """Transparent pixels have the colour that the file stores for them."""
     assert np.abs(np.asarray(read_picture(COLOURS[name]())) - 255 * COLOUR).max() < 1.01
 
 
-def test_other_colours() -> None:
+def test_cmyk_and_ycbcr() -> None:
     ink = cmyk() / 255
     by_hand = (1 - ink[..., :3]) * (1 - ink[..., 3:])
     assert np.abs(np.asarray(read_picture(tiff(cmyk(), 5))) - 255 * by_hand).max() < 1.01
     jpeg = saved(Image.fromarray(cmyk(), "CMYK"), "JPEG", quality=100, subsampling=0)
     assert np.abs(np.asarray(read_picture(jpeg)) - 255 * by_hand).max() < 6
-    assert np.abs(np.asarray(read_picture(tiff(ycbcr(), 6))) - 255 * of_ycbcr()).max() < 1.6
+    assert np.abs(np.asarray(read_picture(tiff(ycbcr(), 6))) - 255 * ycbcr_by_hand()).max() < 1.6
 
 
 def test_premultiplied_transparency_is_undone() -> None:
@@ -216,10 +216,10 @@ def test_a_cameras_rotation_is_ignored() -> None:
         (lambda: png(whole(GREY, "u1"), 0, 8)[:60], "."),
     ],
 )
-def test_what_cannot_be_read_says_why(stored: Callable[[], bytes], reason: str) -> None:
-    with pytest.raises(Exception, match=reason) as told:
+def test_unreadable_pictures_raise_with_the_reason(stored: Callable[[], bytes], reason: str) -> None:
+    with pytest.raises(Exception, match=reason) as raised:
         read_picture(stored())
-    assert "BytesIO" not in str(told.value)
+    assert "BytesIO" not in str(raised.value)
 
 
 @settings(deadline=None, max_examples=100)
@@ -230,30 +230,30 @@ def test_pictures_are_shrunk_to_their_longer_side(width: int, height: int, longe
     assert (np.asarray(shrunk) == (9, 8, 7)).all()
 
 
-def test_pictures_are_shrunk_nearly_as_by_ffcv() -> None:
+def test_pictures_are_shrunk_almost_as_by_ffcv() -> None:
     rgb_image = pytest.importorskip("ffcv.fields.rgb_image", reason="FFCV is not built here")
     pixels = cv2.resize(np.random.default_rng(0).integers(0, 256, (30, 40, 3), dtype=np.uint8), (800, 600))
     for longest in (790, 500, 333, 100):
         shrunk = np.asarray(shrink(Image.fromarray(pixels), longest))
-        theirs = rgb_image.resizer(pixels, longest)
-        assert np.abs(shrunk.astype(int) - theirs).mean() < 1 and abs(shrunk.std() - theirs.std()) < 0.5
+        by_ffcv = rgb_image.resizer(pixels, longest)
+        assert np.abs(shrunk.astype(int) - by_ffcv).mean() < 1 and abs(shrunk.std() - by_ffcv.std()) < 0.5
 
 
 @pytest.mark.parametrize("size", [(2, 1200), (1200, 2), (1, 1), (1, 65_000), (3, 2000)])
-def test_elongated_pictures_keep_a_pixel(size: tuple[int, int]) -> None:
+def test_no_side_of_elongated_pictures_shrinks_to_nothing(size: tuple[int, int]) -> None:
     for mode in ("raw", "jpg"):
         stored = store(Image.new("RGB", size, (90, 90, 90)), {"max_resolution": 500, "write_mode": mode})
         assert max(stored.width, stored.height) <= 500 and min(stored.width, stored.height) >= 1
         assert mode == "raw" or Image.open(io.BytesIO(stored.data)).size == (stored.width, stored.height)
 
 
-def test_jpegs_are_ffcvs(tmp_path: Path) -> None:
-    """The same quality, sampling of colours and pixels."""
+def test_jpegs_equal_ffcvs(tmp_path: Path) -> None:
+    """With the same quality and sampling of colours, and so the same pixels but for rounding."""
     rgb_image = pytest.importorskip("ffcv.fields.rgb_image", reason="FFCV is not built here")
     pixels = cv2.resize(np.random.default_rng(0).integers(0, 256, (9, 11, 3), dtype=np.uint8), (165, 135))
     stored = store(Image.fromarray(pixels), {"write_mode": "jpg", "jpeg_quality": 90})
-    theirs = rgb_image.encode_jpeg(pixels, 90).tobytes()
-    decoded = [np.asarray(Image.open(io.BytesIO(data))).astype(int) for data in (stored.data, theirs)]
+    by_ffcv = rgb_image.encode_jpeg(pixels, 90).tobytes()
+    decoded = [np.asarray(Image.open(io.BytesIO(data))).astype(int) for data in (stored.data, by_ffcv)]
     assert np.abs(decoded[0] - decoded[1]).max() <= 2
     assert {name: rgb_image.IMAGE_MODES[name] for name in MODES} == MODES
 

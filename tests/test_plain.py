@@ -1,4 +1,4 @@
-"""Without FFCV: the same batches, trainings to the same bits, a whole sweep, and a line that says so."""
+"""Without FFCV: the same batches and trainings to the bit, a whole sweep, and a warning that FFCV is missing."""
 
 import hashlib
 import inspect
@@ -24,13 +24,13 @@ from fastscale.data.images import fashion_mnist
 from fastscale.data.order import WHOLE, Share
 from fastscale.recipe import Recipe
 
-operations = pytest.importorskip("fastscale.data.operations", reason="FFCV is not built here", exc_type=ImportError)
+ffcv_reader = pytest.importorskip("fastscale.data.ffcv_reader", reason="FFCV is not built here", exc_type=ImportError)
 
 DATA = {"kind": "fashion-mnist", "classes": 10, "train_images": 1280, "val_images": 250, "write_mode": "raw"}
 RECIPE = {"epochs": 2, "batch": 64, "norm_batch": 16, "lr": 0.5, "crop_scale": [0.25, 1.0], "augment": "imagenet"}
-STEPS = 20  # of an epoch
+STEPS = 20  # per epoch
 STOPPING = str(Path(__file__).with_name("stopping"))
-READERS = (operations.Reader, plain.Reader)
+READERS = (ffcv_reader.Reader, plain.Reader)
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +40,7 @@ def raw(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
 
 @pytest.fixture(scope="module")
 def photos(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
-    """Colourful pictures of several sizes, as JPEGs: three pieces of clothing in one."""
+    """Colourful pictures of several sizes, as JPEGs: the channels of each are three images of clothing."""
     folder, generator = tmp_path_factory.mktemp("photos"), random.Random(1)
     images = fashion_mnist(folder).train.images
     for i in range(60):
@@ -55,19 +55,20 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
 
 @pytest.fixture
 def batches(monkeypatch: pytest.MonkeyPatch):
-    """All batches of an epoch by each of the two readers, then of the validation."""
+    """Read all batches of an epoch and then of the validation, by each of the two readers."""
 
     def read(dataset: Dataset, recipe: Recipe, resolution: int, threads: int, first: int = 0, share: Share = WHOLE):
-        found = []
+        by_reader = []
         for reader in READERS:
             loaders._reader.cache_clear()
-            monkeypatch.setattr(loaders, "reading", lambda reader=reader: ("", reader))
+            monkeypatch.setattr(loaders, "choose_reader", lambda reader=reader: ("", reader))
             training = loaders.training_batches(dataset, resolution, recipe, threads, 7, 2, first, share)
             validation = loaders.validation_batches(dataset, resolution, 16, 0.875, threads, share)
-            found.append([[part if part is None else part.copy() for part in map(_array, one)] for one in training])
-            found[-1] += [[part.copy() for part in map(_array, one)] for one in validation]
+            batches = [[None if part is None else part.copy() for part in map(_array, batch)] for batch in training]
+            batches += [[part.copy() for part in map(_array, batch)] for batch in validation]
+            by_reader.append(batches)
         loaders._reader.cache_clear()
-        return found
+        return by_reader
 
     return read
 
@@ -78,29 +79,31 @@ def _array(part: torch.Tensor | np.ndarray | None) -> np.ndarray | None:
 
 @pytest.mark.parametrize("threads", [1, 2])
 @pytest.mark.parametrize(("first", "share"), [(0, WHOLE), (3, Share(1, 2)), (19, Share(3, 4))])
-def test_batches_of_pixels_are_ffcvs_to_the_bit(batches, raw: Dataset, threads: int, first: int, share: Share) -> None:
+def test_batches_of_raw_images_equal_ffcvs_to_the_bit(
+    batches, raw: Dataset, threads: int, first: int, share: Share
+) -> None:
     by_ffcv, by_plain = batches(raw, Recipe.from_dict(RECIPE), 20, threads, first, share)
     assert len(by_ffcv) == STEPS - first + len(range(share.index, -(-250 // 16), share.ranks))
-    for one, other in zip(by_ffcv, by_plain, strict=True):
-        for mine, theirs in zip(one, other, strict=True):
-            assert mine.dtype == theirs.dtype and mine.shape == theirs.shape and mine.strides == theirs.strides
-            assert (mine == theirs).all()
+    for batch, other in zip(by_ffcv, by_plain, strict=True):
+        for array, expected in zip(other, batch, strict=True):
+            assert array.dtype == expected.dtype and array.shape == expected.shape and array.strides == expected.strides
+            assert (array == expected).all()
 
 
 @pytest.mark.parametrize("resolution", [16, 64])
-def test_batches_of_jpegs_are_ffcvs_to_the_bit(batches, photos: Dataset, resolution: int) -> None:
+def test_batches_of_jpegs_equal_ffcvs_to_the_bit(batches, photos: Dataset, resolution: int) -> None:
     by_ffcv, by_plain = batches(photos, Recipe(batch=8), resolution, 2)
-    for one, other in zip(by_ffcv, by_plain, strict=True):
-        assert all((mine == theirs).all() for mine, theirs in zip(one, other, strict=True))
+    for batch, other in zip(by_ffcv, by_plain, strict=True):
+        assert all((array == expected).all() for array, expected in zip(other, batch, strict=True))
 
 
-def test_without_libturbojpeg_jpegs_are_pillows(batches, photos: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_libturbojpeg_jpegs_equal_pillows(batches, photos: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
     """The same crops and flips as by FFCV, and the pixels that Pillow makes of a file, to within rounding."""
     monkeypatch.setattr(plain, "LIBRARY", None)
     by_ffcv, by_plain = batches(photos, Recipe(batch=8), 24, 2)
-    for one, other in zip(by_ffcv, by_plain, strict=True):
-        assert (one[1] == other[1]).all()
-        off = np.abs(one[0].astype(int) - other[0]).mean(axis=(1, 2, 3))
+    for batch, other in zip(by_ffcv, by_plain, strict=True):
+        assert (batch[1] == other[1]).all()
+        off = np.abs(batch[0].astype(int) - other[0]).mean(axis=(1, 2, 3))
         assert off.max() < 6, "another image would be tens of grey levels off"
     reader = plain.Reader(photos.beton("val"), 100, 1)
     ((images, _),) = reader.pairs(np.arange(len(reader.samples)), reader.samples, 24)
@@ -114,10 +117,10 @@ def test_a_batch_that_is_kept_does_not_change(raw: Dataset) -> None:
     reader = plain.Reader(raw.beton("train"), 10, 2)
     kept = [images for images, _ in reader.pairs(np.arange(50), reader.samples, 28)]
     again = [images.clone() for images, _ in reader.pairs(np.arange(50), reader.samples, 28)]
-    assert all((one == other).all() for one, other in zip(kept, again, strict=True))
+    assert all((images == expected).all() for images, expected in zip(kept, again, strict=True))
 
 
-def test_an_epoch_that_is_left_ends_its_threads(raw: Dataset) -> None:
+def test_an_unfinished_epoch_ends_its_threads(raw: Dataset) -> None:
     import threading
 
     reader, before = plain.Reader(raw.beton("train"), 10, 2), threading.active_count()
@@ -130,20 +133,18 @@ def test_an_epoch_that_is_left_ends_its_threads(raw: Dataset) -> None:
 
 @pytest.fixture(scope="module")
 def python(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A Python with all packages but FFCV; "broken": with one that cannot be loaded, as on a node that lacks OpenCV."""
+    """A Python with all packages but FFCV; "broken": FFCV is there, but cannot be loaded (no OpenCV)."""
     kind = getattr(request, "param", "absent")
     folder = tmp_path_factory.mktemp(kind)
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", folder], check=True)
-    here, there = (
-        Path(sysconfig.get_path("purelib")),
-        folder / Path(sysconfig.get_path("purelib")).relative_to(sys.prefix),
-    )
-    for package in here.iterdir():
+    installed = Path(sysconfig.get_path("purelib"))
+    packages = folder / installed.relative_to(sys.prefix)
+    for package in installed.iterdir():
         if not package.name.startswith("ffcv"):
-            (there / package.name).symlink_to(package)
+            (packages / package.name).symlink_to(package)
     if kind == "broken":
-        shutil.copytree(here / "ffcv", there / "ffcv")
-        (library,) = (there / "ffcv").glob("_libffcv*")
+        shutil.copytree(installed / "ffcv", packages / "ffcv")
+        (library,) = (packages / "ffcv").glob("_libffcv*")
         library.write_bytes(b"no library")
     script = folder / "bin/fastscale"
     script.write_text(f"#!{folder}/bin/python\nfrom fastscale.cli.main import main\nmain()\n")
@@ -161,17 +162,17 @@ import hashlib, sys
 from pathlib import Path
 from fastscale.data import Dataset, loaders
 {inspect.getsource(digest_of_batches)}
-print(loaders.reading()[0], digest_of_batches(Dataset.open(Path(sys.argv[1]))))
+print(loaders.choose_reader()[0], digest_of_batches(Dataset.open(Path(sys.argv[1]))))
 """
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("python", ["absent", "broken"], indirect=True)
 def test_libturbojpeg_is_found_without_ffcv(photos: Dataset, python: Path) -> None:
-    """And JPEGs are then decoded to the same bits."""
+    """JPEGs are decoded to the same bits as with FFCV."""
     command = [python, "-c", BATCHES, photos.folder]
-    found = subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()
-    assert loaders.reading()[0] == "ffcv" and found == ["plain", digest_of_batches(photos)]
+    words = subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()
+    assert loaders.choose_reader()[0] == "ffcv" and words == ["plain", digest_of_batches(photos)]
 
 
 def train(python: Path | str, data: Dataset, folder: Path, **environment: str) -> tuple[int, str]:
@@ -184,41 +185,42 @@ def train(python: Path | str, data: Dataset, folder: Path, **environment: str) -
 
 
 def outcome(folder: Path) -> tuple[str, dict, dict]:
-    """What read the images, what the record says of the training, and every bit of the last state."""
+    """Return the name of the reader, the results in the record, and every bit of the last checkpoint."""
     record = json.loads((folder / "record.json").read_text())
     state = torch.load(max((folder / "checkpoints").glob("*/step-*.pt")), weights_only=True)
     bits = {(part, name): t.numpy().tobytes() for part in ("model", "average") for name, t in state[part].items()}
-    bits |= {i: one["momentum_buffer"].numpy().tobytes() for i, one in state["optimizer"]["state"].items()}
-    measured = ("status", "epochs", "top1_error", "top5_error", "train_loss", "data_hash")
-    return record["loader"], {key: record[key] for key in measured}, bits
+    momenta = state["optimizer"]["state"].items()
+    bits |= {i: values["momentum_buffer"].numpy().tobytes() for i, values in momenta}
+    results = ("status", "epochs", "top1_error", "top5_error", "train_loss", "data_hash")
+    return record["loader"], {key: record[key] for key in results}, bits
 
 
 @pytest.mark.slow
 def test_a_training_goes_on_without_ffcv_to_the_same_bits(raw: Dataset, python: Path, tmp_path: Path) -> None:
-    """It was stopped early in its first epoch; one that has no FFCV from its start is below."""
+    """After a stop in its first epoch with FFCV; the next test trains without FFCV from the start."""
     whole, stopped = tmp_path / "ffcv", tmp_path / "both"
     assert train(sys.executable, raw, whole)[0] == 0
-    code, told = train(sys.executable, raw, stopped, PYTHONPATH=STOPPING, STOP_AFTER_STEP="5")
-    assert code == 75, told
-    code, told = train(python, raw, stopped)
-    assert code == 0 and told.count("a plain loader reads the same images") == 1, told
-    expected, found = outcome(whole), outcome(stopped)
-    assert (expected[0], found[0]) == ("ffcv", "plain") and found[1:] == expected[1:]
+    code, output = train(sys.executable, raw, stopped, PYTHONPATH=STOPPING, STOP_AFTER_STEP="5")
+    assert code == 75, output
+    code, output = train(python, raw, stopped)
+    assert code == 0 and output.count("a plain loader reads the same images") == 1, output
+    expected, resumed = outcome(whole), outcome(stopped)
+    assert (expected[0], resumed[0]) == ("ffcv", "plain") and resumed[1:] == expected[1:]
 
 
 @pytest.mark.slow
-def test_trainings_are_those_by_ffcv_to_the_bit(raw: Dataset, python: Path, tmp_path: Path) -> None:
-    """So are those of several ranks: the batches of each rank's share are (above), and all else is the same."""
+def test_trainings_equal_those_by_ffcv_to_the_bit(raw: Dataset, python: Path, tmp_path: Path) -> None:
+    """On one rank. On several, a test above compares each rank's batches, and nothing else depends on the reader."""
     for name, program in (("ffcv", sys.executable), ("plain", python)):
-        code, told = train(program, raw, tmp_path / name)
-        assert code == 0 and told.count("a plain loader reads") == (name == "plain"), told
-    expected, found = outcome(tmp_path / "ffcv"), outcome(tmp_path / "plain")
-    assert found[1:] == expected[1:]
+        code, output = train(program, raw, tmp_path / name)
+        assert code == 0 and output.count("a plain loader reads") == (name == "plain"), output
+    by_ffcv, by_plain = outcome(tmp_path / "ffcv"), outcome(tmp_path / "plain")
+    assert by_plain[1:] == by_ffcv[1:]
 
 
 @pytest.mark.slow
 def test_a_sweep_needs_no_ffcv(python: Path, tmp_path: Path) -> None:
-    """From images to figures, warm starts included; said in one line at its start, and in each record."""
+    """From images to figures, warm starts included; one line at the start and each record name the plain reader."""
     checkout = clone(tmp_path, python)
     small = {"bases": ["EN-tiny"], "strategies": ["w"], "scales": [1]}
     checkout.configure(grid=small, figures={"fig6": small})

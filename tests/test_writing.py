@@ -1,4 +1,4 @@
-"""Writing .beton files: equal images give equal bytes, every image is stored, or a sentence says which is not."""
+"""Writing .beton files: equal images give equal bytes; an image that cannot be stored is named in an error."""
 
 import json
 import os
@@ -13,8 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from fastscale.data import Dataset, write_betons
-from fastscale.data import writer as beton
+from fastscale.data import Dataset, write_betons, writer
 from fastscale.errors import UserError
 
 FILES = ("train.beton", "val.beton", "data.hash", "data.json")
@@ -40,7 +39,7 @@ def write(folder: Path, out: Path, threads: int = 1, **settings: object) -> Data
 
 
 def pixels(dataset: Dataset, side: int = 40, crop: float = 1.0) -> np.ndarray:
-    """What the loader makes of all validation images."""
+    """Return the pixels of all validation images as the loader yields them."""
     from fastscale.data.loaders import validation_batches
 
     batches = validation_batches(dataset, side, 128, crop, threads=1)
@@ -48,20 +47,20 @@ def pixels(dataset: Dataset, side: int = 40, crop: float = 1.0) -> np.ndarray:
 
 
 @pytest.mark.parametrize("mode", ["raw", "jpg", "proportion"])
-def test_the_same_images_are_the_same_bytes(folder: Path, tmp_path: Path, mode: str) -> None:
-    """Written twice, by 1, 2 and 4 threads, from a copy elsewhere with other times."""
+def test_the_same_images_give_the_same_bytes(folder: Path, tmp_path: Path, mode: str) -> None:
+    """Written again, by 1, 2 and 4 threads, and from a copy in another folder with other times."""
     shutil.copytree(folder, tmp_path / "copy", copy_function=shutil.copyfile)
-    one = write(folder, tmp_path / "one", write_mode=mode)
-    bytes_of = {name: (one.folder / name).read_bytes() for name in FILES}
+    first = write(folder, tmp_path / "one", write_mode=mode)
+    expected = {name: (first.folder / name).read_bytes() for name in FILES}
     for threads in (1, 2, 4):
         again = write(folder, tmp_path / f"{threads}", threads, write_mode=mode)
-        assert {name: (again.folder / name).read_bytes() for name in FILES} == bytes_of
+        assert {name: (again.folder / name).read_bytes() for name in FILES} == expected
     copied = write(tmp_path / "copy", tmp_path / "of-copy", 2, write_mode=mode)
-    assert {name: (copied.folder / name).read_bytes() for name in FILES} == bytes_of
+    assert {name: (copied.folder / name).read_bytes() for name in FILES} == expected
 
 
-def test_from_one_process_to_another(folder: Path, tmp_path: Path) -> None:
-    """By the command, under other seeds of Python's hashes."""
+def test_two_processes_write_the_same_bytes(folder: Path, tmp_path: Path) -> None:
+    """By `fastscale data`, under different seeds of Python's hashes."""
     config = json.dumps({"kind": "imagefolder", "classes": 2, "path": str(folder), "write_mode": "proportion"})
     for seed in "12":
         command = [sys.executable, "-m", "fastscale.cli.main", "data", str(tmp_path / seed), "--config", config]
@@ -69,8 +68,8 @@ def test_from_one_process_to_another(folder: Path, tmp_path: Path) -> None:
     assert all((tmp_path / "1" / name).read_bytes() == (tmp_path / "2" / name).read_bytes() for name in FILES)
 
 
-def test_what_changes_the_hash(folder: Path, tmp_path: Path) -> None:
-    """Pixels, labels, order and how they are stored do; names and the files in which they came do not."""
+def test_the_hash_depends_on_stored_images_and_labels_alone(folder: Path, tmp_path: Path) -> None:
+    """Their storage and their labels change it; the data set's name and the format of the original files do not."""
     first = write(folder, tmp_path / "first", **RAW).hash
     for image in (folder / "train/a").iterdir():
         picture = Image.open(image)
@@ -92,19 +91,19 @@ def test_what_changes_the_hash(folder: Path, tmp_path: Path) -> None:
 
 
 def by_ffcv(path: Path) -> Any:
-    """FFCV's own reader of a file."""
+    """Return FFCV's own reader of a file."""
     return pytest.importorskip("ffcv.reader", reason="FFCV is not built here").Reader(str(path))
 
 
-def test_files_are_ffcvs(folder: Path, tmp_path: Path) -> None:
-    """Its own reader finds what was written, and its types are ours."""
+def test_files_have_ffcvs_format(folder: Path, tmp_path: Path) -> None:
+    """FFCV's own reader finds all images and labels, and FFCV's types of headers and tables equal ours."""
     pytest.importorskip("ffcv", reason="FFCV is not built here")
     from ffcv.fields import IntField, RGBImageField
     from ffcv.types import ALLOC_TABLE_TYPE, FieldDescType, HeaderType, get_metadata_type
 
     dataset = write(folder, tmp_path / "out", **RAW)
-    theirs = (HeaderType, FieldDescType, ALLOC_TABLE_TYPE, get_metadata_type([RGBImageField(), IntField()]))
-    assert theirs == (beton.HEADER, beton.FIELD, beton.ALLOCATION, beton.SAMPLE)
+    types = (HeaderType, FieldDescType, ALLOC_TABLE_TYPE, get_metadata_type([RGBImageField(), IntField()]))
+    assert types == (writer.HEADER, writer.FIELD, writer.ALLOCATION, writer.SAMPLE)
     reader = by_ffcv(dataset.beton("val"))
     assert list(map(type, reader.handlers.values())) == [RGBImageField, IntField]
     content = np.fromfile(dataset.beton("val"), np.uint8)
@@ -114,11 +113,10 @@ def test_files_are_ffcvs(folder: Path, tmp_path: Path) -> None:
         stored = content[image["data_ptr"] :][: picture.nbytes]
         assert np.array_equal(stored, picture.reshape(-1))
     begins, ends = (reader.alloc_table["ptr"], reader.alloc_table["ptr"] + reader.alloc_table["size"])
-    assert (begins // beton.PAGE_BYTES == (ends - 1) // beton.PAGE_BYTES).all()
+    assert (begins // writer.PAGE_BYTES == (ends - 1) // writer.PAGE_BYTES).all()
 
 
-def test_images_of_many_pages(tmp_path: Path) -> None:
-    """None across the border of two."""
+def test_no_image_crosses_the_border_of_two_pages(tmp_path: Path) -> None:
     rng = np.random.default_rng(1)
     images = [rng.integers(0, 256, (900, 800 + i, 3), dtype=np.uint8) for i in range(9)]
     for i, image in enumerate(images):
@@ -126,18 +124,18 @@ def test_images_of_many_pages(tmp_path: Path) -> None:
             (tmp_path / "in" / split / "ab"[i % 2]).mkdir(parents=True, exist_ok=True)
             Image.fromarray(image).save(tmp_path / "in" / split / "ab"[i % 2] / f"{i}.bmp")
     dataset = write(tmp_path / "in", tmp_path / "out", 2, **RAW)
-    assert dataset.beton("val").stat().st_size > 2 * beton.PAGE_BYTES
+    assert dataset.beton("val").stat().st_size > 2 * writer.PAGE_BYTES
     reader, content = by_ffcv(dataset.beton("val")), np.fromfile(dataset.beton("val"), np.uint8)
     for place, image in zip(reader.metadata["f0"]["data_ptr"], images[::2] + images[1::2], strict=True):
         assert np.array_equal(content[place:][: image.nbytes], image.reshape(-1))
-        assert place // beton.PAGE_BYTES == (int(place) + image.nbytes - 1) // beton.PAGE_BYTES
+        assert place // writer.PAGE_BYTES == (int(place) + image.nbytes - 1) // writer.PAGE_BYTES
 
 
 def test_training_images_are_shuffled_and_validation_images_are_not(folder: Path, tmp_path: Path) -> None:
     dataset = write(folder, tmp_path / "out", **RAW)
     train, val = (by_ffcv(dataset.beton(split)).metadata["f1"] for split in ("train", "val"))
     assert sorted(train) == [0] * 20 + [1] * 20 and val.tolist() == [0] * 4 + [1] * 4
-    assert 10 < (train[1:] != train[:-1]).sum() < 30, "classes do not lie together"
+    assert 10 < (train[1:] != train[:-1]).sum() < 30, "the images of a class lie together"
 
 
 def thin(path: Path) -> None:
@@ -154,7 +152,7 @@ def one_pixel(path: Path) -> None:
 
 @pytest.mark.parametrize("add", [thin, sixteen_bits, one_pixel])
 @pytest.mark.parametrize("how", [RAW, JPG])
-def test_odd_images_are_seen_by_the_network(
+def test_images_of_unusual_sizes_and_depths_are_stored(
     folder: Path, tmp_path: Path, add: Callable[[Path], None], how: dict
 ) -> None:
     add(folder / "val/a/zzz")
@@ -194,17 +192,17 @@ def huge(path: Path) -> None:
     ],
 )
 @pytest.mark.parametrize("threads", [1, 4])
-def test_what_cannot_be_stored_is_named(
+def test_images_that_cannot_be_stored_are_named(
     folder: Path, tmp_path: Path, add: Callable[[Path], None], reason: str, threads: int
 ) -> None:
     for name in ("a", "b"):
         add(folder / "train" / name / "zzz")
-    with pytest.raises(UserError, match=rf"{reason}; 2 of 42 images are like this: replace or remove them") as told:
+    with pytest.raises(UserError, match=rf"{reason}; 2 of 42 images are like this: replace or remove them") as raised:
         write(folder, tmp_path / "out", threads, **JPG)
-    assert "\n" not in str(told.value) and not list((tmp_path / "out").iterdir())
+    assert "\n" not in str(raised.value) and not list((tmp_path / "out").iterdir())
 
 
-def test_what_is_left_out_is_told(folder: Path, tmp_path: Path) -> None:
+def test_files_that_are_left_out_are_reported(folder: Path, tmp_path: Path) -> None:
     (folder / "train/a/notes.txt").touch()
     (folder / "train/b/x.heic").touch()
     config = json.dumps({"kind": "imagefolder", "classes": 2, "path": str(folder)})

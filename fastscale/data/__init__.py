@@ -1,6 +1,6 @@
-"""Images: where they come from, the .beton files that hold them and the loaders that read those.
+"""Images: their sources, the .beton files that store them, and the loaders that read these files.
 
-`write_betons` and `Dataset` need numpy and Pillow to be imported; FFCV and torch wait for the first loader.
+To import `write_betons` and `Dataset` loads NumPy and Pillow alone; the first loader imports FFCV and torch.
 """
 
 from fastscale.data.dataset import Dataset

@@ -1,19 +1,21 @@
-"""Use FFCV, and replace private parts of it: no other module imports it.
+"""FFCV with some of its private parts replaced: the only module that imports FFCV.
 
-FFCV looks the replaced parts up by their names, so they are replaced for the whole process. Another version than that
-of `fastscale.runtime.upstream` is not used at all: the plain loader reads the same images.
+FFCV looks the replaced parts up by name, so they are replaced for the whole process. A version of FFCV other than that
+in `fastscale.runtime.upstream` is not used: the plain loader reads the same images.
 
-- While FFCV is imported, `numba.typed.Dict` is `dict`: FFCV keeps two constants in such a dictionary, which takes
-  seconds of compilation at each import. This ends when `IMAGE_MODES` of ffcv/fields/rgb_image.py is a plain dictionary.
-- `Compiler.compile` returns what is compiled already, as the decoders of fastscale/data/decoding.py are, which numba
-  keeps on disk: FFCV would refuse them, and compile others anew in each process. This ends when FFCV takes compiled
-  functions.
-- `OSCacheManager.compile_reader` compiles nothing: those decoders read the file themselves. FFCV's own reader takes a
-  second, even where nobody calls it. This ends when FFCV compiles its reader at the first call.
-- `Compiler.set_num_threads` sets the threads of FFCV alone, not torch's, which a training has set for itself; to import
-  FFCV does not set them either. This ends when libffcv/ffcv#13, which asked for it, is undone.
-- `MappedLoader` hands an epoch its order, its crops (as columns of the metadata) and the mapped file. FFCV draws crops
-  itself, from numba's random numbers, and so by batch and thread. This ends when its samples may have parameters.
+- While FFCV is imported, `numba.typed.Dict` is `dict`: FFCV keeps two constants in such a dictionary, and numba takes
+  seconds at each import to compile it. This ends when `IMAGE_MODES` of ffcv/fields/rgb_image.py is a plain dictionary.
+- `Compiler.compile` returns compiled functions unchanged. The decoders of fastscale/data/decoding.py are compiled, and
+  numba caches them on disk; FFCV would refuse compiled functions, and compiles all others anew in each process. This
+  ends when FFCV accepts compiled functions.
+- `OSCacheManager.compile_reader` compiles nothing, as our decoders read the file themselves: to compile FFCV's own
+  reader takes a second, even if nobody calls that reader. This ends when FFCV compiles its reader at the first call.
+- `Compiler.set_num_threads` sets the threads of FFCV alone. FFCV's original also sets torch's threads, which a training
+  has chosen for itself; so does the import of FFCV, after which torch's threads are restored. This ends when the change
+  that libffcv/ffcv#13 asked for is undone.
+- `MappedLoader` gives each epoch its order, its crops (columns of the metadata) and the mapped file. FFCV draws crops
+  from numba's random numbers, so that its crops depend on batch and thread. This ends when FFCV's samples may carry
+  parameters.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -33,11 +35,12 @@ from fastscale.runtime.upstream import WRITTEN_FOR, is_known
 
 @contextmanager
 def _harmless_import() -> Iterator[None]:
-    compiled, numba.typed.Dict, threads = numba.typed.Dict, dict, torch.get_num_threads()
+    """Import FFCV without compiling its constants, and with torch's number of threads restored afterwards."""
+    typed_dict, numba.typed.Dict, threads = numba.typed.Dict, dict, torch.get_num_threads()
     try:
         yield
     finally:
-        numba.typed.Dict = compiled
+        numba.typed.Dict = typed_dict
         torch.set_num_threads(threads)
 
 
@@ -62,7 +65,7 @@ _compile = Compiler.compile
 def _set_threads(cls: type[Compiler], threads: int) -> None:
     cls.num_threads = threads
     set_num_threads(threads)
-    set_parallel_chunksize(1)  # of images: who is kept waiting for a core leaves the others' share to them
+    set_parallel_chunksize(1)  # image per piece: a thread that waits for a core delays no other thread's images
 
 
 Compiler.compile = lambda code, signature=None: code if is_jitted(code) else _compile(code, signature)
@@ -71,7 +74,7 @@ OSCacheManager.compile_reader = lambda self: None
 
 
 class MappedLoader(Loader):
-    """FFCV's loader of a file that is mapped into memory, with an order and metadata of one's own for each epoch."""
+    """A loader of FFCV that reads a file mapped into memory, and takes an order and metadata for each epoch."""
 
     def __init__(
         self,
@@ -84,14 +87,15 @@ class MappedLoader(Loader):
     ):
         """Make a loader of batches of `batch` images.
 
-        `samples`, (n,), are the metadata that the decoders of the `pipelines` get, `data` all bytes of the file.
+        `samples`, (n,), is the metadata that FFCV passes to the decoders of the `pipelines`; `data` holds all bytes of
+        the file.
         """
         super().__init__(str(path), batch_size=batch, num_workers=threads, os_cache=True, seed=0, pipelines=pipelines)
         self.reader.metadata = samples
         self.memory_manager.context.mmap = data
 
     def batches(self, order: np.ndarray, samples: np.ndarray) -> EpochIterator:
-        """Begin an epoch in this order, (m,), with these metadata; to be closed."""
+        """Begin an epoch: yield the samples in `order`, (m,), with the metadata `samples`; the caller closes it."""
         self.reader.metadata = samples
         return EpochIterator(self, order)
 

@@ -1,8 +1,9 @@
-"""Replace a private part of numba: how it looks for SciPy.
+"""A replacement for a private part of numba: its search for SciPy.
 
-numba imports SciPy's linear algebra, where that is installed, as soon as anything is compiled: to see whether matrices
-may be multiplied, which nothing here does. Another version than those of `fastscale.runtime.upstream` is used as it is:
-only the start is slower. This ends when numba imports it where a compiled function multiplies matrices.
+When numba compiles its first function, it imports SciPy's linear algebra, if that is installed, to see whether compiled
+code could multiply matrices; no compiled function of fastscale does. A version of numba other than those in
+`fastscale.runtime.upstream` is left unchanged: only the start is slower then. This ends when numba imports SciPy only
+for compiled functions that multiply matrices.
 """
 
 from importlib import import_module
@@ -13,14 +14,14 @@ from fastscale.runtime.upstream import is_known
 
 
 def leave_scipy_out() -> None:
-    """Import the part of numba that looks for SciPy, and have it find none; call this before anything is compiled."""
+    """Import the part of numba that looks for SciPy so that it finds none; call this before numba compiles anything."""
     if not is_known("numba"):
         return
-    look, numba.np.linalg.ensure_blas = numba.np.linalg.ensure_blas, _find_nothing
+    ensure_blas, numba.np.linalg.ensure_blas = numba.np.linalg.ensure_blas, _find_nothing
     try:
         import_module("numba.np.arraymath")
     finally:
-        numba.np.linalg.ensure_blas = look
+        numba.np.linalg.ensure_blas = ensure_blas
 
 
 def _find_nothing() -> None:

@@ -1,10 +1,12 @@
 """AutoAugment (Cubuk et al. 2019) of whole batches on the training device.
 
-The article's policies are equal in distribution to torchvision's. The policy v0 is that of the official EfficientNet
-code, which has other sub-policies and operations, and is equal in distribution to the paper's authors' (their pycls).
+The policies of the article give the same distribution as torchvision's. The policy v0 is that of the official
+EfficientNet code, which has other sub-policies and operations than the article; it gives the same distribution as v0
+in pycls, the code of the paper's authors.
 
-What an image undergoes is drawn on the host, for all images of an epoch at once, and belongs to the sample, as crops
-do. The operations then run where the batch lies: each takes all images that drew it, with a magnitude of their own.
+The operations of each image are drawn on the host, for all images of an epoch at once, and like crops they depend on
+the image alone, not on its batch. The operations then run on the device of the batch: each changes all images for which
+it was drawn, with a magnitude per image.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -25,9 +27,9 @@ Change = Callable[[Tensor, np.ndarray, np.ndarray], Tensor]
 
 
 class Operation(NamedTuple):
-    """An operation of a policy: what changes images, and its magnitude at each level, in the unit that this takes.
+    """An operation of a policy: the function `change`, and the magnitude that it gets at each level.
 
-    A `signed` one is drawn with either sign.
+    The magnitude of a `signed` operation is drawn with either sign.
     """
 
     name: str
@@ -37,15 +39,18 @@ class Operation(NamedTuple):
 
 
 def _article(name: str, change: Change, full: float = 1.0, signed: bool = False) -> Operation:
+    """Return an operation whose magnitudes grow from 0 to `full` over ten levels, as in torchvision."""
     return Operation(name, change, torch.linspace(0, full, 10).double().numpy(), signed)
 
 
 def _v0(name: str, change: Change, least: float = 0.0, full: float = 1.0, signed: bool = False) -> Operation:
+    """Return an operation whose magnitudes grow over eleven levels, as in the official EfficientNet code."""
     return Operation(name, change, np.arange(11) / 10 * (full - least) + least, signed)
 
 
-# Table 6 of the article, in pixels a pixel (shear), shares of the side (translate), degrees (rotate); what the others
-# have is added to 1, the share of the image against that of what it is blended with.
+# Table 6 of the article. Magnitudes are pixels of shift per pixel of distance (shear), shares of the side (translate)
+# and degrees (rotate). For brightness, colour, contrast and sharpness, 1 + magnitude is the weight of the image, and
+# -magnitude the weight of the image with which it is blended.
 ARTICLE = [
     *[_article(name, like_torchvision.warp, 0.3, signed=True) for name in ("ShearX", "ShearY")],
     *[_article(name, like_torchvision.warp, 150 / 331, signed=True) for name in ("TranslateX", "TranslateY")],
@@ -57,7 +62,8 @@ ARTICLE = [
     _article("AutoContrast", like_torchvision.auto_contrast),
     _article("Equalize", like_torchvision.equalize),
 ]
-# In the same units, but colour's is not added to 1; what follows has bits, thresholds and what is added.
+# In the same units, but the magnitude of colour is the weight of the image itself. Those of posterize are bits to keep,
+# of solarize thresholds, and of solarize_add grey levels to add.
 V0 = [
     *[_v0(name, like_pillow.warp, full=0.3, signed=True) for name in ("ShearX", "ShearY")],
     _v0("TranslateY", like_pillow.warp, full=0.45, signed=True),
@@ -71,28 +77,35 @@ V0 = [
     _v0("Equalize", like_torchvision.equalize),
 ]
 OPERATIONS = [*ARTICLE, *V0]
-NOTHING = len(OPERATIONS)
+NO_OPERATION = len(OPERATIONS)
 NAMES = np.array([operation.name for operation in OPERATIONS])
 CHANGES = list(dict.fromkeys(operation.change for operation in OPERATIONS))
-# Which of these each operation is computed by; NOTHING by none.
-KINDS = np.array([*[CHANGES.index(operation.change) for operation in OPERATIONS], len(CHANGES)])
-GROUPED_VALUES = {"cpu": 1 << 21, "cuda": 1 << 26}  # of images that are augmented together
-BATCHES_READY = 4  # that the loader has at most: a GPU would wait for more
-DRAWN = [("operation", "u1"), ("level", "i1")]  # an index into OPERATIONS, or NOTHING; below 0 for a negative magnitude
+# The index in CHANGES of each operation's function; that of NO_OPERATION is len(CHANGES).
+CHANGE_OF = np.array([*[CHANGES.index(operation.change) for operation in OPERATIONS], len(CHANGES)])
+GROUP_VALUES = {"cpu": 1 << 21, "cuda": 1 << 26}  # values of the images that are augmented together, at most
+BATCHES_READY = 4  # batches that the loader has ready, at most: a GPU would wait for a larger group
+# `operation` is an index in OPERATIONS or NO_OPERATION; `level` is below 0 for a negative magnitude.
+AUGMENTATION = [("operation", "u1"), ("level", "i1")]
 
 
 @cache
 def policies() -> dict[str, list]:
-    """Sub-policies by the policy's name: two operations, each with its probability and level (autoaugment.yaml)."""
+    """Return the sub-policies of each policy by name: two operations, each with probability and level.
+
+    The sub-policies stand in autoaugment.yaml.
+    """
     return yaml.safe_load(files("fastscale.data").joinpath("autoaugment.yaml").read_text())
 
 
 def draw_augmentations(policy: str, images: int, seed: int, epoch: int) -> np.ndarray:
-    """What each image undergoes: (images, 2) of dtype DRAWN. Row i depends on seed, epoch and i alone."""
-    pairs, first, known = policies()[policy], 0, ARTICLE
+    """Draw the two operations of each image: (images, 2) of dtype AUGMENTATION.
+
+    Row i depends on seed, epoch and i alone.
+    """
+    pairs, first, operations = policies()[policy], 0, ARTICLE
     if policy == "v0":
-        first, known = len(ARTICLE), V0
-    names = [operation.name for operation in known]
+        first, operations = len(ARTICLE), V0
+    names = [operation.name for operation in operations]
     operation = np.array([[first + names.index(name) for name, _, _ in pair] for pair in pairs], "u1")
     probability = np.array([[share for _, share, _ in pair] for pair in pairs])
     level = np.array([[level or 0 for _, _, level in pair] for pair in pairs], "i1")
@@ -100,63 +113,69 @@ def draw_augmentations(policy: str, images: int, seed: int, epoch: int) -> np.nd
 
     uniform = stream("augmentations", seed, epoch).random((images, 5))
     chosen = (uniform[:, 0] * len(pairs)).astype(int)
-    is_done = uniform[:, 1:3] < probability[chosen]
+    is_applied = uniform[:, 1:3] < probability[chosen]
     is_negative = (uniform[:, 3:] < 0.5) & signed[chosen]
-    drawn = np.empty((images, 2), DRAWN)
-    drawn["operation"] = np.where(is_done, operation[chosen], NOTHING)
+    drawn = np.empty((images, 2), AUGMENTATION)
+    drawn["operation"] = np.where(is_applied, operation[chosen], NO_OPERATION)
     drawn["level"] = np.where(is_negative, -level[chosen], level[chosen])
     return drawn
 
 
 def group_size(images: int, resolution: int, device: torch.device) -> int:
-    """Batches of so many images that are augmented together: several small ones, which would cost their launches."""
-    fitting = max(1, GROUPED_VALUES[device.type] // (images * 3 * resolution**2))
+    """Return how many batches of `images` images to augment together: small ones by themselves cost more launches."""
+    fitting = max(1, GROUP_VALUES[device.type] // (images * 3 * resolution**2))
     return fitting if device.type == "cpu" else min(fitting, BATCHES_READY)
 
 
 def augment_in_groups(batches: Iterable[tuple[Tensor, Tensor, Any]], size: int) -> Iterator[tuple[Tensor, Tensor]]:
-    """Images and labels, `augment`ed as was drawn for them, `size` batches at a time."""
+    """Yield batches of augmented images and their labels; `size` batches are augmented at a time.
+
+    Each of the `batches` is images, labels and the augmentations that were drawn for these images.
+    """
     batches = iter(batches)
-    while group := list(_kept(islice(batches, size))):
+    while group := list(_copied(islice(batches, size))):
         images, labels, drawn = zip(*group, strict=True)
         changed = augment(torch.cat(images), np.concatenate(drawn))
-        yield from zip(changed.split([len(one) for one in labels]), labels, strict=True)
+        yield from zip(changed.split([len(batch_labels) for batch_labels in labels]), labels, strict=True)
 
 
-def _kept(batches: Iterable[tuple[Tensor, Tensor, Any]]) -> Iterator[tuple[Tensor, Tensor, Any]]:
-    """Copies: the loader writes the next batch where it wrote one before."""
+def _copied(batches: Iterable[tuple[Tensor, Tensor, Any]]) -> Iterator[tuple[Tensor, Tensor, Any]]:
+    """Yield copies of batches, as the loader overwrites a batch when it loads the next one."""
     return ((images.clone(), labels.clone(), drawn) for images, labels, drawn in batches)
 
 
 def augment(images: Tensor, drawn: np.ndarray) -> Tensor:
-    """Images (N, 3, h, w) of uint8, changed as `drawn` (N, 2) says: its first operation, then its second."""
+    """Return images (N, 3, h, w) of uint8, changed by their first and then by their second drawn operation.
+
+    `drawn`, (N, 2) of dtype AUGMENTATION, holds these operations.
+    """
     rows = images.contiguous(memory_format=torch.channels_last).permute(0, 2, 3, 1)
-    now_at = np.arange(len(drawn))  # the image of each row
+    held = np.arange(len(drawn))  # the image that each row holds
     for step in range(drawn.shape[1]):
         operation, level = drawn["operation"][:, step], drawn["level"][:, step].astype(int)
-        kinds = KINDS[operation]
-        # Sorted by what they undergo, the images of a kind lie together: none has to be picked out and put back.
-        order = np.argsort(kinds, kind="stable")
-        rows, now_at = _reordered(rows, now_at, order), order
-        bounds = np.searchsorted(kinds[order], np.arange(len(CHANGES) + 1))
+        change_of = CHANGE_OF[operation]
+        # Images that the same function changes are made neighbours, so that it takes a slice, which is not copied.
+        order = np.argsort(change_of, kind="stable")
+        rows, held = _reordered(rows, held, order), order
+        bounds = np.searchsorted(change_of[order], np.arange(len(CHANGES) + 1))
         for change, first, end in zip(CHANGES, bounds[:-1], bounds[1:], strict=True):
             if first < end:
-                these = order[first:end]
-                some = rows[first:end].permute(0, 3, 1, 2)
-                some.copy_(change(some, NAMES[operation[these]], _magnitudes()[operation[these], level[these]]))
-    return _reordered(rows, now_at, np.arange(len(drawn))).permute(0, 3, 1, 2)
+                indices = order[first:end]
+                part = rows[first:end].permute(0, 3, 1, 2)
+                part.copy_(change(part, NAMES[operation[indices]], _magnitudes()[operation[indices], level[indices]]))
+    return _reordered(rows, held, np.arange(len(drawn))).permute(0, 3, 1, 2)
 
 
-def _reordered(rows: Tensor, now_at: np.ndarray, order: np.ndarray) -> Tensor:
-    """Rows that hold the images `now_at`, as copies in the order of `order`."""
-    place = np.empty_like(now_at)
-    place[now_at] = np.arange(len(now_at))
+def _reordered(rows: Tensor, held: np.ndarray, order: np.ndarray) -> Tensor:
+    """Return copies of the rows, of which row i holds image `held[i]`, so that row i holds image `order[i]`."""
+    place = np.empty_like(held)
+    place[held] = np.arange(len(held))
     return rows.index_select(0, torch.from_numpy(place[order]).to(rows.device, non_blocking=True))
 
 
 @cache
 def _magnitudes() -> np.ndarray:
-    """The magnitude of each operation at each level; negative levels stand at the end."""
+    """Return the magnitudes of all operations, (operations, levels): index -n of the second axis is level -n."""
     most = max(len(operation.magnitudes) for operation in OPERATIONS)
     positive = np.full((len(OPERATIONS), most), np.nan)
     for row, operation in zip(positive, OPERATIONS, strict=True):

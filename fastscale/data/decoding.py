@@ -1,8 +1,9 @@
-"""From the bytes of a .beton file to images and labels: what numba compiles.
+"""Functions that numba compiles: from the bytes of a .beton file to images and labels.
 
-It keeps the result on disk, beside this file or in the user's cache, so that only the first process on a machine
-compiles; hence functions of a module: what refers to an address cannot be kept. And of this one: numba compiles anew
-what stands in a file that has changed, but not what calls it from another one.
+numba caches compiled functions on disk, beside this file or in the user's cache, so that only the first process on a
+machine compiles them. Hence module-level functions: numba cannot cache a closure that refers to an address. And hence
+all in this file: after a change numba compiles the functions of the changed file anew, but not those of other files
+that call them.
 """
 
 import sys
@@ -18,7 +19,7 @@ from fastscale.data._numba import leave_scipy_out
 from fastscale.data.pictures import MODES
 
 leave_scipy_out()
-try:  # FFCV's library, which is linked to libturbojpeg; or that itself, which setup.sh may have unpacked
+try:  # FFCV's library is linked to libturbojpeg; without FFCV, libturbojpeg itself, which setup.sh may have unpacked
     from fastscale.data._ffcv import LIBRARY
 except (ImportError, OSError):
     unpacked = Path(sys.prefix, "debian/usr/lib").glob("*/libturbojpeg.so.0")
@@ -26,11 +27,11 @@ except (ImportError, OSError):
 
 OPTIONS: dict[str, Any] = {"nogil": True, "error_model": "numpy"}
 try:
-    KEPT = njit(cache=True, **OPTIONS)(lambda: None) and {"cache": True, **OPTIONS}
-except RuntimeError:  # there is no folder in which it could be kept
-    KEPT = OPTIONS
+    CACHED = njit(cache=True, **OPTIONS)(lambda: None) and {"cache": True, **OPTIONS}
+except RuntimeError:  # numba finds no folder to which it may write its cache
+    CACHED = OPTIONS
 
-# Of libturbojpeg. Without it, what decodes JPEGs cannot be compiled.
+# Functions of libturbojpeg. Without it, the functions below that decode JPEGs cannot be compiled.
 if LIBRARY:
     llvmlite.binding.load_library_permanently(LIBRARY)
 _int, _size, _address = types.intc, types.ulong, types.uintp
@@ -44,20 +45,20 @@ _plane_height: Any = types.ExternalFunction("tjPlaneHeight", _int(_int, _int, _i
 _decode: Any = types.ExternalFunction(
     "tjDecompressToYUVPlanes", _int(_address, _address, _size, _address, _int, _address, _int, _int)
 )
-ACCURATE_DCT = 4096  # Pillow's; FFCV's own choice is another one, which is 3 % faster and a grey level off in the mean
+ACCURATE_DCT = 4096  # as Pillow decodes; FFCV's own choice is 3 % faster, and a grey level off in the mean
 
-INNER = {**OPTIONS, "no_cpython_wrapper": True, "no_cfunc_wrapper": True}  # called by what is compiled alone
+INTERNAL = {**OPTIONS, "no_cpython_wrapper": True, "no_cfunc_wrapper": True}  # only compiled functions call these
 JPEG = MODES["jpg"]
 ZERO, HALF, MIDDLE, MOST = np.float32(0), np.float32(0.5), np.float32(128), np.float32(255)
-# What Cb and Cr add to red, green and blue in a JPEG file (JFIF).
+# Weights of Cb and Cr in red, green and blue (JFIF).
 RED_CR, GREEN_CB, GREEN_CR, BLUE_CB = np.float32(1.402), np.float32(-0.344136), np.float32(-0.714136), np.float32(1.772)
 
 
 @njit(inline="always", **OPTIONS)
 def decode_image(data, image, result):
-    """Decode, crop, resize and flip one image, to `result` (side, side, 3).
+    """Decode, crop, resize and flip one image, and write its pixels to `result` (side, side, 3).
 
-    `image` is its row of the metadata; `data` are its bytes.
+    `image` is the image's row of the metadata, `data` its bytes.
     """
     top, left = np.int64(image["top"]), np.int64(image["left"])
     height, width, flip = np.int64(image["crop_height"]), np.int64(image["crop_width"]), image["flip"] != 0
@@ -68,17 +69,17 @@ def decode_image(data, image, result):
         resize_pixels(data, 3 * np.int64(image["width"]), top, left, height, width, flip, result)
 
 
-@njit(**INNER)
+@njit(**INTERNAL)
 def decode_planes(data, height, width):
-    """A JPEG's planes Y, Cb and Cr, the lengths of their lines, and by what factors Cb and Cr are smaller than Y.
+    """Return a JPEG's planes Y, Cb and Cr, the lengths of their lines, and the factors by which Cb and Cr are smaller.
 
-    It is resized before it becomes colours: so that is done for each pixel that is asked for, not for each that there
-    is. What writes these files has three planes in every JPEG.
+    The planes are resized before they are converted to RGB, so that the conversion is computed for the pixels of the
+    result alone. Every JPEG of a .beton file has three planes.
     """
     handle, begin = _start(), data.ctypes.data
     header = np.zeros(4, np.intc)  # width, height, sampling, colours
-    told, size = header.ctypes.data, header.itemsize
-    _read_header(handle, begin, data.size, told, told + size, told + 2 * size, told + 3 * size)
+    first, size = header.ctypes.data, header.itemsize
+    _read_header(handle, begin, data.size, first, first + size, first + 2 * size, first + 3 * size)
     sampling = header[2]
     strides = _plane_width(0, width, sampling), _plane_width(1, width, sampling)
     lines = _plane_height(0, height, sampling), _plane_height(1, height, sampling)
@@ -90,13 +91,13 @@ def decode_planes(data, height, width):
     return (luma, blue, red), strides, (lines[0] / lines[1], strides[0] / strides[1])
 
 
-@njit(**INNER)
+@njit(**INTERNAL)
 def taps(begin, before, after, flip):
-    """How `after` pixels come from those between `begin` and `begin + before`, which may lie within a pixel.
+    """Return how `after` new pixels of a line are weighted sums of the old pixels from `begin` to `begin + before`.
 
-    Returns for each new pixel the first old one that it depends on, how many do, and their weights (most, after), zero
-    where there are fewer. The new ones stand in reverse where `flip` is true. Of floats alone: numba would compile it
-    for integers as well.
+    Both ends may lie within an old pixel. Returns for each new pixel the first old pixel with a weight, the number of
+    old pixels with weights, and these weights, (most, after), padded with zeros. The new pixels stand in reverse order
+    if `flip` is true. Call it with floats: for integers numba would compile it once more.
     """
     low, high = int(np.floor(begin)), int(np.ceil(begin + before))
     scale = before / after
@@ -118,9 +119,12 @@ def taps(begin, before, after, flip):
     return firsts, counts, weights[:most]
 
 
-@njit(**INNER)
+@njit(**INTERNAL)
 def combine_lines(values, stride, low, y, rows, line):
-    """Line `y` of the result: added to `line`, from the values of lines, `stride` values each, from the `low`th on."""
+    """Add to `line` the weighted sum of the old lines from which line `y` of the result comes.
+
+    `rows` is what `taps` returns for the lines. The old lines have `stride` values each, and are read from value `low`.
+    """
     firsts, counts, weights = rows
     for k in range(counts[y]):
         begin = (firsts[y] + k) * stride + low
@@ -129,17 +133,17 @@ def combine_lines(values, stride, low, y, rows, line):
             line[x] += weight * source[x]
 
 
-@njit(**INNER)
+@njit(**INTERNAL)
 def resize_pixels(pixels, stride, top, left, height, width, flip, result):
-    """Resize (and flip) a part of an image, (height, width) from (top, left) on, to `result` (rows, columns, 3).
+    """Resize, and flip if `flip`, the crop (height, width) at (top, left) of an image to `result` (rows, columns, 3).
 
-    `pixels` are the values of the image, `stride` a line.
+    `pixels` holds the values of the image, `stride` values per line.
     """
     rows = taps(float(top), float(height), len(result), False)
     firsts, counts, weights = taps(float(left), float(width), result.shape[1], flip)
     line = np.empty(width * 3, np.float32)
     for y in range(len(result)):
-        line[:] = HALF  # what follows is cut off, not rounded
+        line[:] = HALF  # as the sums are cut off to integers, not rounded
         combine_lines(pixels, stride, 3 * left, y, rows, line)
         for x in range(len(firsts)):
             red = green = blue = ZERO
@@ -151,11 +155,12 @@ def resize_pixels(pixels, stride, top, left, height, width, flip, result):
             result[y, x, 0], result[y, x, 1], result[y, x, 2] = red, green, blue
 
 
-@njit(**INNER)
+@njit(**INTERNAL)
 def resize_planes(planes, strides, shrunk, top, left, height, width, flip, result):
-    """The same of a JPEG's `planes` Y, Cb and Cr, with lines of `strides` values each.
+    """Resize, and flip if `flip`, a crop as `resize_pixels` does, of a JPEG's `planes` Y, Cb and Cr.
 
-    Cb and Cr are smaller by the factors `shrunk` (vertical, horizontal).
+    `strides` are the values per line of Y and of Cb and Cr; Cb and Cr are smaller than Y by the factors `shrunk`
+    (vertical, horizontal).
     """
     rows, columns, _ = result.shape
     luma = _part(float(top), float(left), float(height), float(width), rows, columns, flip)
@@ -171,21 +176,26 @@ def resize_planes(planes, strides, shrunk, top, left, height, width, flip, resul
             pixels[0, x] = _cut_off(light + RED_CR * red)
             pixels[1, x] = _cut_off(light + GREEN_CB * blue + GREEN_CR * red)
             pixels[2, x] = _cut_off(light + BLUE_CB * blue)
-        for x in range(columns):  # by itself: the compiler takes several pixels at a time above
+        for x in range(columns):  # a separate loop, so that the compiler vectorises the loop above
             result[y, x, 0], result[y, x, 1], result[y, x, 2] = pixels[0, x], pixels[1, x], pixels[2, x]
 
 
-@njit(**INNER)
+@njit(**INTERNAL)
 def _part(top, left, height, width, rows, columns, flip):
-    """What a part of a plane needs to be resized: taps of lines, first and number of columns, places and weights."""
+    """Return what `_resize_line` needs for a crop of a plane.
+
+    That is the taps of the lines, the first column, room for a line, the number of columns, and the columns' places in
+    this line and weights.
+    """
     low, high = int(np.floor(left)), int(np.ceil(left + width))
     firsts, _, weights = taps(left, width, columns, flip)
-    line = np.zeros(high - low + len(weights), np.float32)  # the zeros at its end are read, with weights of zero
+    line = np.zeros(high - low + len(weights), np.float32)  # its end is read too, with weights of zero
     return taps(top, height, rows, False), low, line, high - low, firsts - low, weights
 
 
-@njit(**INNER)
+@njit(**INTERNAL)
 def _resize_line(values, stride, y, part, result):
+    """Write line `y` of a resized plane to `result`; `part` is what `_part` returns."""
     rows, low, line, length, places, weights = part
     line[:length] = ZERO
     combine_lines(values, stride, low, y, rows, line[:length])
@@ -199,8 +209,9 @@ def _resize_line(values, stride, y, part, result):
         _combine(line, places, weights, len(weights), result)
 
 
-@njit(**INNER)
+@njit(**INTERNAL)
 def _combine(line, places, weights, count, result):
+    """Write to `result` the weighted sums of `count` neighbours in `line`, from `places` on."""
     for x in range(len(result)):
         total = ZERO
         for k in range(count):
@@ -208,38 +219,38 @@ def _combine(line, places, weights, count, result):
         result[x] = total
 
 
-# The same for few pixels, of which the compiler knows how many there are: more than twice as fast.
+# For 2, 3 and 4 neighbours: with a constant count the compiler makes loops that are more than twice as fast.
 
 
-@njit(**INNER)
+@njit(**INTERNAL)
 def _combine_2(line, places, weights, result):
     _combine(line, places, weights, 2, result)
 
 
-@njit(**INNER)
+@njit(**INTERNAL)
 def _combine_3(line, places, weights, result):
     _combine(line, places, weights, 3, result)
 
 
-@njit(**INNER)
+@njit(**INTERNAL)
 def _combine_4(line, places, weights, result):
     _combine(line, places, weights, 4, result)
 
 
-@njit(**INNER)
+@njit(**INTERNAL)
 def _cut_off(value):
     return np.uint8(np.int32(min(max(value, ZERO), MOST)))
 
 
-@njit(**KEPT)
+@njit(**CACHED)
 def decode_alone(data, image, result):
-    """Decode, crop, resize and flip one image, of which `data` are the bytes, to `result` (side, side, 3)."""
+    """Decode, crop, resize and flip one image, of bytes `data`, to `result` (side, side, 3)."""
     decode_image(data, image, result)
 
 
-@njit(**KEPT)
+@njit(**CACHED)
 def resize_alone(pixels, image, result):
-    """Crop, resize and flip one image, of which `pixels` are the values, to `result` (side, side, 3)."""
+    """Crop, resize and flip one image, of values `pixels`, to `result` (side, side, 3)."""
     top, left = np.int64(image["top"]), np.int64(image["left"])
     height, width, flip = np.int64(image["crop_height"]), np.int64(image["crop_width"]), image["flip"] != 0
     resize_pixels(pixels, 3 * np.int64(image["width"]), top, left, height, width, flip, result)
@@ -247,34 +258,34 @@ def resize_alone(pixels, image, result):
 
 @njit(inline="always", **OPTIONS)
 def decode_mapped(i, batch, memory, metadata, state):
-    """Image `i` of a batch, from a file that is mapped into memory; `memory` is what FFCV has allocated."""
+    """Decode image `i` of a batch from a mapped file to `memory`, which FFCV has allocated."""
     image = metadata[batch[i]]
     begin = image["data_ptr"]
     decode_image(state[0][begin : begin + image["size"]], image, memory[i])
 
 
-# A function for each case, as numba's cache does not tell one that is parallel from one that is not.
+# Two functions, as numba's cache does not distinguish parallel code from sequential code of the same function.
 
 
-@njit(**KEPT)
+@njit(**CACHED)
 def decode_images(batch, memory, metadata, state):
-    """A batch of images from a mapped file."""
+    """Decode a batch of images from a mapped file."""
     for i in range(len(batch)):
         decode_mapped(i, batch, memory, metadata, state)
     return memory[: len(batch)]
 
 
-@njit(parallel=True, **KEPT)
+@njit(parallel=True, **CACHED)
 def decode_images_by_threads(batch, memory, metadata, state):
-    """A batch of images from a mapped file, by several threads."""
+    """Decode a batch of images from a mapped file, by several threads."""
     for i in prange(len(batch)):
         decode_mapped(i, batch, memory, metadata, state)
     return memory[: len(batch)]
 
 
-@njit(**KEPT)
+@njit(**CACHED)
 def decode_labels(batch, memory, metadata, state):
-    """A batch of labels."""
+    """Copy the labels of a batch."""
     for i in range(len(batch)):
         memory[i] = metadata[batch[i]]
     return memory[: len(batch)]

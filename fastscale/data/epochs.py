@@ -1,4 +1,4 @@
-"""An epoch of training: its batches and all that is drawn for them, by a thread while the epoch before is trained."""
+"""An epoch of training: its batches and random numbers, drawn by a thread while the epoch before is trained."""
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -17,10 +17,11 @@ T = TypeVar("T")
 
 
 class Epoch(NamedTuple):
-    """Batches from one of them on, as `training_batches` yields them; and for all steps of the epoch, on the host:
+    """The batches of an epoch, and random numbers for all of its steps, on the host.
 
-    `mixing`, (steps,), is the part that another image has in mixup, `lighting`, (steps, batch, 3), what is added to the
-    colours of each image, of which only this rank's share is there, or None.
+    `batches` are as `training_batches` returns them, and may begin within the epoch. `mixing`, (steps,), is the weight
+    of the other image in mixup. `lighting`, (steps, images, 3), is the colour to add to each image of this rank's
+    share, or None.
     """
 
     batches: Iterator[tuple[Tensor, Tensor, np.ndarray | None]]
@@ -38,9 +39,9 @@ def draw_epoch(
     epoch: int,
     first: int,
 ) -> Epoch:
-    """Draw all that is random in an epoch; its images are read when the batches are, from batch `first` on.
+    """Draw all random numbers of an epoch; its images are read as its batches are taken, from batch `first` on.
 
-    All depends on seed and epoch alone. On ImageNet this takes a core more than a second.
+    The random numbers depend on seed and epoch alone. For ImageNet, drawing takes a core more than a second.
     """
     batches = training_batches(dataset, resolution, recipe, threads, seed, epoch, first, share)
     steps, alpha, lighting = steps_per_epoch(dataset, recipe.batch), recipe.mixup, None
@@ -51,19 +52,19 @@ def draw_epoch(
     return Epoch(batches, mixing, lighting)
 
 
-class Ahead(Generic[T]):
-    """A function that a thread of its own calls, one call at a time, some before their results are asked for."""
+class Prefetcher(Generic[T]):
+    """A function that a separate thread calls, one call at a time; calls may begin before their results are needed."""
 
     def __init__(self, function: Callable[..., T]):
         self.function, self.thread = function, ThreadPoolExecutor(1)
         self.begun: dict[tuple[Any, ...], Future[T]] = {}
 
     def begin(self, *arguments: Any) -> None:
-        """Have the result for these arguments made."""
+        """Begin the call with these arguments, unless it has begun."""
         if arguments not in self.begun:
             self.begun[arguments] = self.thread.submit(self.function, *arguments)
 
     def __call__(self, *arguments: Any) -> T:
-        """The result for these arguments; it is handed out once."""
+        """Return the result for these arguments, and forget it."""
         self.begin(*arguments)
         return self.begun.pop(arguments).result()

@@ -1,4 +1,4 @@
-"""Folders of images as they lie on disk: their classes and files, without reading one. The standard library alone."""
+"""Folders of images on disk: their classes and files. Reads no file, and imports the standard library alone."""
 
 import hashlib
 import os
@@ -14,7 +14,7 @@ from pathlib import Path
 from fastscale.errors import UserError
 
 SPLITS = ("train", "val")
-# What torchvision's ImageFolder reads, and other names and formats of pictures that Pillow reads by itself.
+# Those that torchvision's ImageFolder reads, and those of other formats that Pillow reads without further packages.
 EXTENSIONS = frozenset(
     (
         ".jpg",
@@ -34,14 +34,14 @@ EXTENSIONS = frozenset(
         ".avif",
     )
 )
-ADDED = frozenset({"@eaDir", "__MACOSX", "lost+found"})  # by file servers, archives and file systems
+IGNORED = frozenset({"@eaDir", "__MACOSX", "lost+found"})  # added by file servers, archives and file systems
 LAYOUT = "path must hold train/ and val/, each with a folder of images a class"
-THREADS = 16  # that list folders: on a file server each waits
+THREADS = 16  # list folders: on a file server each thread waits most of the time
 
 
 @dataclass(frozen=True)
 class Listing:
-    """The images of one split: files by class, in order, and how many other files lie there, by extension."""
+    """The files of one split: images by class, in order, and the number of other files, by extension."""
 
     images: Mapping[str, Sequence["os.DirEntry[str]"]]
     left_out: Mapping[str, int]
@@ -50,69 +50,70 @@ class Listing:
 def find_classes(root: Path) -> dict[str, dict[str, Path]]:
     """Find the class folders of `root`/train and `root`/val: by split, then by class name, in the order of names.
 
-    Hidden folders are none. Names are compared in Unicode's normal form C: a disk may write "café" in two ways.
+    Hidden folders are no classes. Names are compared in Unicode's normal form C: a disk may write "café" in two ways.
 
     Raises:
-        UserError: a split is missing or cannot be read, holds no classes or other ones than its sibling, or holds a
-            name twice or one that is not UTF-8.
+        UserError: a split is missing, cannot be read or holds no classes; the splits hold different classes; a class
+            name occurs twice or is not UTF-8.
     """
-    found = {split: _classes_of(root / split) for split in SPLITS}
+    classes = {split: _classes_of(root / split) for split in SPLITS}
     for lacking, other in (SPLITS[::-1], SPLITS):
-        if different := [name for name in found[other] if name not in found[lacking]]:
+        if missing := [name for name in classes[other] if name not in classes[lacking]]:
             raise UserError(
-                f"data: {root / lacking} lacks the class folder {different[0]!r} that its sibling has; "
+                f"data: {root / lacking} lacks the class folder {missing[0]!r} that its sibling has; "
                 "train/ and val/ must hold the same classes"
             )
-    return found
+    return classes
 
 
 def list_images(root: Path) -> dict[str, Listing]:
     """List the images of `root`/train and `root`/val as torchvision's ImageFolder does, without reading any.
 
-    A class has the files below its folder too, and of folders to which links lead. What is hidden is left out, and so
-    is a file whose extension is none of `EXTENSIONS`, but that one is counted.
+    A class holds the files of its folder and of all folders below, links included. Hidden files and folders are left
+    out. Files whose extension is not in `EXTENSIONS` are left out and counted.
 
     Raises:
-        UserError: see `find_classes`; a class without images, a folder that cannot be read or that a link within it
-            leads back to, or a link to nothing.
+        UserError: see `find_classes`; a class without images, a folder that cannot be read, a link to a folder in which
+            it lies, or a link to nothing.
     """
     listings = {}
     for split, classes in find_classes(root).items():
-        with ThreadPoolExecutor(THREADS) as pool, _told():
+        with ThreadPoolExecutor(THREADS) as pool, _reported():
             listed = dict(zip(classes, pool.map(_list_class, classes.values()), strict=True))
-            _, beside = _visible(root / split)
+            _, outside = _visible(root / split)
         for name, (images, left_out) in listed.items():
             if not images:
-                others = f", but {told(left_out)}" if left_out else ""
+                others = f", but {describe_left_out(left_out)}" if left_out else ""
                 raise UserError(f"data: {classes[name]} holds no image{others}; add images or remove the class")
-        counts = Counter(f"{_extension(entry)} outside of the class folders" for entry in beside)
+        counts = Counter(f"{_extension(entry)} outside of the class folders" for entry in outside)
         counts = sum((left_out for _, left_out in listed.values()), start=counts)
         listings[split] = Listing({name: images for name, (images, _) in listed.items()}, dict(sorted(counts.items())))
     return listings
 
 
 def folder_state(root: Path) -> str:
-    """Digest the names, sizes and times of all images: it changes when one of them does. None of them is read.
+    """Digest the names, sizes and times of all images, so as to see changes without reading the images.
 
     Raises:
         UserError: see `list_images`.
     """
     hashed = hashlib.sha256()
     for split, listing in list_images(root).items():
-        with ThreadPoolExecutor(THREADS) as pool, _told():
+        with ThreadPoolExecutor(THREADS) as pool, _reported():
             for state in pool.map(_class_state, listing.images.values()):
                 hashed.update(state)
         hashed.update(split.encode())
     return hashed.hexdigest()
 
 
-def told(left_out: Mapping[str, int]) -> str:
-    """Say what was left out: "2 .csv, 1 without extension"."""
+def describe_left_out(left_out: Mapping[str, int]) -> str:
+    """Write the numbers of files that were left out, by extension: "2 .csv, 1 without extension"."""
     return ", ".join(f"{count:,} {extension}" for extension, count in left_out.items())
 
 
 def _classes_of(folder: Path) -> dict[str, Path]:
-    with _told():
+    """Find the class folders of a split's `folder`, by name in Unicode's normal form C."""
+    with _reported():
         if not folder.is_dir():
             raise UserError(f"data: {folder} is missing; {LAYOUT}")
         folders = [Path(entry.path) for entry in _visible(folder)[0]]
@@ -133,6 +134,7 @@ def _classes_of(folder: Path) -> dict[str, Path]:
 
 
 def _list_class(folder: Path) -> tuple[list["os.DirEntry[str]"], Counter[str]]:
+    """List the images of a class folder in order, and count its other files by extension."""
     images, left_out = [], Counter[str]()
     for _, files in sorted(_walk(folder), key=itemgetter(0)):
         for file in files:
@@ -146,24 +148,27 @@ def _list_class(folder: Path) -> tuple[list["os.DirEntry[str]"], Counter[str]]:
 
 
 def _walk(folder: Path, above: tuple[tuple[int, int], ...] = ()) -> Iterator[tuple[str, list["os.DirEntry[str]"]]]:
-    """Each folder from this one down, with its visible files by name; `above` are those in which it lies."""
+    """Yield `folder` and all folders below it, each with its visible files by name.
+
+    `above` holds the devices and inodes of the folders in which `folder` lies, to find links that lead back.
+    """
     status = folder.stat()
-    here = status.st_dev, status.st_ino
-    if here in above:
+    inode = status.st_dev, status.st_ino
+    if inode in above:
         raise UserError(f"data: {folder} is a link to a folder in which it lies; remove it")
     folders, files = _visible(folder)
     yield str(folder), files
     for entry in folders:
-        yield from _walk(Path(entry.path), (*above, here))
+        yield from _walk(Path(entry.path), (*above, inode))
 
 
 def _visible(folder: Path) -> tuple[list["os.DirEntry[str]"], list["os.DirEntry[str]"]]:
-    """The folders and the files in a folder that are not hidden, by name."""
+    """Return the folders and the files of a folder that are not hidden, both sorted by name."""
     folders: list[os.DirEntry[str]] = []
     files: list[os.DirEntry[str]] = []
     with os.scandir(folder) as entries:
         for entry in entries:
-            if not entry.name.startswith(".") and entry.name not in ADDED:
+            if not entry.name.startswith(".") and entry.name not in IGNORED:
                 (folders if entry.is_dir() else files).append(entry)
     by_name = attrgetter("name")
     return sorted(folders, key=by_name), sorted(files, key=by_name)
@@ -178,18 +183,21 @@ def _is_utf8(name: str) -> bool:
 
 
 def _extension(file: "os.DirEntry[str]") -> str:
+    """Return a file's extension in lower case, or "without extension"."""
     name, dot, extension = file.name.rpartition(".")
     return dot + extension.lower() if name else "without extension"
 
 
 def _class_state(files: Sequence["os.DirEntry[str]"]) -> bytes:
-    states = ((file.path, file.stat()) for file in files)
-    told = "".join([f"{path}\0{status.st_size}\0{status.st_mtime_ns}\0" for path, status in states])
-    return hashlib.sha256(os.fsencode(told)).digest()
+    """Digest the names, sizes and times of a class's images."""
+    statuses = ((file.path, file.stat()) for file in files)
+    state = "".join([f"{path}\0{status.st_size}\0{status.st_mtime_ns}\0" for path, status in statuses])
+    return hashlib.sha256(os.fsencode(state)).digest()
 
 
 @contextmanager
-def _told() -> Iterator[None]:
+def _reported() -> Iterator[None]:
+    """Raise an OSError within the block as a UserError that names the file or folder."""
     try:
         yield
     except OSError as error:

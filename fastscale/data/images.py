@@ -1,4 +1,4 @@
-"""The images of a data set, read as they are: of Fashion-MNIST, or of a folder of class folders."""
+"""The images of a data set before they are written: those of Fashion-MNIST, or of a folder of class folders."""
 
 import gzip
 import logging
@@ -13,7 +13,7 @@ from PIL import Image
 
 from fastscale.data.folders import SPLITS, list_images
 from fastscale.data.pictures import read_picture
-from fastscale.data.sources import DEBIAN_FASHION_MNIST, FASHION_MNIST_CLASSES, asked_images, check_classes
+from fastscale.data.sources import DEBIAN_FASHION_MNIST, FASHION_MNIST_CLASSES, check_classes, requested_images
 from fastscale.errors import UserError
 
 IDX_FILES = {
@@ -32,7 +32,7 @@ class Split:
     labels: Sequence[int] | np.ndarray
 
     def __len__(self) -> int:
-        """Number of images."""
+        """Return the number of images."""
         return len(self.labels)
 
     def read(self, index: int) -> Image.Image:
@@ -47,28 +47,28 @@ class Split:
         return read_picture(Path(image).read_bytes())
 
     def name(self, index: int) -> str:
-        """Tell where an image lies."""
+        """Return the name of an image for messages: its number or its path."""
         image = self.images[index]
         return f"image {index}" if isinstance(image, np.ndarray) else str(image)
 
-    def first(self, count: int) -> "Split":
-        """Take the first images of each class, in turn, `count` in all; in their old order."""
+    def balanced(self, count: int) -> "Split":
+        """Take a class-balanced subset of `count` images: the first of each class, in their original order."""
         if count >= len(self):
             return self
         labels = np.asarray(self.labels)
-        rank = np.empty(len(labels), int)  # how many of its class stand before it
+        earlier = np.empty(len(labels), int)  # images of the same class that stand before each image
         for label in np.unique(labels):
-            of_class = np.flatnonzero(labels == label)
-            rank[of_class] = np.arange(len(of_class))
-        kept = np.sort(np.argsort(rank, kind="stable")[:count]).tolist()
+            places = np.flatnonzero(labels == label)
+            earlier[places] = np.arange(len(places))
+        kept = np.sort(np.argsort(earlier, kind="stable")[:count]).tolist()
         return Split([self.images[i] for i in kept], [int(labels[i]) for i in kept])
 
 
 @dataclass(frozen=True)
 class Source:
-    """A data set before it is written: its splits, class names, and each channel's mean and deviation (0 to 1).
+    """A data set before it is written: splits, class names, and each channel's mean and standard deviation (0 to 1).
 
-    `left_out` counts, by split and extension, the files beside the images that are none.
+    `left_out` counts, by split and extension, the files in its folders that are not images.
     """
 
     train: Split
@@ -80,18 +80,18 @@ class Source:
 
 
 def open_source(config: Mapping[str, Any], downloads: Path) -> Source:
-    """Open the images that the data part of a sweep's configuration names, cut to its numbers of images.
+    """Open the images that the data part of a sweep's configuration names, cut to the configured numbers of images.
 
-    Fashion-MNIST is downloaded to `downloads` where Debian's package is not installed.
+    Fashion-MNIST is downloaded to `downloads` unless Debian's package is installed.
 
     Raises:
-        UserError: missing, empty or unreadable folders and files, or other classes than configured.
+        UserError: folders or files are missing, empty or unreadable, or hold other classes than configured.
     """
     check_classes(config)
     source = image_folder(Path(config["path"])) if config["kind"] == "imagefolder" else fashion_mnist(downloads)
     splits = {split: getattr(source, split) for split in SPLITS}
     return replace(
-        source, **{name: split.first(asked_images(config, name, len(split))) for name, split in splits.items()}
+        source, **{name: split.balanced(requested_images(config, name, len(split))) for name, split in splits.items()}
     )
 
 
@@ -108,7 +108,7 @@ def fashion_mnist(downloads: Path, installed: Path = DEBIAN_FASHION_MNIST) -> So
 
 
 def image_folder(root: Path) -> Source:
-    """Find `root`/train and `root`/val, each with a folder of images for each class, as torchvision's ImageFolder does.
+    """Find the images of `root`/train and `root`/val, a folder per class, as torchvision's ImageFolder does.
 
     Raises:
         UserError: see `fastscale.data.folders.list_images`.
@@ -127,10 +127,16 @@ def image_folder(root: Path) -> Source:
 
 
 def _is_complete(folder: Path) -> bool:
+    """Tell whether a folder holds all files of Fashion-MNIST."""
     return all((folder / name).is_file() for names in IDX_FILES.values() for name in names)
 
 
 def _download_fashion_mnist(folder: Path) -> Path:
+    """Download Fashion-MNIST to `folder`, and return the folder of its files.
+
+    Raises:
+        UserError: the download fails.
+    """
     from torchvision.datasets import FashionMNIST
 
     logging.getLogger(__name__).warning("downloading Fashion-MNIST to %s", folder)
@@ -146,7 +152,11 @@ def _download_fashion_mnist(folder: Path) -> Path:
 
 
 def _read_idx(path: Path) -> np.ndarray:
-    """The array of uint8 in a gzipped IDX file: 2 bytes 0, type, rank, then the shape as big-endian int32."""
+    """Read the array of uint8 in a gzipped IDX file: 2 bytes 0, type, rank, then the shape as big-endian int32.
+
+    Raises:
+        UserError: the file cannot be read.
+    """
     try:
         with gzip.open(path) as file:
             content = file.read()

@@ -1,7 +1,7 @@
-"""Operations of AutoAugment on batches, each as torchvision has it.
+"""Operations of the AutoAugment article on batches, computed as torchvision does.
 
-Each takes images (n, 3, h, w) of uint8, on any device, and for each of them the operation's name and its magnitude,
-(n,) on the host; it returns the changed images.
+Each takes images (n, 3, h, w) of uint8 on any device, and the operation's name and magnitude for each image, both (n,)
+on the host; each returns the changed images.
 """
 
 import numpy as np
@@ -11,14 +11,18 @@ from torch.nn import functional as F
 
 
 def per_image(images: Tensor, values: np.ndarray, dtype: torch.dtype = torch.float32) -> Tensor:
-    """A value for each image, (n, 1, 1, 1), to be broadcast over its pixels."""
+    """Return one value per image as a tensor (n, 1, 1, 1) on the images' device, to be broadcast over pixels."""
     return torch.from_numpy(values).to(images.device, dtype, non_blocking=True).view(-1, 1, 1, 1)
 
 
 def warp(images: Tensor, names: np.ndarray, magnitudes: np.ndarray) -> Tensor:
-    """Shear (from the upper left corner), translate (whole pixels), rotate (anticlockwise): nearest pixels, black."""
+    """Shear, translate or rotate images, taking the nearest pixels, with black where an image has been moved away.
+
+    Shears are relative to the upper left corner, translations are shares of the side, cut to whole pixels, rotations
+    are degrees anticlockwise.
+    """
     height, width = images.shape[2:]
-    # From the place of a pixel to where it comes from, in halves of the sides.
+    # Maps the place of a new pixel to its place in the old image, in halves of the sides.
     matrix = np.zeros((len(magnitudes), 2, 3))
     angle = np.radians(np.where(names == "Rotate", magnitudes, 0))
     matrix[:, 0, 0] = matrix[:, 1, 1] = np.cos(angle)
@@ -34,7 +38,7 @@ def warp(images: Tensor, names: np.ndarray, magnitudes: np.ndarray) -> Tensor:
 
 
 def blend(images: Tensor, names: np.ndarray, magnitudes: np.ndarray) -> Tensor:
-    """Away from or towards black (brightness), each pixel's grey (colour), or the mean grey (contrast)."""
+    """Move pixels away from or towards black (Brightness), their grey (Color) or the image's mean grey (Contrast)."""
     factor = per_image(images, 1 + magnitudes)
     red, green, blue = images.split(1, dim=1)
     grey = (0.2989 * red).add_(green, alpha=0.587).add_(blue, alpha=0.114).floor_()
@@ -44,7 +48,7 @@ def blend(images: Tensor, names: np.ndarray, magnitudes: np.ndarray) -> Tensor:
 
 
 def sharpen(images: Tensor, names: np.ndarray, magnitudes: np.ndarray) -> Tensor:
-    """Away from or towards the mean of the pixel (5 parts) and its 8 neighbours; the border stays."""
+    """Move pixels away from or towards the mean of the pixel (weight 5) and its 8 neighbours; the border stays."""
     if min(images.shape[2:]) < 3:
         return images
     mixed = images.float()
@@ -55,19 +59,19 @@ def sharpen(images: Tensor, names: np.ndarray, magnitudes: np.ndarray) -> Tensor
 
 
 def posterize(images: Tensor, names: np.ndarray, magnitudes: np.ndarray) -> Tensor:
-    """Keep the upper bits: 8 at level 0, 4 at the last."""
+    """Keep the upper bits of each value: 8 at the first level, 4 at the last."""
     dropped = np.rint(4 * magnitudes).astype("u1")
     return images & per_image(images, 255 << dropped & 255, torch.uint8)
 
 
 def solarize(images: Tensor, names: np.ndarray, magnitudes: np.ndarray) -> Tensor:
-    """Invert what is as bright as a threshold, 255 at level 0; to invert is to do so from 0 on."""
+    """Invert values from a threshold on, 255 at the first level; the operation Invert inverts all values."""
     threshold = np.where(names == "Invert", 0, 255 * (1 - magnitudes))
     return torch.where(images >= per_image(images, threshold), ~images, images)
 
 
 def auto_contrast(images: Tensor, names: np.ndarray, magnitudes: np.ndarray) -> Tensor:
-    """Stretch each channel from its darkest and brightest value to 0 and 255."""
+    """Stretch each channel so that its darkest value becomes 0 and its brightest 255."""
     low, high = (edge(images, dim=(2, 3), keepdim=True).float() for edge in (torch.amin, torch.amax))
     is_flat = low == high
     low, scale = low.masked_fill_(is_flat, 0), ((high - low) * (1 / 255)).masked_fill_(is_flat, 1)
@@ -75,7 +79,7 @@ def auto_contrast(images: Tensor, names: np.ndarray, magnitudes: np.ndarray) -> 
 
 
 def equalize(images: Tensor, names: np.ndarray, magnitudes: np.ndarray) -> Tensor:
-    """Each channel's values to their rank, as Pillow does it too."""
+    """Equalize the histogram of each channel, as Pillow does too."""
     pixels = images.flatten(2).long()
     histogram = torch.zeros(*pixels.shape[:2], 256, device=images.device)  # floats are exact up to 16 million pixels
     histogram.scatter_add_(2, pixels, torch.ones((), device=images.device).expand_as(pixels))

@@ -1,4 +1,4 @@
-"""Batches of an epoch: which images, in which order, crops and changes. They are read by FFCV, or without it."""
+"""Loaders: the batches of an epoch, their order, crops and augmentations; FFCV or the plain reader reads them."""
 
 import logging
 from collections.abc import Iterator
@@ -30,59 +30,64 @@ def training_batches(
     first: int = 0,
     share: Share = WHOLE,
 ) -> Iterator[tuple[Tensor, Tensor, np.ndarray | None]]:
-    """One epoch of random resized crops, from its batch `first` on; a last, smaller batch is dropped.
+    """Return the batches of random resized crops of an epoch, from batch `first` on; a last, smaller batch is dropped.
 
-    Order, crops, flips and augmentations depend on seed and epoch alone, whatever the memory, threads and ranks; they
-    are drawn at once; images are read, and the loader changed, as batches are drawn. Yields (batch, 3, resolution,
-    resolution) uint8 in channels_last and (batch,) int64 labels, on the host and valid until the next batch is drawn,
-    and what AutoAugment is to do with them; of each batch, only this rank's share.
+    Each batch holds this rank's share of n = batch / ranks images: images (n, 3, resolution, resolution) of uint8 in
+    channels_last and labels (n,) of int64, on the host and valid until the next batch is taken, and augmentations,
+    (n, 2) of dtype `fastscale.data.autoaugment.AUGMENTATION`, or None. Order, crops, flips and augmentations depend on
+    seed and epoch alone, not on memory, threads and ranks. This call draws them; images are read as batches are taken.
+
+    Raises:
+        UserError: see `steps_per_epoch`.
     """
-    images_each, mixed = recipe.batch // share.ranks, window(recipe.batch)
-    path, written = _file(dataset, "train")
-    reader = _reader(path, written, images_each, threads)
+    rank_batch, mixed = recipe.batch // share.ranks, window(recipe.batch)
+    path, written = _beton(dataset, "train")
+    reader = _reader(path, written, rank_batch, threads)
     samples = reader.samples.copy()
     _set_crops(samples, draw_crops(*_sizes(samples), recipe.crop_scale, recipe.flip, seed, epoch))
     order = draw_order(len(samples), mixed, seed, epoch)
     order = order[first * recipe.batch : steps_per_epoch(dataset, recipe.batch) * recipe.batch]
-    ours = share.take(order, recipe.batch)
-    pairs = reader.pairs(ours, samples, resolution)
-    # Each window is read in the order of the file, by each rank a part of all that is needed.
-    read = np.concatenate([np.sort(order[begin : begin + mixed]) for begin in range(0, len(order), mixed)])
-    read = samples["f0"][share.take(read, recipe.batch)]
-    pairs = read_ahead(pairs, path, read["data_ptr"], read["size"], images_each, mixed // share.ranks)
+    rank_order = share.take(order, recipe.batch)
+    pairs = reader.pairs(rank_order, samples, resolution)
+    # Each window is read ahead in the order of the file; each rank reads a part of it for all ranks on the machine.
+    read_order = np.concatenate([np.sort(order[begin : begin + mixed]) for begin in range(0, len(order), mixed)])
+    read = samples["f0"][share.take(read_order, recipe.batch)]
+    pairs = read_ahead(pairs, path, read["data_ptr"], read["size"], rank_batch, mixed // share.ranks)
     if recipe.augment is None:
         return ((*pair, None) for pair in pairs)
-    drawn = draw_augmentations(recipe.augment, len(samples), seed, epoch)[ours].reshape(-1, images_each, 2)
-    return ((*pair, changes) for pair, changes in zip(pairs, drawn, strict=True))
+    drawn = draw_augmentations(recipe.augment, len(samples), seed, epoch)[rank_order].reshape(-1, rank_batch, 2)
+    return ((*pair, augmentations) for pair, augmentations in zip(pairs, drawn, strict=True))
 
 
 def validation_batches(
     dataset: Dataset, resolution: int, batch: int, crop: float, threads: int, share: Share = WHOLE
 ) -> Iterator[tuple[Tensor, Tensor]]:
-    """All validation images once, in their order: a centre crop of `crop` times the shorter side. As above, but the
-    last batch may be smaller, and a rank's share is every so manieth batch.
+    """Yield batches of all validation images, each once, in their order; the last batch may be smaller.
+
+    Images are centre crops of `crop` times the shorter side. Rank k gets every `ranks`-th batch, from batch k on.
+    Images (batch, 3, resolution, resolution) and labels (batch,) are as in `training_batches`.
     """
-    path, written = _file(dataset, "val")
+    path, written = _beton(dataset, "val")
     reader = _reader(path, written, batch, threads)
-    samples, all_of_them = reader.samples.copy(), np.arange(len(reader.samples))
+    samples, indices = reader.samples.copy(), np.arange(len(reader.samples))
     _set_crops(samples, center_crops(*_sizes(samples), crop))
-    ours = all_of_them[all_of_them // batch % share.ranks == share.index]
-    read = samples["f0"][ours]
-    pairs = reader.pairs(ours, samples, resolution)
+    rank_order = indices[indices // batch % share.ranks == share.index]
+    read = samples["f0"][rank_order]
+    pairs = reader.pairs(rank_order, samples, resolution)
     return read_ahead(pairs, path, read["data_ptr"], read["size"], batch, 0)
 
 
 def compile_loaders(dataset: Dataset, recipe: Recipe, threads: int) -> None:
-    """Make the readers that a training by `recipe` uses, where this process has not done so yet."""
-    _reader(*_file(dataset, "train"), recipe.batch, threads).compile()
-    _reader(*_file(dataset, "val"), recipe.validation_batch(), threads).compile()
+    """Make the readers that a training by `recipe` uses, and compile them, unless this process has done so before."""
+    _reader(*_beton(dataset, "train"), recipe.batch, threads).compile()
+    _reader(*_beton(dataset, "val"), recipe.validation_batch(), threads).compile()
 
 
 def steps_per_epoch(dataset: Dataset, batch: int) -> int:
-    """Training batches of an epoch.
+    """Return the number of training batches of an epoch.
 
     Raises:
-        UserError: fewer images than a batch.
+        UserError: the data set has fewer training images than a batch.
     """
     images = dataset.images["train"]
     if images < batch:
@@ -92,21 +97,21 @@ def steps_per_epoch(dataset: Dataset, batch: int) -> int:
     return images // batch
 
 
-def _file(dataset: Dataset, split: str) -> tuple[Path, int]:
-    """A .beton file and when it was written: a loader of an older file of that name is not taken for its."""
+def _beton(dataset: Dataset, split: str) -> tuple[Path, int]:
+    """Return a split's .beton file and when it was written, so that no cached reader of an older file is taken."""
     path = dataset.beton(split).absolute()
     return path, path.stat().st_mtime_ns
 
 
 @cache
-def reading() -> tuple[str, Any]:
-    """Choose what reads images: "ffcv", or "plain" where FFCV is not built or its libraries are missing; and its class.
+def choose_reader() -> tuple[str, Any]:
+    """Return "ffcv", or "plain" where FFCV or one of its libraries is missing, and the class of this reader.
 
-    Both give the same order, crops, flips and augmentations, and the same pixels where libturbojpeg is found,
-    without which JPEGs are decoded by Pillow, at half the speed.
+    Both readers give the same order, crops, flips and augmentations. They give the same pixels if libturbojpeg is
+    found; without libturbojpeg the plain reader decodes JPEGs by Pillow, at half the speed.
     """
     try:
-        from fastscale.data.operations import Reader
+        from fastscale.data.ffcv_reader import Reader
 
         return "ffcv", Reader
     except (ImportError, OSError) as error:
@@ -118,12 +123,13 @@ def reading() -> tuple[str, Any]:
 
 @cache
 def _reader(path: Path, written: int, batch: int, threads: int) -> Any:
-    _, reader = reading()
+    """Return the reader of a file, the same in all epochs of a process."""
+    _, reader = choose_reader()
     return reader(path, batch, threads)
 
 
 def _sizes(samples: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Heights and widths of all images, in pixels."""
+    """Return the heights and widths of all images, in pixels."""
     return samples["f0"]["height"].astype(float), samples["f0"]["width"].astype(float)
 
 

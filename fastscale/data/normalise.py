@@ -1,17 +1,18 @@
-"""Pixels to what a network is fed."""
+"""Normalised images: the floats that a network takes, from 8-bit pixels."""
 
 from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
-CACHED_VALUES = 1 << 18  # that a CPU computes with at once: what its cache holds needs not go to memory and back
+CACHED_VALUES = 1 << 18  # values that a CPU normalises at a time: they stay in its cache between the operations
 
 
 class Normalise:
-    """Images (N, 3, r, r) of 8-bit pixels to floats: minus the mean, over the standard deviation, of each channel.
+    """A function from images (N, 3, r, r) of 8-bit pixels to floats: (pixel - mean) / standard deviation by channel.
 
-    Its constants are as large as an image: to broadcast one number a channel takes a CPU four times as long.
+    `mean` and `std` are in units of 0 to 1. The class holds both as tensors as large as an image: a CPU takes four
+    times as long to broadcast one number per channel.
     """
 
     def __init__(
@@ -30,7 +31,7 @@ class Normalise:
         self.inverse_std.reciprocal_()
 
     def __call__(self, images: Tensor) -> Tensor:
-        """New floats in its memory format."""
+        """Return the normalised images as new floats in `memory_format`."""
         floats = torch.empty(images.shape, device=images.device, memory_format=self.memory_format)
         pieces = -(-images.numel() // CACHED_VALUES) if images.is_cpu else 1
         for pixels, values in zip(images.chunk(pieces), floats.chunk(pieces), strict=True):

@@ -1,4 +1,4 @@
-"""Pictures: from the bytes of a file to 8 bits each of red, green and blue, and from those to what is stored."""
+"""Pictures: decoded from the bytes of any file to RGB of 8 bits per channel, and encoded as .beton files store them."""
 
 import zlib
 from collections.abc import Mapping
@@ -10,13 +10,13 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 MODES = {"jpg": 0, "raw": 1}  # FFCV's numbers
-LONGEST = 0xFFFF  # pixels of a side that FFCV's files can tell
+LONGEST = 0xFFFF  # pixels of a side: FFCV's files hold it in 16 bits
 PHOTOMETRIC, BITS, SAMPLE_FORMAT = 262, 258, 339  # tags of TIFF
 BLACK_IS_HIGHEST, UNSIGNED = 0, 1
 
 
 class Stored(NamedTuple):
-    """A picture as it is stored: one of `MODES`, its size in pixels and its bytes."""
+    """A picture as a .beton file stores it: its mode (a number of `MODES`), size in pixels and bytes."""
 
     mode: int
     width: int
@@ -24,22 +24,23 @@ class Stored(NamedTuple):
     data: bytes
 
     def digest(self, label: int) -> bytes:
-        """Digest all that a network can see of it (16 bytes), its label included."""
+        """Return a digest (16 bytes) of all that a network can see of the picture, and of its label."""
         hashed = blake2b(np.array([label, *self[:3]], "<i8").tobytes(), digest_size=16)
         hashed.update(self.data)
         return hashed.digest()
 
 
 def read_picture(stored: bytes) -> Image.Image:
-    """Read a file's first picture as RGB, as Pillow and torchvision do, its pixels as they lie there.
+    """Read the first picture of a file, whose bytes are `stored`, as RGB, as Pillow and torchvision do.
 
-    So a camera's rotation (EXIF orientation) and colour profiles are ignored, transparency is dropped, what shows
-    through being what is stored there, and CMYK becomes RGB by Pillow's simple rule. Of 16 bits a channel the upper 8
-    are taken; torchvision, which cuts greys off at 255, does not.
+    A camera's rotation (EXIF orientation) and colour profiles are ignored. Transparency is dropped: transparent pixels
+    get the colour that the file stores for them. CMYK becomes RGB by Pillow's simple rule. Of 16 bits per channel the
+    upper 8 are taken, unlike torchvision, which cuts greys off at 255.
 
     Raises:
-        ValueError: no picture, or pixels of an unknown range: floats and whole numbers of 32 bits or with a sign.
-        Exception: whatever Pillow raises for a file that it cannot read.
+        ValueError: the file is no picture, or its pixels have an unknown range: floats, integers of 32 bits or signed
+            integers.
+        Exception: any exception of Pillow for a file that it cannot read.
     """
     try:
         with Image.open(BytesIO(stored)) as picture:
@@ -49,6 +50,11 @@ def read_picture(stored: bytes) -> Image.Image:
 
 
 def _rgb(picture: Image.Image) -> Image.Image:
+    """Convert a picture of any mode to RGB of 8 bits per channel.
+
+    Raises:
+        ValueError: pixels of an unknown range.
+    """
     tags = getattr(picture, "tag_v2", {}) if picture.format == "TIFF" else {}
     has_sign = any(kind != UNSIGNED for kind in tags.get(SAMPLE_FORMAT, ()))
     is_deep = picture.mode.startswith("I;16") or (picture.mode == "I" and picture.format == "PPM")
@@ -58,21 +64,21 @@ def _rgb(picture: Image.Image) -> Image.Image:
             "and brightest value it does not tell; convert it to 8 bits a channel"
         )
     if is_deep:
-        values = np.asarray(picture).astype(np.uint16)  # those of PPM too: Pillow spreads them over 16 bits
+        values = np.asarray(picture).astype(np.uint16)  # 32 bits for PPM, whose values Pillow scales to 16 bits
         bits = tags.get(BITS, (16,))[0]
         values = values >> (bits - 8)
         if tags.get(PHOTOMETRIC) == BLACK_IS_HIGHEST:
             values = 255 - values
         picture = Image.fromarray(values.astype(np.uint8))
-    if picture.mode == "La":  # premultiplied; Pillow takes it to LA alone
+    if picture.mode == "La":  # premultiplied by alpha; Pillow converts it to LA alone
         picture = picture.convert("LA")
     return picture.convert("RGB")
 
 
 def shrink(picture: Image.Image, longest: int | None) -> Image.Image:
-    """Shrink a picture to a longer side of `longest` pixels at most; the other side keeps one at least.
+    """Shrink a picture whose longer side exceeds `longest` pixels to that size; no side gets shorter than a pixel.
 
-    Pillow's filter HAMMING keeps as much contrast as means over areas do, which FFCV takes, and Pillow has not.
+    FFCV shrinks by means over areas, a filter that Pillow lacks; Pillow's HAMMING keeps as much contrast.
     """
     if longest is None or max(picture.size) <= longest:
         return picture
@@ -81,13 +87,14 @@ def shrink(picture: Image.Image, longest: int | None) -> Image.Image:
 
 
 def store(picture: Image.Image, settings: Mapping[str, Any]) -> Stored:
-    """Store an RGB picture as `settings` say: max_resolution, write_mode and jpeg_quality.
+    """Encode an RGB picture as `settings` say: max_resolution, write_mode and jpeg_quality.
 
-    The write mode `proportion` makes JPEGs of half of the pictures: of those whose checksum (CRC-32) is odd.
+    The write mode `proportion` makes JPEGs of about half of the pictures: those whose pixels have an odd checksum
+    (CRC-32).
 
     Raises:
-        ValueError: a side of more than 65,535 pixels.
-        Exception: whatever Pillow raises.
+        ValueError: a side has more than 65,535 pixels.
+        Exception: any exception of Pillow.
     """
     picture = shrink(picture, settings.get("max_resolution"))
     if max(picture.size) > LONGEST:

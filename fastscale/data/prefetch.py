@@ -1,4 +1,4 @@
-"""Batches on the training device: copied while it computes, and augmented there."""
+"""Batches on the training device: copied while the device computes, and augmented on the device."""
 
 from collections.abc import Iterable, Iterator
 from functools import cache
@@ -14,9 +14,10 @@ Batches = Iterable[tuple[Tensor, Tensor, *tuple[Any, ...]]]
 
 
 def augmented(batches: Batches, done: int, size: int, device: torch.device) -> Iterator[tuple[Tensor, Tensor]]:
-    """Images and labels on the device, `size` batches augmented together (0: none is), without the first `done`.
+    """Yield images and labels on the device, augmented in groups of `size` batches (0: not augmented).
 
-    Who goes on within a group of batches gives all of it: the same groups are made, and the same bits.
+    The first `done` batches are left out. A training that goes on within a group passes the whole group and the number
+    of its batches that are done, so that the groups, and with them the bits, are the same.
     """
     batches = on_device(batches, device)
     changed = augment_in_groups(batches, size) if size else ((images, labels) for images, labels, *_ in batches)
@@ -24,21 +25,21 @@ def augmented(batches: Batches, done: int, size: int, device: torch.device) -> I
 
 
 def on_device(batches: Batches, device: torch.device) -> Iterator[tuple[Any, ...]]:
-    """The batches, their images and labels on the device; each is copied while the step before it is computed."""
+    """Yield the batches with images and labels on the device, each copied while the step before it is computed."""
     if device.type == "cpu":
         yield from batches
         return
-    beside = _stream(device)
+    copying = _copy_stream(device)
     for images, labels, *others in batches:
-        with torch.cuda.stream(beside):
+        with torch.cuda.stream(copying):
             moved = images.to(device, non_blocking=True), labels.to(device, non_blocking=True)
-        beside.synchronize()  # the loader may write the next pair where this one lies; steps run on meanwhile
+        copying.synchronize()  # the loader may overwrite this batch with the next one; steps run on meanwhile
         for tensor in moved:
             tensor.record_stream(torch.cuda.current_stream(device))
         yield *moved, *others
 
 
 @cache
-def _stream(device: torch.device) -> torch.cuda.Stream:
-    """One for all epochs: torch keeps the memory of each."""
+def _copy_stream(device: torch.device) -> torch.cuda.Stream:
+    """Return the stream for copies, the same in all epochs: torch keeps memory apart for each stream."""
     return torch.cuda.Stream(device)

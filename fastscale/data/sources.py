@@ -1,4 +1,4 @@
-"""Which images a configuration asks for: how many there are, of which classes, in which state. None is read."""
+"""The images that a configuration asks for: their number, classes and state, found without reading any image."""
 
 import sys
 from collections.abc import Mapping
@@ -9,9 +9,9 @@ from fastscale.data.folders import SPLITS, find_classes, folder_state, list_imag
 from fastscale.errors import UserError
 from fastscale.records.records import digest
 
-# Of Debian's package dataset-fashion-mnist: installed, or unpacked into .venv (requirements/setup.sh).
-PACKAGED = [Path(root, "usr/share/datasets/fashion-mnist") for root in ("/", f"{sys.prefix}/debian")]
-DEBIAN_FASHION_MNIST = next((folder for folder in PACKAGED if folder.exists()), PACKAGED[0])
+# Folders of Debian's package dataset-fashion-mnist: installed, or unpacked into .venv (requirements/setup.sh).
+DEBIAN_FOLDERS = [Path(root, "usr/share/datasets/fashion-mnist") for root in ("/", f"{sys.prefix}/debian")]
+DEBIAN_FASHION_MNIST = next((folder for folder in DEBIAN_FOLDERS if folder.exists()), DEBIAN_FOLDERS[0])
 FASHION_MNIST_CLASSES = (
     ["t-shirt/top", "trouser", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "ankle boot"]
 )  # fmt: skip
@@ -20,10 +20,10 @@ KINDS = ("fashion-mnist", "imagefolder")
 
 
 def check_classes(config: Mapping[str, Any]) -> None:
-    """Check the kind, path and number of classes in the data part of a configuration: a look into two folders.
+    """Check the kind, path and number of classes in the data part of a configuration; this lists two folders at most.
 
     Raises:
-        UserError: an unknown kind, folders that are missing, or other classes than configured.
+        UserError: the kind is unknown, folders are missing, or there are other classes than configured.
     """
     kind = config["kind"]
     if kind not in KINDS:
@@ -39,25 +39,25 @@ def check_classes(config: Mapping[str, Any]) -> None:
 
 
 def count_images(config: Mapping[str, Any]) -> dict[str, int]:
-    """Count the images of each split that the data part of a configuration asks for; none is read.
+    """Count the images of each split that the data part of a configuration asks for, without reading any image.
 
     Raises:
-        UserError: see `check_classes`; folders without images, or fewer images than asked for.
+        UserError: see `check_classes`; folders hold no images, or fewer images than requested.
     """
     check_classes(config)
     if config["kind"] == "imagefolder":
         listings = list_images(Path(config["path"])).items()
-        there = {split: sum(map(len, listing.images.values())) for split, listing in listings}
+        counts = {split: sum(map(len, listing.images.values())) for split, listing in listings}
     else:
-        there = FASHION_MNIST_IMAGES
-    return {split: asked_images(config, split, count) for split, count in there.items()}
+        counts = FASHION_MNIST_IMAGES
+    return {split: requested_images(config, split, count) for split, count in counts.items()}
 
 
 def source_state(config: Mapping[str, Any]) -> str | None:
-    """Digest the names, sizes and times of the files that hold the images, to know of a change without reading them.
+    """Digest the names, sizes and times of the files of images, so as to see changes without reading the files.
 
-    None where they are gone, or out of this machine's reach. What is wrong with them is a state too: it is told when
-    they are read.
+    Returns None if the files are gone or out of this machine's reach. A mistake in the folders is returned as its
+    sentence: such a state differs from others, and the mistake is reported when the images are read.
     """
     root = Path(config.get("path") or "")
     try:
@@ -71,9 +71,15 @@ def source_state(config: Mapping[str, Any]) -> str | None:
         return str(error)
 
 
-def asked_images(config: Mapping[str, Any], split: str, there: int) -> int:
-    """How many images of a split a configuration asks for."""
-    wanted = config.get(f"{split}_images") or there
-    if wanted > there:
-        raise UserError(f"data: {split}_images is {wanted}, but only {there} are there; leave it out for all of them")
-    return wanted
+def requested_images(config: Mapping[str, Any], split: str, available: int) -> int:
+    """Return how many of the `available` images of a split a configuration asks for.
+
+    Raises:
+        UserError: more images are requested than available.
+    """
+    count = config.get(f"{split}_images") or available
+    if count > available:
+        raise UserError(
+            f"data: {split}_images is {count}, but only {available} are there; leave it out for all of them"
+        )
+    return count

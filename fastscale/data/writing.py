@@ -1,4 +1,4 @@
-"""Writing .beton files, once for each data set: the same images give the same bytes, with any number of threads."""
+"""Writing a data set to .beton files: the same images give the same bytes, with any number of threads."""
 
 import hashlib
 import logging
@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 from PIL import Image
 
 from fastscale.data.dataset import Dataset, fingerprint
-from fastscale.data.folders import EXTENSIONS, SPLITS, told
+from fastscale.data.folders import EXTENSIONS, SPLITS, describe_left_out
 from fastscale.data.images import Split, open_source
 from fastscale.data.order import written_order
 from fastscale.data.pictures import Stored, store
@@ -23,27 +23,27 @@ from fastscale.records.provenance import provenance
 from fastscale.records.records import write_record
 
 SETTINGS = ("max_resolution", "write_mode", "jpeg_quality")
-MADE_BY = ("commit", "code", "python", "versions")  # of the provenance; not when and where, so that bytes are equal
+MADE_BY = ("commit", "code", "python", "versions")  # parts of the provenance; time and machine would change the bytes
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 log = logging.getLogger(__name__)
 
 
 def write_betons(config: Mapping[str, Any], folder: Path, threads: int = 1) -> Dataset:
-    """Write train.beton, val.beton, data.hash and, last, data.json to `folder`: each whole or not at all.
+    """Write train.beton, val.beton, data.hash and, last, data.json to `folder`, each whole or not at all.
 
     `config` is the data part of a sweep's configuration: kind, classes, path, train_images, val_images, max_resolution,
-    write_mode (raw, jpg, proportion: half of the images as JPEG) and jpeg_quality. Training images are shuffled, by a
-    fixed seed. data.hash holds the data set's hash alone: what rests on the data compares that.
+    write_mode (raw, jpg, or proportion: half of the images as JPEG) and jpeg_quality. Training images are shuffled by
+    a fixed seed. data.hash holds the data set's hash alone, which rules compare to see whether the data have changed.
 
     Raises:
-        UserError: missing, empty or unreadable images, other classes than configured, or a full disk.
+        UserError: images are missing, empty or unreadable, classes are others than configured, or the disk is full.
     """
     source = open_source(config, folder)
     for split, left_out in source.left_out.items():
         if left_out:
-            read = ", ".join(sorted(EXTENSIONS))
-            log.warning("data: %s/%s: left out %s (what is read: %s)", config["path"], split, told(left_out), read)
+            others, read = describe_left_out(left_out), ", ".join(sorted(EXTENSIONS))
+            log.warning("data: %s/%s: left out %s (what is read: %s)", config["path"], split, others, read)
     settings = {key: config[key] for key in SETTINGS if config.get(key)}
     content, files = {}, {}
     for name in SPLITS:
@@ -63,29 +63,29 @@ def write_betons(config: Mapping[str, Any], folder: Path, threads: int = 1) -> D
         files,
     )
     write_text(folder / "data.hash", f"{dataset.hash}\n")
-    known = provenance("train", ("pillow", "numpy"))
-    made = {"left_out": source.left_out, "provenance": {key: known[key] for key in MADE_BY}}
-    write_record(folder / "data.json", {**dataset.to_record(), **made})
+    made_by = provenance("train", ("pillow", "numpy"))
+    added = {"left_out": source.left_out, "provenance": {key: made_by[key] for key in MADE_BY}}
+    write_record(folder / "data.json", {**dataset.to_record(), **added})
     return dataset
 
 
 def _write(path: Path, split: Split, order: Iterable[int], settings: Mapping[str, Any], threads: int) -> str:
-    """Write a split in this order; returns the SHA-256 of all stored images and labels, in order.
+    """Write a split in the given order; return the SHA-256 of all stored images and labels, in that order.
 
     Raises:
-        UserError: images cannot be read or stored; the first one is named.
+        UserError: images cannot be read or stored; the sentence names the first of them.
     """
-    from tqdm import tqdm  # a tenth of a second, which what plans a sweep can do without
+    from tqdm import tqdm  # here, as it takes a tenth of a second, and planning a sweep needs no bar
 
     content, unusable = hashlib.sha256(), []
 
     def images() -> Iterator[tuple[Stored, int]]:
-        each = _in_turn(partial(_store, split, settings), order, threads)
-        for index, found in tqdm(each, total=len(split), disable=None):
-            if isinstance(found, str):
-                unusable.append(f"{split.name(index)} {found}")
+        results = _in_turn(partial(_store, split, settings), order, threads)
+        for index, result in tqdm(results, total=len(split), disable=None):
+            if isinstance(result, str):
+                unusable.append(f"{split.name(index)} {result}")
             elif not unusable:
-                stored, label, digest = found
+                stored, label, digest = result
                 content.update(digest)
                 yield stored, label
         if unusable:
@@ -93,16 +93,16 @@ def _write(path: Path, split: Split, order: Iterable[int], settings: Mapping[str
                 f"data: {unusable[0]}; {len(unusable)} of {len(split)} images are like this: replace or remove them"
             )
 
-    Image.init()  # Pillow's plug-ins, before threads do so at once
+    Image.init()  # loads Pillow's plug-ins, before several threads would do so at once
     with replacing(path) as temporary:
         write_beton(temporary, images(), len(split))
     return content.hexdigest()
 
 
 def _store(split: Split, settings: Mapping[str, Any], index: int) -> tuple[Stored, int, bytes] | str:
-    """An image as it is stored, with its label and digest, or in words what is wrong with it.
+    """Return an image as it is stored, with label and digest, or the words that say why it cannot be stored.
 
-    That may be whatever Pillow raises; all others are looked at nevertheless.
+    Any exception of Pillow becomes such words, so that the other images are still checked.
     """
     label = int(split.labels[index])
     try:
@@ -122,11 +122,12 @@ def _store(split: Split, settings: Mapping[str, Any], index: int) -> tuple[Store
 
 
 def _reason(error: Exception) -> str:
+    """Return the first line of an error's text, or the name of its class."""
     return (getattr(error, "strerror", None) or str(error) or type(error).__name__).splitlines()[0]
 
 
 def _in_turn(function: Callable[[Item], Result], items: Iterable[Item], threads: int) -> Iterator[tuple[Item, Result]]:
-    """Each item with what the function makes of it, in their order; a few at a time, by threads."""
+    """Yield each item with the function's result for it, in the order of the items; threads compute a few at a time."""
     with ThreadPoolExecutor(threads) as pool:
         waiting = deque[tuple[Item, Any]]()
         try:

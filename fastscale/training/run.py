@@ -11,7 +11,7 @@ import torch
 from tqdm import tqdm
 
 from fastscale.data import Dataset
-from fastscale.data.loaders import reading, steps_per_epoch
+from fastscale.data.loaders import choose_reader, steps_per_epoch
 from fastscale.errors import Stopped, UserError
 from fastscale.networks import Network
 from fastscale.profiling.autotune import autotune
@@ -151,7 +151,7 @@ def _train(
         "seconds": round(sum(row["seconds"] for row in training.log), 3),
         "resumed": training.resumed,
         "earlier_code": training.earlier_codes,
-        "loader": reading()[0],
+        "loader": choose_reader()[0],
         "precision": training.precision,
         **training.execution._asdict(),
         "tried": tried,

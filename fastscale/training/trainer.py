@@ -18,7 +18,7 @@ from tqdm import tqdm
 
 from fastscale.data import Dataset
 from fastscale.data.autoaugment import group_size
-from fastscale.data.epochs import Ahead, draw_epoch
+from fastscale.data.epochs import Prefetcher, draw_epoch
 from fastscale.data.loaders import Share, steps_per_epoch, validation_batches
 from fastscale.data.normalise import Normalise
 from fastscale.data.prefetch import augmented, on_device
@@ -92,7 +92,7 @@ class Training:
             dataset.mean, dataset.std, network.resolution, device, MEMORY_FORMATS[self.execution.memory_format]
         )
         self.grouped = group_size(recipe.batch // self.share.ranks, network.resolution, device) if recipe.augment else 0
-        self.draw = Ahead(partial(draw_epoch, dataset, network.resolution, recipe, threads, seed, self.share))
+        self.draw = Prefetcher(partial(draw_epoch, dataset, network.resolution, recipe, threads, seed, self.share))
         self.accumulate = repeatable(self._accumulate, self.execution, self._examples(), self.model.buffers())
 
     @property

@@ -1,4 +1,4 @@
-"""Reading by FFCV, with decoders that fastscale/data/decoding.py has compiled already."""
+"""The reader that uses FFCV, with the compiled decoders of fastscale/data/decoding.py."""
 
 import os
 from collections.abc import Callable, Iterator
@@ -19,14 +19,14 @@ from fastscale.data._ffcv import (
 )
 from fastscale.data.writer import map_bytes, read_samples
 
-UNUSED = (1, 1)  # the resolution of a decoder that has not been told one
+UNSET = (1, 1)  # the resolution of a decoder before its first epoch
 
 
 class Reader:
-    """Reads batches of a .beton file, which is mapped into memory: the system keeps what is used, once for all ranks.
+    """A reader of batches of a .beton file, which is mapped into memory: the system keeps one copy for all ranks.
 
-    `samples` are its images and labels, (n,) of dtype `fastscale.data.writer.READ`. One reader serves every resolution,
-    epoch and trial of a process.
+    `samples` describes the images and labels of the file, (n,) of dtype `fastscale.data.writer.SAMPLE_AND_CROP`. One
+    reader serves all resolutions, epochs and trials of a process.
     """
 
     def __init__(self, path: Path, batch: int, threads: int):
@@ -37,10 +37,11 @@ class Reader:
         self.loader = MappedLoader(path, batch, threads, pipelines, self.samples, map_bytes(path))
 
     def pairs(self, order: np.ndarray, samples: np.ndarray, resolution: int) -> Iterator[tuple[Tensor, Tensor]]:
-        """Yield images (batch, 3, resolution, resolution; uint8) and labels (batch; int64) in that order.
+        """Yield batches in the given order: images (batch, 3, resolution, resolution; uint8), labels (batch; int64).
 
-        `samples` are the reader's own, with the crops of this epoch. What FFCV keeps between epochs is set when the
-        first pair is drawn; a pair is valid until the next one.
+        `order` holds indices of images, and `samples` is a copy of the reader's `samples` with the crops of this epoch.
+        The state that FFCV keeps between epochs is set when the first batch is taken; a batch is valid until the next
+        batch is taken.
         """
         self.decoder.output_size = resolution, resolution
         batches = self.loader.batches(order, samples)
@@ -51,33 +52,33 @@ class Reader:
             batches.close()
 
     def compile(self) -> None:
-        """Have it compiled, where this process has not done so yet: the first batch does."""
-        if self.decoder.output_size == UNUSED:
+        """Compile the decoders by reading a batch, unless a batch has been read before."""
+        if self.decoder.output_size == UNSET:
             list(self.pairs(np.arange(1), self.samples, 8))
 
 
 class ImageDecoder(ResizedCropRGBImageDecoder):
-    """FFCV's decoder, of the crops that stand in the metadata of each image: `CROP` of `fastscale.data.crops`."""
+    """FFCV's image decoder for crops that the metadata of each image holds (`CROP` of `fastscale.data.crops`)."""
 
     get_crop_generator = None
 
     def __init__(self, threads: int):
-        super().__init__(UNUSED)
+        super().__init__(UNSET)
         self.decode = decoding.decode_images_by_threads if threads > 1 else decoding.decode_images
 
     def declare_state_and_memory(self, previous_state: State) -> tuple[State, AllocationQuery]:
-        """Memory for the results of a batch. FFCV's decoders take some for all images whole as well."""
+        """Return FFCV's state and memory for the results of a batch, without FFCV's memory for whole images."""
         state, (results, _) = super().declare_state_and_memory(previous_state)
         return state, results
 
     def generate_code(self) -> Callable:
-        """The compiled function."""
+        """Return the compiled function that decodes a batch of images."""
         return self.decode
 
 
 class LabelDecoder(IntDecoder):
-    """FFCV's decoder of labels, compiled before."""
+    """FFCV's label decoder with a compiled function."""
 
     def generate_code(self) -> Callable:
-        """The compiled function."""
+        """Return the compiled function that copies the labels of a batch."""
         return decoding.decode_labels
