@@ -1,4 +1,4 @@
-"""What mkdocs adds to the pages: tables that are read off the code, and files outside docs/ that pages link to."""
+"""What mkdocs adds to the pages: tables generated from the code, and files outside docs/ that pages link to."""
 
 import inspect
 import posixpath
@@ -65,7 +65,7 @@ def _on_site(file: File, link: str) -> str:
 
 
 def _table(header: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
-    """Write a Markdown table; outside code, what Markdown takes for something else is escaped."""
+    """Write a Markdown table; outside code, characters that Markdown would take for markup are escaped."""
     lines = [list(header), *(list(row) for row in rows)]
     lines.insert(1, ["---"] * len(lines[0]))
     escaped = (
@@ -75,7 +75,7 @@ def _table(header: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
 
 
 def artefacts(of_paper: bool) -> str:
-    """List the artefacts: what makes each of them, what it shows and which module draws it."""
+    """List the artefacts: for each one its target, what it shows and the module of its maker."""
     rows = []
     for name, artefact in ARTEFACTS.items():
         if title(name).startswith(("Figure", "Table")) == of_paper:
@@ -104,7 +104,7 @@ def bases() -> str:
 
 
 def commands() -> str:
-    """List the verbs of the command line: usage, what each one does, and its options."""
+    """List the commands of `fastscale`: for each one its usage, what it does, and its options."""
     parts = []
     for name, command in main.commands.items():
         context = click.Context(command, info_name=f"fastscale {name}")
@@ -154,13 +154,13 @@ def selection() -> str:
 
 
 def recipe() -> str:
-    """List the keys of a recipe: what is allowed, and the paper's value."""
+    """List the keys of a recipe: for each one what is allowed, and the paper's value."""
     rows = ([f"`{field.name}`", ALLOWED[field.name][1], f"`{_yaml(field.default)}`"] for field in fields(Recipe))
     return _table(["key", "allowed", "default"], rows)
 
 
 def families() -> str:
-    """List the keys of a base of one's own: of each family, and of each way to derive it from another base."""
+    """List the keys of a base that a sweep defines, for each family and for each derivation from another base."""
     parts = []
     for name, build in FAMILIES.items():
         parts += [f"### family: {name}", *_parts(described(build), "")]
