@@ -11,6 +11,7 @@ from typing import Any
 
 import click
 
+from fastscale.cli.extras import require
 from fastscale.cli.options import (
     JSON,
     PATH,
@@ -127,6 +128,7 @@ def networks(source: str, description: Path, path: Path) -> None:
 @threads_option
 def data(config: Any, folder: Path, threads: int) -> None:
     """Write the .beton files of a data set to FOLDER."""
+    require("train")
     from fastscale.sweep.schema import checked_data
 
     checked = checked_data(config)
@@ -184,6 +186,7 @@ def verdict(out: Path, own: Path | None, batch: int, threads: int, device: str |
 
     About 15 minutes on one GPU; synthetic images, no data, no Snakemake. What was timed before is kept.
     """
+    require("workflow")
     from fastscale.cli.verdict import verdict as judge
 
     click.echo(judge(out, own, batch=batch, threads=threads, device=device))
@@ -217,6 +220,7 @@ def train(
     **options: Any,
 ) -> None:
     """Train the network BASE, scaled."""
+    require("train")
     if warm:
         from fastscale.cli import warm as server
 
@@ -277,6 +281,7 @@ def plan(description: Path, jobs: bool, as_json: bool) -> None:
 @click.option("--whole", "scope", flag_value="all", default=True, help="A missing record is an error (the default).")
 def aggregate(artefacts: tuple[str, ...], description: Path, scope: Any) -> None:
     """Make ARTEFACTS (table1, fig6 ...) from the records of a sweep."""
+    require("workflow")
     from fastscale.analysis import aggregate as make
     from fastscale.sweep.sweep import Sweep
 
