@@ -23,6 +23,7 @@ from fastscale.sweep.schema import schema
 from fastscale.validation.checks import allowed
 
 REPOSITORY = Path(__file__).parents[1]
+MAKERS = REPOSITORY / "fastscale/analysis"
 LINK = re.compile(r"(?<=\]\()(?!\w+:|#)([^)#\s]+)")
 GENERATED = re.compile(r"^<!-- generated: ([\w ]+) -->$", re.M)
 CODE_OR_MARKUP = re.compile(r"`[^`]*`|[|<]")
@@ -79,10 +80,10 @@ def artefacts(of_paper: bool) -> str:
     rows = []
     for name, artefact in ARTEFACTS.items():
         if title(name).startswith(("Figure", "Table")) == of_paper:
-            module = artefact.maker.partition(":")[0].replace(".", "/") + ".py"
-            module = module if (REPOSITORY / module).exists() else module.replace(".py", "/__init__.py")
-            rows.append([title(name), f"`{name}`", artefact.caption, f"`{module}`"])
-    return _table(["", "target", "what it shows", "made by"], rows)
+            module = artefact.maker.partition(":")[0].removeprefix("fastscale.analysis.").replace(".", "/")
+            file = f"{module}.py" if (MAKERS / f"{module}.py").exists() else f"{module}/__init__.py"
+            rows.append([title(name).replace(" ", "\u00a0"), f"`{name}`", artefact.caption, f"`{file}`"])
+    return _table(["", "target", "what it shows", "maker, in `fastscale/analysis/`"], rows)
 
 
 def claims() -> str:
@@ -110,7 +111,7 @@ def commands() -> str:
         context = click.Context(command, info_name=f"fastscale {name}")
         usage = command.get_usage(context).removeprefix("Usage: ")
         options = filter(None, (parameter.get_help_record(context) for parameter in command.params))
-        rows = ([f"`{option}`", meaning] for option, meaning in options)
+        rows = ([f"`{option}`", meaning] for option, meaning in options if meaning)
         parts += [
             f"## {name}",
             f"```text\n{usage}\n```",
