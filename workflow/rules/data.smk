@@ -25,7 +25,7 @@ def look_at_images():
 @cache
 def image_state(written):
     if workflow.is_main_process:
-        packed = IOFile(written, workflow.get_rule("data"))
+        packed = IOFile(written, rules.data.rule)  # not by its name, which is another in a module of another workflow
         return state_of_images(SWEEP.config["data"], lambda: workflow.persistence.params(packed))
 
 
