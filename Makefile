@@ -35,7 +35,8 @@ setup-test:   ## only what `make test` needs before its job
 COMPILE = .venv/bin/uv pip compile --quiet --universal --python .venv --python-version 3.11 --no-build-isolation \
 	--generate-hashes --no-emit-index-url --no-header --no-annotate
 lock: setup   ## pin pyproject.toml anew: --upgrade in LOCKFLAGS takes the newest versions
-	$(COMPILE) $(LOCKFLAGS) --extra ffcv --group dev --group docs --group lint --group setup pyproject.toml --output-file requirements/lock.txt
+	$(COMPILE) $(LOCKFLAGS) --extra ffcv --extra workflow \
+		--group dev --group docs --group lint --group setup pyproject.toml --output-file requirements/lock.txt
 	$(COMPILE) $(LOCKFLAGS) --group setup --constraint requirements/lock.txt --output-file requirements/setup.txt
 	$(COMPILE) $(LOCKFLAGS) --group benchmarks --constraint requirements/lock.txt --output-file requirements/benchmarks.txt
 

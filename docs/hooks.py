@@ -1,4 +1,4 @@
-"""What mkdocs adds to the pages: tables that are read off the code, and files outside docs/ that pages link to."""
+"""What mkdocs adds to the pages: tables generated from the code, and files outside docs/ that pages link to."""
 
 import inspect
 import posixpath
@@ -24,6 +24,7 @@ from fastscale.sweep.schema import schema
 from fastscale.validation.checks import allowed
 
 REPOSITORY = Path(__file__).parents[1]
+MAKERS = REPOSITORY / "fastscale/analysis"
 LINK = re.compile(r"(?<=\]\()(?!\w+:|#)([^)#\s]+)")
 GENERATED = re.compile(r"^<!-- generated: ([\w ]+) -->$", re.M)
 CODE_OR_MARKUP = re.compile(r"`[^`]*`|[|<]")
@@ -66,7 +67,7 @@ def _on_site(file: File, link: str) -> str:
 
 
 def _table(header: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
-    """Write a Markdown table; outside code, what Markdown takes for something else is escaped."""
+    """Write a Markdown table; outside code, characters that Markdown would take for markup are escaped."""
     lines = [list(header), *(list(row) for row in rows)]
     lines.insert(1, ["---"] * len(lines[0]))
     escaped = (
@@ -76,14 +77,14 @@ def _table(header: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
 
 
 def artefacts(of_paper: bool) -> str:
-    """List the artefacts: what makes each of them, what it shows and which module draws it."""
+    """List the artefacts: for each one its target, what it shows and the module of its maker."""
     rows = []
     for name, artefact in ARTEFACTS.items():
         if title(name).startswith(("Figure", "Table")) == of_paper:
-            module = artefact.maker.partition(":")[0].replace(".", "/") + ".py"
-            module = module if (REPOSITORY / module).exists() else module.replace(".py", "/__init__.py")
-            rows.append([title(name), f"`{name}`", artefact.caption, f"`{module}`"])
-    return _table(["", "target", "what it shows", "made by"], rows)
+            module = artefact.maker.partition(":")[0].removeprefix("fastscale.analysis.").replace(".", "/")
+            file = f"{module}.py" if (MAKERS / f"{module}.py").exists() else f"{module}/__init__.py"
+            rows.append([title(name).replace(" ", "\u00a0"), f"`{name}`", artefact.caption, f"`{file}`"])
+    return _table(["", "target", "what it shows", "maker, in `fastscale/analysis/`"], rows)
 
 
 def claims() -> str:
@@ -105,13 +106,13 @@ def bases() -> str:
 
 
 def commands() -> str:
-    """List the verbs of the command line: usage, what each one does, and its options."""
+    """List the commands of `fastscale`: for each one its usage, what it does, and its options."""
     parts = []
     for name, command in main.commands.items():
         context = click.Context(command, info_name=f"fastscale {name}")
         usage = command.get_usage(context).removeprefix("Usage: ")
         options = filter(None, (parameter.get_help_record(context) for parameter in command.params))
-        rows = ([f"`{option}`", meaning] for option, meaning in options)
+        rows = ([f"`{option}`", meaning] for option, meaning in options if meaning)
         parts += [
             f"## {name}",
             f"```text\n{usage}\n```",
@@ -155,13 +156,13 @@ def selection() -> str:
 
 
 def recipe() -> str:
-    """List the keys of a recipe: what is allowed, and the paper's value."""
+    """List the keys of a recipe: for each one what is allowed, and the paper's value."""
     rows = ([f"`{field.name}`", ALLOWED[field.name][1], f"`{_yaml(field.default)}`"] for field in fields(Recipe))
     return _table(["key", "allowed", "default"], rows)
 
 
 def families() -> str:
-    """List the keys of a base of one's own: of each family, and of each way to derive it from another base."""
+    """List the keys of a base that a sweep defines, for each family and for each derivation from another base."""
     parts = []
     for name, build in FAMILIES.items():
         parts += [f"### family: {name}", *_parts(described(build), "")]

@@ -14,6 +14,7 @@ from typing import Any
 
 import click
 
+from fastscale.cli.extras import require
 from fastscale.cli.options import (
     JSON,
     PATH,
@@ -130,6 +131,7 @@ def networks(source: str, description: Path, path: Path) -> None:
 @threads_option
 def data(config: Any, folder: Path, threads: int) -> None:
     """Pack the images of a data set into .beton files in FOLDER."""
+    require("train")
     from fastscale.sweep.schema import checked_data
 
     checked = checked_data(config)
@@ -182,6 +184,7 @@ def verdict(out: Path, config: Path | None, batch: int, threads: int, device: st
     The networks are the paper's bases and scaled ones, on synthetic images: neither data nor Snakemake is needed. This
     takes about 15 minutes on one GPU. Networks that were timed before are not timed again.
     """
+    require("workflow")
     from fastscale.cli.verdict import verdict as judge
 
     click.echo(judge(out, config, batch=batch, threads=threads, device=device))
@@ -215,6 +218,7 @@ def train(
     **options: Any,
 ) -> None:
     """Scale the network BASE and train it."""
+    require("train")
     if warm:
         from fastscale.cli import warm as server
 
@@ -275,6 +279,7 @@ def plan(description: Path, jobs: bool, as_json: bool) -> None:
 @click.option("--whole", "scope", flag_value="all", default=True, help="Refuse if a record is missing (the default).")
 def aggregate(artefacts: tuple[str, ...], description: Path, scope: Any) -> None:
     """Make ARTEFACTS (table1, fig6 ...) from the records of a sweep."""
+    require("workflow")
     from fastscale.analysis import aggregate as make_artefact
     from fastscale.sweep.sweep import Sweep
 

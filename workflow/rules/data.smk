@@ -25,7 +25,8 @@ def look_at_images():
 @cache
 def image_state(hash_file):
     if workflow.is_main_process:
-        output = IOFile(hash_file, workflow.get_rule("data"))
+        # Not by its name, which is another in a module of another workflow.
+        output = IOFile(hash_file, rules.data.rule)
         return state_of_images(SWEEP.config["data"], lambda: workflow.persistence.params(output))
 
 

@@ -4,10 +4,10 @@ import re
 from collections.abc import Sequence
 from functools import cache
 from html import escape
+from typing import TYPE_CHECKING
 
-from latex2mathml.converter import convert
-from markdown_it import MarkdownIt
-from mdit_py_plugins.dollarmath import dollarmath_plugin
+if TYPE_CHECKING:
+    from markdown_it import MarkdownIt
 
 STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; color: #1a1a1a; margin: 2rem auto; padding: 0 1rem; max-width: 80rem }
@@ -33,7 +33,12 @@ def html(markdown: str, title: str) -> str:
 
 
 @cache
-def _parser() -> MarkdownIt:
+def _parser() -> "MarkdownIt":
+    # Now: what plans reads results, but writes no page.
+    from latex2mathml.converter import convert
+    from markdown_it import MarkdownIt
+    from mdit_py_plugins.dollarmath import dollarmath_plugin
+
     parser = MarkdownIt("commonmark").enable("table")
     return parser.use(dollarmath_plugin, renderer=lambda formula, options: convert(formula), allow_digits=False)
 
