@@ -39,11 +39,5 @@ rule figures:
         SWEEP_DAG.targets("figure"),
 
 
-localrules:
-    all,
-    tables,
-    figures,
-
-
 onsuccess:
     sys.stderr.write(SWEEP_DAG.outcome())

@@ -4,11 +4,6 @@
 # old recipe.
 
 
-localrules:
-    scale,
-    describe,
-
-
 rule scale:
     input:
         sweep=SWEEP.description,
@@ -18,6 +13,7 @@ rule scale:
     log:
         SWEEP.folder / "logs/scale/{source}.log",
     priority: 2
+    localrule: True
     shell:
         "fastscale networks {wildcards.source:q} --sweep {input.sweep:q} --record {output:q} > {log:q} 2>&1"
 
@@ -28,6 +24,7 @@ rule describe:
     log:
         SWEEP.folder / "logs/describe.log",
     priority: 2
+    localrule: True
     params:
         config=lambda wildcards: json.dumps(SWEEP.config),  # a function: braces in a name are no wildcards
     shell:

@@ -2,10 +2,6 @@
 # Jobs for the best candidate are planned only then, hence a checkpoint.
 
 
-localrules:
-    search,
-
-
 checkpoint search:
     input:
         sweep=SWEEP.description,
@@ -15,5 +11,6 @@ checkpoint search:
     log:
         SWEEP.folder / "logs/search/{search}.log",
     priority: 2
+    localrule: True
     shell:
         "fastscale search {wildcards.search:q} --sweep {input.sweep:q} > {log:q} 2>&1"
