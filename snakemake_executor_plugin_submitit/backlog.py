@@ -33,10 +33,13 @@ class Backlog:
     warn: Callable[[str], None]
     largest_array: int = 1
     requests: list[Request] = field(default_factory=list)
-    room: dict[str, int] = field(default_factory=dict)  # by parameters: how many to submit first, where there was none
+    room: dict[str, int] = field(default_factory=dict)  # by parameters: how many to submit first, after a refusal
 
     def submit(self, submitter: "Submitter", given_up: Callable[[], bool]) -> None:
-        """Submit as many requests as the cluster accepts; requests with equal parameters become arrays."""
+        """Submit as many requests as the cluster accepts; requests with equal parameters become arrays.
+
+        `given_up` tells whether the submission was given up in the meantime.
+        """
         groups: dict[str, list[Request]] = {}
         for request in filter(self.may_go, list(self.requests)):
             try:

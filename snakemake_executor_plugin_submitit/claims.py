@@ -59,7 +59,7 @@ class Claim:
 
     @property
     def holds(self) -> bool:
-        """Tell whether nobody has claimed one of the outputs since. Claim files that cannot be read do not count."""
+        """Tell whether no later claim has taken one of the outputs. Claim files that cannot be read do not count."""
         return all(self._holder(name) in (None, self.holder) for name in self.names)
 
     def _holder(self, name: str) -> str | None:

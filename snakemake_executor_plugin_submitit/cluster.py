@@ -8,10 +8,10 @@ from . import slurm
 
 
 class Cluster:
-    """A Slurm cluster. Its questions are repeated until Slurm answers, and each warning is given once."""
+    """A Slurm cluster. Questions to Slurm are repeated until it answers, and each warning is given once."""
 
     def __init__(self, warn: Callable[[str], None], wait: Callable[[], Any]):
-        """Give warnings to `warn`, and call `wait` before Slurm is asked again."""
+        """Give warnings to `warn`, and call `wait` before each repetition of a question to Slurm."""
         self.warn, self.wait = warn, wait
         self.warnings: set[str] = set()  # all that were given
 

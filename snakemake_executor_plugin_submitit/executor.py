@@ -241,7 +241,7 @@ class Executor(PollsWithJobs, InnerSnakemake):
     # Polls of Slurm.
 
     def poll(self, active_jobs: Sequence[SubmittedJobInfo]) -> dict[str, slurm.State]:
-        """Return the states of those jobs that have ended, by Slurm id; write files again that were deleted."""
+        """Return the states of the jobs that have ended, by Slurm id; write deleted files of the others again."""
         self.main_lock.renew()
         self.workflow_lock.renew()
         cancelled = self.left_behind.cancelled
@@ -282,7 +282,7 @@ class Executor(PollsWithJobs, InnerSnakemake):
         return jobs
 
     def adopt(self, job: JobExecutorInterface) -> bool:
-        """Adopt the Slurm job that already runs this job, or has run it with success; return whether there is one."""
+        """Adopt the Slurm job that already runs this job, or has run it with success; return whether it exists."""
         left_job = self.left_behind.take(members(job), job.output)
         if left_job is None:
             return False

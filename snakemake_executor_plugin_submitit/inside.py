@@ -159,7 +159,7 @@ class Call:
 
 
 def unneeded_files(workflow: Workflow, job: JobExecutorInterface) -> set[str]:
-    """Return the temporary files that no job needs any more once this one has ended."""
+    """Return the temporary files that no job needs any more once this job has ended."""
     return set(map(str, workflow.dag.get_unneeded_temp_files(job)))
 
 

@@ -119,7 +119,7 @@ def time_limits_file(folder: Path, slurm_id: str) -> Path:
 
 
 def read_count(path: Path) -> int:
-    """Read the number in a file; 0 where the file is missing or holds none."""
+    """Read the number in a file; 0 where the file is missing or holds no number."""
     try:
         return int(path.read_text())
     except (OSError, ValueError):

@@ -2,7 +2,7 @@
 
 Slurm keeps a copy of the record, as long as it knows a job: the job's comment names the batch, and the end of the job's
 script lists the batch's entries. So entries that the disk has lost can be read from Slurm. While the disk cannot be
-written, changes of the ledger wait in memory, and no job is ended for it.
+written, changes of the ledger wait in memory, and no job is ended for that reason.
 """
 
 import errno
@@ -159,7 +159,10 @@ class Ledger:
         self.write()
 
     def ended(self, slurm_id: str, write: bool = True) -> None:
-        """Enter that a job has ended; remove its batch with the last one. `write`: at once, or with the next change."""
+        """Enter that a job has ended; remove its batch when all jobs of the batch have ended.
+
+        The file is written at once, or, if `write` is false, at the next call of `write`.
+        """
         number, _, index = slurm_id.partition("_")
         with self.writing:
             for batch in [batch for batch in self.batches.values() if batch.slurm_id == number and not batch.abandoned]:

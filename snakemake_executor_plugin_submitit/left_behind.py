@@ -230,7 +230,7 @@ def _recover(ledger: Ledger, name: str, number: str, cluster: str | None) -> Non
 
 
 def _is_of_the_original(batch: Batch, folder: Path) -> bool:
-    """Tell whether the batch belongs to another folder, of which this one is a copy."""
+    """Tell whether the batch belongs to another folder, and this folder is a copy of it."""
     try:
         return not batch.entries[0].pickle.parent.parent.samefile(folder)
     except OSError:

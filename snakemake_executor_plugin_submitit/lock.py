@@ -76,9 +76,9 @@ class MainLock:
 class WorkflowLock:
     """Snakemake's own lock files of inputs and outputs, against a Snakemake without Slurm in the same folder.
 
-    Snakemake leaves its lock files behind when it is killed. Those of this class are listed in a file, and removed by
-    the next process that holds the `MainLock`. This lock is taken only with Snakemake's option `--nolock`, which the
-    profile sets; without the option Snakemake takes its own.
+    Snakemake leaves its lock files behind when it is killed. The lock files of this class are listed in a file,
+    and the next process that holds the `MainLock` removes them. This lock is taken only with Snakemake's option
+    `--nolock`, which the profile sets; without the option Snakemake takes its own lock.
     """
 
     def __init__(self, workflow: WorkflowExecutorInterface):

@@ -112,8 +112,8 @@ def word(name: str, value: str | bool) -> str:
 def withheld(variables: Iterable[str], options: Options) -> list[str]:
     """Return the environment variables that sbatch must not see when it gets these options.
 
-    An option overrides its SBATCH_... variable; where an option is missing, the variable may set it. Never
-    SBATCH_OVERCOMMIT, which takes CPUs from tasks.
+    An option overrides its SBATCH_... variable; where an option is missing, the variable may set it. SBATCH_OVERCOMMIT
+    is always withheld, as it takes CPUs from tasks.
     """
     fixed = RESERVED.union(("overcommit",), *(equivalents(name, value) for name, value in options.items()))
     return [name for name in variables if name not in CLUSTER_VARIABLES and _sets(name, fixed)]

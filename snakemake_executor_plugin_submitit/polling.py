@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from . import slurm
 from .slurm import CommandError, Job, State
 
-REPORTED_AFTER = 60.0  # seconds after which a job is reported that waits for more than its turn
+REPORTED_AFTER = 60.0  # seconds after which a job that waits for more than its turn is reported
 # States and reasons of jobs that run or wait their turn. All others are reported, in Slurm's words.
 ON_ITS_WAY = frozenset(("RUNNING", "COMPLETING", "CONFIGURING", "STAGE_OUT", "SIGNALING", "RESIZING"))
 IN_TURN = frozenset(
@@ -27,13 +27,13 @@ HINTS = {
 
 
 class Queue:
-    """The states of all jobs: one squeue per poll, whose failures and momentary states are waited out."""
+    """The states of all jobs, by one squeue per poll; failures of squeue and momentary states are waited out."""
 
     def __init__(self, dead_polls: int, warn: Callable[[str], None]) -> None:
         """Take a job as ended when it was dead in `dead_polls` polls in a row.
 
-        `warn` is called once when squeue begins to fail, and once when it answers again; also once per reason for
-        which jobs wait longer than a minute, unless they wait their turn.
+        `warn` is called once when squeue begins to fail, and once when it answers again. It is also called when
+        jobs have waited for a minute for another reason than their turn: once per reason and job.
         """
         self.dead_polls = dead_polls
         self.warn = warn
@@ -43,7 +43,7 @@ class Queue:
         self.reported: dict[str, set[str]] = defaultdict(set)  # Slurm ids by the reason that was reported
 
     def poll(self) -> dict[str, Job] | None:
-        """List all of this user's jobs, by Slurm id; None where squeue fails: no state has changed then."""
+        """List all of this user's jobs, by Slurm id; None where squeue fails, which says nothing about the jobs."""
         try:
             listed = slurm.squeue()
         except CommandError as error:

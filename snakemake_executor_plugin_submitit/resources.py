@@ -101,7 +101,7 @@ def gres(job: JobExecutorInterface) -> str | None:
 
 
 def _requested(job: JobExecutorInterface, times_memory: int) -> dict[str, tuple[str, str]]:
-    """Return the resource and the value of each option that a job's resources set, by the option's name."""
+    """Map each option of sbatch that a job's resources set to the resource that sets it, and the value."""
     if elsewhere := next((name for name in ELSEWHERE if job.resources.get(name)), None):
         raise ValueError(f"resource {elsewhere}: jobs run on this cluster only; start Snakemake on the other one")
     resources = job.resources

@@ -45,7 +45,7 @@ BY_STATE = {
 
 @dataclass(frozen=True)
 class Attempt:
-    """A count of a job's `retries` so far, and the multiple of its rule's `memory` that it gets."""
+    """The number of `retries` of a job so far, and the factor by which the memory of its rule is multiplied."""
 
     retries: int = 0
     memory: int = 1
@@ -102,7 +102,7 @@ def retry_of(info: SubmittedJobInfo, state: slurm.State, limit: int) -> Request 
 
 
 def ending(info: SubmittedJobInfo, state: slurm.State, settings: ExecutorSettings) -> str:
-    """Say how a job ended that is not submitted again."""
+    """Say how a job that is not submitted again has ended."""
     submission, retries = info.aux["submission"], info.aux["attempt"].retries
     where = f"its log is {submission.log}" if submission.log.exists() else f"it wrote no log ({submission.log})"
     message = f"Slurm job {info.external_jobid} ended as {state}; {where}. "

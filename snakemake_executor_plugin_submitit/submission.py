@@ -45,7 +45,7 @@ class Submission:
         return read_count(time_limits_file(self.paths.folder, self.slurm_id))
 
     def restore(self, call: Callable[[], SnakemakeJob]) -> None:
-        """Write again what the job needs to start, where it was deleted: the folder of its log, its claim, its call."""
+        """Write what the job needs to start, if it was deleted: the folder of its log, its claim, its call."""
         with suppress(OSError):
             self.paths.folder.mkdir(parents=True, exist_ok=True)
             self.claim.renew()
@@ -127,7 +127,7 @@ class Submitter:
     def _send(self, executor: Sbatch, script: Path, batch: Batch, given_up: Callable[[], bool]) -> str:
         """Call sbatch until it answers; return the id. After a call without an answer, look for the batch in the queue.
 
-        If the call takes effect later still, there is a second copy of the batch, which the executor cancels.
+        If an unanswered call takes effect even later, there is a second copy of the batch, which the executor cancels.
         """
         command, environment = executor.command(batch, script), executor.environment(batch)
         for wait in (*WAITS, None):

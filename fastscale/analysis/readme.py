@@ -56,7 +56,7 @@ def _what(sweep: Sweep) -> list[list[str]]:
 
 
 def _how(results: Results) -> list[list[str]]:
-    """List devices, dates and versions: a key, its words for the timings, and for the trainings."""
+    """List devices, dates and versions: rows of a key, its value for the timings and its value for the trainings."""
     timings, trainings = (_column(results.records[stage]) for stage in ("profile", "train"))
     return [[key, timings.get(key, ""), trainings.get(key, "")] for key in dict.fromkeys([*trainings, *timings])]
 

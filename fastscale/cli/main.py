@@ -91,7 +91,7 @@ def advise(
 @base_options
 @click.option("--record", "path", required=True, type=PATH, help="Where to write the networks record.")
 def probes(base: str, path: Path, classes: int, defined: Any) -> None:
-    """Write networks of BASE for `fastscale profile` to time. From their timings `fastscale advise` predicts others."""
+    """Write networks of BASE for `fastscale profile` to time. `fastscale advise` predicts others from their timings."""
     from fastscale.planning import advice
     from fastscale.records.networks import write_networks
 
@@ -114,7 +114,7 @@ def describe(path: Path, config: Any) -> None:
 @sweep_option
 @click.option("--record", "path", required=True, type=PATH, help="Where to write the networks record.")
 def networks(source: str, description: Path, path: Path) -> None:
-    """Scale and count a sweep's networks that come from SOURCE. SOURCE is a search, or `fixed` for all others."""
+    """Scale and count a sweep's networks from one SOURCE. SOURCE is a search, or `fixed` for networks without one."""
     from fastscale.records.networks import write_networks
     from fastscale.sweep.expansion import FIXED
     from fastscale.sweep.sweep import Sweep

@@ -37,7 +37,7 @@ class Costs(NamedTuple):
 
     @classmethod
     def from_network(cls, network: Network) -> Self:
-        """Count a network."""
+        """Count the flops, params, acts and layers of a network."""
         return cls(*count(network), count_layers(network))
 
     def time_terms(self, batch: float) -> dict[str, float]:
@@ -80,7 +80,7 @@ class LinearFit:
         return statistics.fmean(self.errors)
 
     def predict(self, values: Mapping[str, float]) -> float:
-        """Predict from the values of the terms, by name."""
+        """Predict what was fitted, seconds per image or peak bytes of a step, from the values of the terms, by name."""
         return math.fsum(coefficient * values[term] for term, coefficient in self.coefficients.items())
 
 
@@ -105,7 +105,7 @@ class Prediction:
 
 
 def fit_time(timings: Sequence[Timing], terms: Sequence[str] = TIME_TERMS) -> LinearFit | None:
-    """Fit the seconds per image by these terms; return None for fewer than `FEWEST` timings."""
+    """Fit the seconds per image by `terms` (see `Costs.time_terms`); return None for fewer than `FEWEST` timings."""
     rows = [timing.costs.time_terms(timing.batch) for timing in timings]
     return fit(rows, [timing.seconds for timing in timings], terms)
 

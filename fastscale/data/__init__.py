@@ -1,6 +1,6 @@
 """Images: their sources, the .beton files that store them, and the loaders that read these files.
 
-To import `write_betons` and `Dataset` loads NumPy and Pillow alone; the first loader imports FFCV and torch.
+The import of `write_betons` and `Dataset` loads only NumPy and Pillow; the first loader imports FFCV and torch.
 """
 
 from fastscale.data.dataset import Dataset

@@ -122,7 +122,7 @@ def draw_augmentations(policy: str, images: int, seed: int, epoch: int) -> np.nd
 
 
 def group_size(images: int, resolution: int, device: torch.device) -> int:
-    """Return how many batches of `images` images to augment together: small ones by themselves cost more launches."""
+    """Return how many batches of `images` images to augment together: one by one, small batches cost more launches."""
     fitting = max(1, GROUP_VALUES[device.type] // (images * 3 * resolution**2))
     return fitting if device.type == "cpu" else min(fitting, BATCHES_READY)
 

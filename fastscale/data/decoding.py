@@ -244,13 +244,13 @@ def _cut_off(value):
 
 @njit(**CACHED)
 def decode_alone(data, image, result):
-    """Decode, crop, resize and flip one image, of bytes `data`, to `result` (side, side, 3)."""
+    """Decode, crop, resize and flip one image, whose bytes are `data`, to `result` (side, side, 3)."""
     decode_image(data, image, result)
 
 
 @njit(**CACHED)
 def resize_alone(pixels, image, result):
-    """Crop, resize and flip one image, of values `pixels`, to `result` (side, side, 3)."""
+    """Crop, resize and flip one image, whose values are `pixels`, to `result` (side, side, 3)."""
     top, left = np.int64(image["top"]), np.int64(image["left"])
     height, width, flip = np.int64(image["crop_height"]), np.int64(image["crop_width"]), image["flip"] != 0
     resize_pixels(pixels, 3 * np.int64(image["width"]), top, left, height, width, flip, result)
@@ -258,7 +258,10 @@ def resize_alone(pixels, image, result):
 
 @njit(inline="always", **OPTIONS)
 def decode_mapped(i, batch, memory, metadata, state):
-    """Decode image `i` of a batch from a mapped file to `memory`, which FFCV has allocated."""
+    """Decode image `i` of a batch from a mapped file to `memory`, (batch, side, side, 3), which FFCV has allocated.
+
+    `batch` holds indices of images, `metadata` a row per image, `state` the bytes of the file as its first item.
+    """
     image = metadata[batch[i]]
     begin = image["data_ptr"]
     decode_image(state[0][begin : begin + image["size"]], image, memory[i])
@@ -269,7 +272,7 @@ def decode_mapped(i, batch, memory, metadata, state):
 
 @njit(**CACHED)
 def decode_images(batch, memory, metadata, state):
-    """Decode a batch of images from a mapped file."""
+    """Decode a batch of images as `decode_mapped` does; return the part of `memory` that they fill."""
     for i in range(len(batch)):
         decode_mapped(i, batch, memory, metadata, state)
     return memory[: len(batch)]
@@ -277,7 +280,7 @@ def decode_images(batch, memory, metadata, state):
 
 @njit(parallel=True, **CACHED)
 def decode_images_by_threads(batch, memory, metadata, state):
-    """Decode a batch of images from a mapped file, by several threads."""
+    """Decode a batch of images by several threads; return the part of `memory` that they fill."""
     for i in prange(len(batch)):
         decode_mapped(i, batch, memory, metadata, state)
     return memory[: len(batch)]
@@ -285,7 +288,7 @@ def decode_images_by_threads(batch, memory, metadata, state):
 
 @njit(**CACHED)
 def decode_labels(batch, memory, metadata, state):
-    """Copy the labels of a batch."""
+    """Copy the labels of a batch to `memory`, and return the part that they fill; `metadata` holds all labels."""
     for i in range(len(batch)):
         memory[i] = metadata[batch[i]]
     return memory[: len(batch)]

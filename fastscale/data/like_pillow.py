@@ -79,7 +79,7 @@ def colour(images: Tensor, names: np.ndarray, magnitudes: np.ndarray) -> Tensor:
 
 
 def posterize(images: Tensor, names: np.ndarray, magnitudes: np.ndarray) -> Tensor:
-    """Keep the upper bits of each value: as many as the magnitude, at least one."""
+    """Keep the upper bits of each value; the magnitude is the number of bits to keep, at least one."""
     dropped = 8 - np.maximum(magnitudes.astype("u1"), FEWEST_BITS)
     return images & per_image(images, 255 << dropped & 255, torch.uint8)
 

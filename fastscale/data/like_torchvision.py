@@ -59,13 +59,13 @@ def sharpen(images: Tensor, names: np.ndarray, magnitudes: np.ndarray) -> Tensor
 
 
 def posterize(images: Tensor, names: np.ndarray, magnitudes: np.ndarray) -> Tensor:
-    """Keep the upper bits of each value: 8 at the first level, 4 at the last."""
+    """Keep the upper bits of each value: 8 bits at the first level (magnitude 0), 4 bits at the last (magnitude 1)."""
     dropped = np.rint(4 * magnitudes).astype("u1")
     return images & per_image(images, 255 << dropped & 255, torch.uint8)
 
 
 def solarize(images: Tensor, names: np.ndarray, magnitudes: np.ndarray) -> Tensor:
-    """Invert values from a threshold on, 255 at the first level; the operation Invert inverts all values."""
+    """Invert values from 255 * (1 - magnitude) upwards; the operation Invert inverts all values."""
     threshold = np.where(names == "Invert", 0, 255 * (1 - magnitudes))
     return torch.where(images >= per_image(images, threshold), ~images, images)
 

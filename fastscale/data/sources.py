@@ -23,7 +23,7 @@ def check_classes(config: Mapping[str, Any]) -> None:
     """Check the kind, path and number of classes in the data part of a configuration; this lists two folders at most.
 
     Raises:
-        UserError: the kind is unknown, folders are missing, or there are other classes than configured.
+        UserError: the kind is unknown, folders are missing, or the number of classes is not the configured number.
     """
     kind = config["kind"]
     if kind not in KINDS:
@@ -56,8 +56,8 @@ def count_images(config: Mapping[str, Any]) -> dict[str, int]:
 def source_state(config: Mapping[str, Any]) -> str | None:
     """Digest the names, sizes and times of the files of images, so as to see changes without reading the files.
 
-    Returns None if the files are gone or out of this machine's reach. A mistake in the folders is returned as its
-    sentence: such a state differs from others, and the mistake is reported when the images are read.
+    Returns None if this machine does not see the files. If the folders have a mistake, the sentence that reports it is
+    returned in place of a digest: it differs from every digest, and reading the images will raise the mistake.
     """
     root = Path(config.get("path") or "")
     try:

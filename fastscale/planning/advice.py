@@ -32,7 +32,7 @@ UNITS = {"flops": "flops", "seconds": "seconds an epoch", "memory": "bytes"}
 
 
 def probes(base: Network) -> list[Network]:
-    """List networks to time on a device: a base and a dozen scaled ones, whose counts do not all grow alike."""
+    """List networks to time on a device: a base and up to twelve scaled ones, whose flops and acts grow differently."""
     scaled = [scale(base, parse_strategy(name), s) for name in PROBE_STRATEGIES for s in PROBE_SCALES]
     return list({network.hash: network for network in (base, *scaled)}.values())
 
@@ -112,7 +112,11 @@ class FrontierPoint:
 
 @dataclass(frozen=True)
 class Advice:
-    """The frontier within a limit: a network for each alpha, less the strategies that stay within it at any scale."""
+    """The frontier within a limit: the largest network of each alpha.
+
+    `limit` is in flops, seconds per epoch or bytes, as `quantity` says. `left_out` names the strategies whose networks
+    are within the limit even at the largest scale; these have no place on the frontier.
+    """
 
     base: str
     quantity: Quantity
@@ -204,8 +208,8 @@ def advise(name: str, base: Network, quantity: Quantity, limit: float, device: D
     """Find the largest network of each alpha within a limit in flops, seconds per epoch or bytes of memory.
 
     Raises:
-        UserError: the base itself is beyond the limit, the paper's alpha is within it at any scale, or a limit in time
-            or memory is given without timings that measured it.
+        UserError: the base itself is beyond the limit, even the largest scale of the paper's alpha is within it, or a
+            limit in time or memory is given without timings that measured it.
     """
     if not (math.isfinite(limit) and limit > 0):
         raise UserError(f"--{quantity} {limit:g}: a limit must be a positive number")

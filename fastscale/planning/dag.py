@@ -75,7 +75,7 @@ class Dag:
 
     @property
     def grouped(self) -> list[str]:
-        """List the artefacts whose job has another name than they have."""
+        """List the artefacts that are made by a job of another name than the artefact's."""
         return [name for job, names in self.jobs.items() for name in names if name != job]
 
     @property
@@ -112,7 +112,7 @@ class Dag:
         return [path for path in self.now().records[artefact] if path not in known]
 
     def outputs(self, names: Iterable[str]) -> Iterator[tuple[Path, dict[str, Any] | None]]:
-        """Yield each file of artefacts with its arguments for Snakemake's `report`, or None for a file left out of it.
+        """Yield each file of artefacts with its arguments for Snakemake's `report`, or None if the report lacks it.
 
         The report shows the files that a browser draws, one for each artefact.
         """

@@ -81,7 +81,7 @@ class _Canonical(ast.NodeTransformer):
         self.originals = {local: name for local, _, name in imports}
 
     def visit(self, node: Any) -> Any:
-        """Visit a node; keep of a body the statements that compute something."""
+        """Visit a node; in a body, keep only the statements that compute something."""
         body = getattr(node, "body", None)
         if isinstance(body, list):
             node.body = [statement for statement in body if not _is_idle(statement)] or [ast.Pass()]

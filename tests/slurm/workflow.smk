@@ -1,4 +1,4 @@
-# A small workflow for the plugin's tests: no torch, seconds a job.
+# A small workflow for the plugin's tests: no torch, seconds per job.
 rule gpus:
     input:
         expand("gpu/{i}.txt", i=range(4)),
@@ -86,7 +86,7 @@ rule patient:
         "python {params.worker:q} {output:q} {params.steps}"
 
 
-# Takes memory for four seconds: so many MB.
+# Takes memory for four seconds, as many MB as its parameter says.
 rule hungry:
     output:
         "hungry.txt",

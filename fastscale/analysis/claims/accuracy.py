@@ -19,7 +19,10 @@ def falls_with_scale(evidence: Evidence) -> Iterator[Case]:
 
 
 def any_alpha(evidence: Evidence) -> Iterator[Case]:
-    """Measure, per base, the gap of w (alpha 1) to the mean of smaller alphas, minus the spread of these."""
+    """Measure by how much the error of w (alpha 1) is above the mean error of smaller alphas, on each base.
+
+    The spread of the errors of the smaller alphas, largest minus smallest, is subtracted.
+    """
     for base in evidence.bases:
         smaller = [strategy for strategy in compound_strategies(evidence, base, "error") if strategy != "w"]
         if len(smaller) < 2 or (base, "w") not in evidence.curves("error"):
@@ -36,7 +39,7 @@ def any_alpha(evidence: Evidence) -> Iterator[Case]:
 
 
 def w_suits_regnets(evidence: Evidence) -> Iterator[Case]:
-    """Compare what w loses to dWr on a RegNet with what w loses on the EfficientNet."""
+    """Compare the error of w minus that of dWr on each RegNet with the same difference on the EfficientNet."""
     losses: dict[str, Reading | None] = {}
     for family, base in evidence.family_bases.items():
         if (base, "w") in evidence.curves("error"):
@@ -48,7 +51,7 @@ def w_suits_regnets(evidence: Evidence) -> Iterator[Case]:
 
 
 def groups(strategy: str) -> Measure:
-    """Compare the error of a base with group convolutions with that of its twin with depthwise ones."""
+    """Compare the error of a base with group convolutions, scaled by `strategy`, with that of its depthwise twin."""
 
     def cases(evidence: Evidence) -> Iterator[Case]:
         for base, twin in evidence.twins:
@@ -59,7 +62,7 @@ def groups(strategy: str) -> Measure:
 
 
 def against_efficientnet(of_twin: bool) -> Measure:
-    """Compare the error of a RegNetZ that has a depthwise twin, or of that twin, with the EfficientNet's."""
+    """Compare the error of a RegNetZ that has a depthwise twin, or `of_twin`, with the error of the EfficientNet."""
 
     def cases(evidence: Evidence) -> Iterator[Case]:
         rival = evidence.family_bases.get("EfficientNet")
@@ -85,7 +88,7 @@ def longer_schedules(evidence: Evidence) -> Iterator[Case]:
 
 
 def reproduced(evidence: Evidence) -> Iterator[Case]:
-    """Compare the error of EfficientNets by the 4x schedule with that first reported by their authors."""
+    """Compare the error of EfficientNets by the 4x schedule with the error that their authors reported first."""
     reported = numbers()["efficientnet_publication_error"]
     for row in evidence.distinct:
         paper = published(row.point.network)

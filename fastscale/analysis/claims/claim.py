@@ -79,14 +79,14 @@ class Finding:
 
     @property
     def verdict(self) -> Verdict:
-        """Return "holds" if every measured case satisfies the bound, "fails" if one does not."""
+        """Return "holds" if every measured case satisfies the bound, "fails" if one does not, or "not measured"."""
         if not self.measured:
             return "not measured"
         return "holds" if self.passed == len(self.measured) else "fails"
 
     @property
     def ours(self) -> str:
-        """List the cases in words; of more than `LISTED`, how many pass, the least and the largest."""
+        """List the measured cases in words; of more than `LISTED`, how many pass, and the two extremes."""
         if len(self.measured) <= LISTED:
             return "; ".join(_words(case) for case in self.measured) or "—"
         least, most = (end(self.measured, key=lambda case: case.value) for end in (min, max))
@@ -97,7 +97,7 @@ class Finding:
 
     @property
     def n(self) -> str:
-        """Count the measured cases, all cases where some have gaps, and what each case was measured on.
+        """Write how many cases are measured, and on how many trials, timed steps or points each case is measured.
 
         "2 of 3 × 20 timed steps": two of three cases are measured, each on 20 timed steps.
         """

@@ -66,7 +66,7 @@ def versus_families(y: str, family: str, *others: str, x: str = "flops", strateg
 
 
 def compound_strategies(evidence: Evidence, base: str, y: str) -> list[str]:
-    """List the strategies of a base that equation 4 makes of an alpha, by increasing alpha."""
+    """List the strategies of a base that equation 4 gives for an alpha, by increasing alpha."""
     alphas = {}
     for curve_base, strategy in evidence.curves(y):
         try:

@@ -1,4 +1,4 @@
-"""Claims on how complexity grows (section 3), and on the paper's own counts: counted, whatever the sweep measures."""
+"""Claims on how complexity grows (section 3), and on the paper's own counts; they need no record of a sweep."""
 
 from collections.abc import Iterator
 
@@ -33,7 +33,7 @@ def deviation(strategy: str, acts: float, params: float, of_group_convs: bool = 
 
 
 def published_counts(_: Evidence) -> Iterator[Case]:
-    """Measure how far our counts of the published networks are from the printed numbers, at one decimal."""
+    """Measure how far our counts of the published networks, rounded to one decimal, are from the printed numbers."""
     for name, row in numbers()["complexity"].items():
         counts = count(base_network(name))._asdict()
         for key, unit in UNITS.items():

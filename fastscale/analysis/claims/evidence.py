@@ -59,7 +59,7 @@ class Case:
 
 
 def combine(*terms: tuple[float, Reading]) -> Reading:
-    """Add independent readings, each times its weight; the sum's standard error is unknown where a reading's is."""
+    """Add independent readings, each times its weight; the sum has no standard error if one of them has none."""
     ses = [weight * reading.se for weight, reading in terms if reading.se is not None]
     se = math.hypot(*ses) if len(ses) == len(terms) else None
     value = sum(weight * reading.value for weight, reading in terms)
@@ -67,7 +67,10 @@ def combine(*terms: tuple[float, Reading]) -> Reading:
 
 
 def compare(name: str, y: str, a: Reading | None, b: Reading | None) -> Case:
-    """Compare `a` with `b`: by the difference of errors in percentage points, by the ratio of any other quantity."""
+    """Compare `a` with `b`: by a - b in percentage points if `y` is "error", by a / b for any other quantity.
+
+    The case has no number where a reading is None.
+    """
     if a is None or b is None:
         return Case(name)
     if y == "error":
@@ -78,9 +81,9 @@ def compare(name: str, y: str, a: Reading | None, b: Reading | None) -> Case:
 
 
 def difference(name: str, gap: Reading, words: str = "") -> Case:
-    """Make a case of a difference of errors, in percentage points; below `NOISE` standard errors it is called noise.
+    """Make a case from `gap`, a difference of errors in percentage points; below `NOISE` standard errors it is noise.
 
-    `words` are by default the difference itself; its standard error (SE) is added.
+    `words` are by default the difference itself; its standard error (SE) is added to them.
     """
     words = words or f"{gap.value:+.2f}"
     if gap.se is not None:
@@ -90,9 +93,9 @@ def difference(name: str, gap: Reading, words: str = "") -> Case:
 
 
 def interpolate(track: Sequence[tuple[float, Reading]], x: float, linear: bool) -> Reading:
-    """Read a curve at `x`, on a line over log x through the two neighbours of `x`: of the value, or of its logarithm.
+    """Read a curve at `x`: interpolate over log x the values (`linear`), or else their logarithms, of its neighbours.
 
-    `track` holds the x and the reading of each network, by increasing x; `x` lies within it.
+    `track` holds the x and the reading of each network, by increasing x; `x` lies between the first and the last x.
     """
     (x0, a), (x1, b) = next(pair for pair in pairwise(track) if x <= pair[1][0])
     share = math.log(x / x0) / math.log(x1 / x0) if x1 > x0 else 0.0
@@ -102,18 +105,19 @@ def interpolate(track: Sequence[tuple[float, Reading]], x: float, linear: bool) 
 
 @dataclass(frozen=True)
 class Evidence:
-    """The results of a sweep, as claims ask for them.
+    """The results of a sweep, with the readings and comparisons on which claims rest.
 
-    A quantity `x` or `y` is "error", "time", "memory" or a count: "flops", "params", "acts".
+    A quantity `x` or `y` is "error" (top-1, in percent), "time" (seconds per epoch), "memory" (peak bytes per image)
+    or a count: "flops", "params", "acts".
     """
 
     sweep: Sweep
     results: Results
 
     def reading(self, row: Row, y: str, schedule: str = "") -> Reading | None:
-        """Return what was measured or counted of a row, None where that is missing.
+        """Return the measured or counted `y` of a row; None where the row lacks it.
 
-        Errors are by `schedule`, by default that of the figures. Units: percent, seconds per epoch, bytes per image.
+        Errors are by `schedule`, by default the schedule of the figures.
         """
         if y == "error":
             error = row.errors.get(schedule or self.results.schedule)
@@ -128,17 +132,18 @@ class Evidence:
     # Curves.
 
     def curves(self, y: str = "time") -> list[CurveKey]:
-        """List the curves of which the sweep asks for `y`, each by its base and strategy."""
+        """List the curves for which the sweep measures `y`, each by its base and strategy."""
         return list(self._points(y))
 
     def rows(self, key: CurveKey, y: str = "time") -> list[Row]:
-        """List the rows of a curve of which the sweep asks for `y`: not all networks that are timed are trained."""
+        """List the rows of a curve for which the sweep measures `y`: not every timed network is trained."""
         return [self.results.row(point) for point in self._points(y).get(key, ())]
 
     def levels(self, y: str, keys: Sequence[CurveKey], x: str = "flops", share: float = 1) -> list[Reading] | None:
         """Read each curve's `y` at one common `x`; None where a curve has a gap or the curves have no `x` in common.
 
-        For `share` 1 this `x` is the largest that all curves reach, for 0 the smallest, between them by log x.
+        The common `x` is the largest that all curves reach if `share` is 1, the smallest if it is 0; for a `share`
+        in between it is interpolated by log x.
         """
         tracks = []
         for key in keys:
@@ -164,7 +169,7 @@ class Evidence:
         return Case(name, line.correlation, f"{line.correlation:.3f}", line.n, "points") if line else Case(name)
 
     def scaled(self) -> dict[str, list[Row]]:
-        """List the distinct networks of each base that two strategies or more scale."""
+        """List the distinct networks of each base that has the curves of two strategies or more."""
         networks = {}
         for base in self.bases:
             keys = [key for key in self.curves() if key[0] == base]
@@ -242,7 +247,7 @@ class Evidence:
 
     @cached_property
     def _by_curve(self) -> dict[bool, dict[CurveKey, list[Point]]]:
-        """Map each curve of the configuration to its points: under False all of them, under True those trained."""
+        """Map each curve of the configuration to its points: all points under False, only trained points under True."""
         by_curve: dict[bool, dict[CurveKey, list[Point]]] = {False: {}, True: {}}
         for selection in self.results.selections:
             for curve in selection.curves:

@@ -45,14 +45,14 @@ def faster_than_orig(evidence: Evidence) -> Iterator[Case]:
 
 
 def tradeoff(evidence: Evidence) -> Iterator[Case]:
-    """Compare the error of RegNets with that of the EfficientNet, by dWr and by its own rule, at equal time."""
+    """Compare the error of RegNets, scaled by dWr, with the EfficientNet's, by dWr or its own rule, at equal time."""
     for family in ("RegNetY", "RegNetZ"):
         for strategy in ("dWr", "orig"):
             yield from versus_families("error", family, "EfficientNet", x="time", strategy=strategy)(evidence)
 
 
 def named(y: str) -> Measure:
-    """Compare the paper's 16 GF RegNetY with EN-B4, as measured."""
+    """Compare the measured `y` of the paper's 16 GF RegNetY with that of EN-B4."""
 
     def cases(evidence: Evidence) -> Iterator[Case]:
         ours, theirs = evidence.named(OURS), evidence.named(THEIRS)
@@ -65,7 +65,7 @@ def named(y: str) -> Measure:
 
 
 def counted(y: str) -> Measure:
-    """Compare the paper's 16 GF RegNetY with EN-B4, by a count that needs no measurement."""
+    """Compare the count `y` of the paper's 16 GF RegNetY with that of EN-B4; this needs no measurement."""
 
     def cases(_: Evidence) -> Iterator[Case]:
         ours, theirs = (Reading(getattr(count(base_network(name)), y)) for name in (OURS, THEIRS))

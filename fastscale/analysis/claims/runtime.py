@@ -21,7 +21,7 @@ def activations_predict(evidence: Evidence) -> Iterator[Case]:
 
 
 def predicts_less(quantity: str) -> Measure:
-    """Compare the correlation of another quantity with time with that of activations, on each base."""
+    """Subtract the correlation of activations with time from the correlation of `quantity` with time, on each base."""
 
     def cases(evidence: Evidence) -> Iterator[Case]:
         for base, rows in evidence.scaled().items():
@@ -32,7 +32,7 @@ def predicts_less(quantity: str) -> Measure:
 
 
 def predicts_within(quantity: str, *strategies: str) -> Measure:
-    """Correlate a quantity with time, over each curve of three points or more by these strategies (none: all)."""
+    """Correlate a quantity with time on each curve of three points or more, of these strategies or, if none, of all."""
 
     def cases(evidence: Evidence) -> Iterator[Case]:
         for base, strategy in evidence.curves():
@@ -44,7 +44,7 @@ def predicts_within(quantity: str, *strategies: str) -> Measure:
 
 
 def activations_across_bases(evidence: Evidence) -> Iterator[Case]:
-    """Compare the correlation of activations with time over all bases together with the least one within a base."""
+    """Compare two correlations of activations with time: that over all bases together, and the least within a base."""
     scaled = evidence.scaled()
     if len(scaled) > 1:
         within = [evidence.correlation(base, rows, "acts") for base, rows in scaled.items()]
@@ -54,7 +54,10 @@ def activations_across_bases(evidence: Evidence) -> Iterator[Case]:
 
 
 def flop_bound(evidence: Evidence) -> Iterator[Case]:
-    """Compare the time of a base's network of most flops with that predicted by its acts, on the base where most."""
+    """Compare the measured time of a base's largest network with the time that its activations predict.
+
+    The prediction is a line through the base's other networks. The case is the base with the largest ratio.
+    """
     cases = []
     for base, rows in evidence.scaled().items():
         timed = [(row, row.time.median) for row in sorted(rows, key=lambda row: row.flops) if row.time]
@@ -68,7 +71,7 @@ def flop_bound(evidence: Evidence) -> Iterator[Case]:
 
 
 def share_of_speedup(evidence: Evidence) -> Iterator[Case]:
-    """Measure which share of w's speedup over dwr dWr has, in logarithms of time, on each base."""
+    """Measure the speedup of dWr over dwr as a share of the speedup of w over dwr, in log time, on each base."""
     for base in evidence.bases:
         curves = [(base, strategy) for strategy in ("dwr", "dWr", "w")]
         if set(curves) <= set(evidence.curves()):
@@ -83,7 +86,7 @@ def share_of_speedup(evidence: Evidence) -> Iterator[Case]:
 
 
 def more_pronounced(slow: str, fast: str) -> Measure:
-    """Compare the ratio of two strategies' times at the largest common flops with that halfway, by log flops."""
+    """Compare the ratio of two strategies' times at the largest common flops with the ratio halfway, by log flops."""
 
     def cases(evidence: Evidence) -> Iterator[Case]:
         for base in evidence.bases:

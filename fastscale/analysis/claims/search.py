@@ -22,7 +22,7 @@ def searched(evidence: Evidence) -> Iterator[tuple[Row, Row]]:
 
 
 def hybrids(evidence: Evidence) -> Iterator[tuple[Row, Row]]:
-    """Pair each network that dWr scaled from a found base with that of its regime from another base."""
+    """Pair each hybrid (dWr scaled it from a base that a search has found) with a network scaled from another base."""
     for row in _scaled(evidence, of_optimised=True):
         rival = evidence.of_same_regime(_scaled(evidence, of_optimised=False), row, row.point.network.family)
         if rival:
@@ -49,7 +49,7 @@ def params_of_scaled(evidence: Evidence) -> Iterator[Case]:
 
 
 def gap_closed(evidence: Evidence) -> Iterator[Case]:
-    """Measure which share of a scaled RegNetZ's lead over a scaled RegNetY a hybrid RegNetY closes."""
+    """Measure the share that a hybrid RegNetY closes of the gap in error from a scaled RegNetY to a scaled RegNetZ."""
     for hybrid, scaled in hybrids(evidence):
         z = evidence.of_same_regime(_scaled(evidence, of_optimised=False), hybrid, "RegNetZ")
         if hybrid.point.network.family != "RegNetY" or z is None:
@@ -69,7 +69,7 @@ def gap_closed(evidence: Evidence) -> Iterator[Case]:
 
 
 def _scaled(evidence: Evidence, of_optimised: bool) -> list[Row]:
-    """List one row per network that dWr scaled, from bases that a search has found or from all others."""
+    """List one row per network that dWr scaled: from bases that a search has found (`of_optimised`), or from others."""
     rows = ((evidence.origin(row.point), row) for row in evidence.results.rows)
     scaled = (row for base, row in rows if base and evidence.is_optimised(base) == of_optimised)
     return list({row.point.network.id: row for row in scaled}.values())

@@ -15,12 +15,12 @@ from fastscale.analysis.results.results import Results, Row
 from fastscale.sweep.sweep import Sweep
 
 SI = ((1e9, "B"), (1e6, "M"), (1e3, "K"), (1, ""))
-CORRELATION = " (correlation "  # begins what a label adds to a name
+CORRELATION = " (correlation "  # after the name in a label
 
 
 @dataclass(frozen=True)
 class Quantity:
-    """A quantity on an axis: its label, its value for a row and for a published network, and if the axis is log."""
+    """A quantity on an axis: its label, its value for a row and for a published network, whether the axis is log."""
 
     label: str
     ours: Callable[[Results, Row], float | None]
@@ -114,7 +114,7 @@ def by_strategy(axes: Axes, results: Results, base: str, x: str, y: str) -> None
 
 
 def by_curve(axes: Axes, results: Results, x: str, y: str, fits: bool = False) -> None:
-    """Draw all curves of the figure, each by its base and strategy; with `fits`, points and the line through them."""
+    """Draw a curve per base and strategy of the figure; with `fits`, draw its points and a line fitted to them."""
     one_strategy = len(results.strategies) == 1
     for curve, look in zip(results.curves, style.SERIES, strict=False):
         rows = results.select(curve.base, curve.strategy)
@@ -182,7 +182,8 @@ def finish(axes: Axes, title: str, x: str, y: str, linear: bool = False) -> None
 def share_legend(figure: Figure) -> None:
     """Replace the legends of panels that name the same things by one legend.
 
-    It stands above the panels, or in those panels whose labels give correlations too.
+    The one legend stands above the panels. Where the labels of some panels also give correlations, these panels keep
+    their legends in its place, and the other panels have none.
     """
     legends = {axes: _named_once(axes) for axes in figure.axes if axes.get_legend()}
     plain = {axes: [label.split(CORRELATION)[0] for label in legend["labels"]] for axes, legend in legends.items()}

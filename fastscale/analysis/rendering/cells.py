@@ -6,7 +6,10 @@ GAP = "—"
 
 
 def error_cell(error: Error | None, digits: int, with_trials: bool = False) -> str:
-    """Format an error in percent: mean ± standard deviation over trials, then the number of trials if asked for."""
+    """Format a top-1 error in percent: mean ± standard deviation over trials; a dash if the error is None.
+
+    The mean has `digits` decimals; `with_trials` adds the number of trials in brackets.
+    """
     if error is None:
         return GAP
     spread = "" if error.std is None else f" ± {error.std:.2f}"
@@ -15,7 +18,10 @@ def error_cell(error: Error | None, digits: int, with_trials: bool = False) -> s
 
 
 def minutes_cell(time: Time | None, with_quartiles: bool = False) -> str:
-    """Format an epoch time in minutes: the median, then its quartiles and number of timed steps if asked for."""
+    """Format an epoch time in minutes: the median; a dash if the time is None.
+
+    `with_quartiles` adds the quartiles and the number of timed steps.
+    """
     if time is None:
         return GAP
     median, q1, q3 = (f"{seconds / 60:.3g}" for seconds in (time.median, time.q1, time.q3))

@@ -34,7 +34,7 @@ def html(markdown: str, title: str) -> str:
 
 @cache
 def _parser() -> "MarkdownIt":
-    # Now: what plans reads results, but writes no page.
+    # Imported only here: planning a sweep imports this module, but writes no page.
     from latex2mathml.converter import convert
     from markdown_it import MarkdownIt
     from mdit_py_plugins.dollarmath import dollarmath_plugin

@@ -26,7 +26,7 @@ class Grid:
 
 @dataclass(frozen=True)
 class Table:
-    """A table twice: paragraphs (Markdown) and grids for people; a header and exact lines for programs."""
+    """A table in two forms: paragraphs (Markdown) and grids for people; a header and exact lines for programs."""
 
     title: str
     body: Sequence[str | Grid]

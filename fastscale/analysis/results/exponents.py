@@ -18,7 +18,7 @@ TOLERANCE = 0.03  # largest deviation from the theory that tables and claims acc
 class Measured:
     """Exponents of s in flops, params and acts of a base's stages under a strategy: slopes of log-log fits.
 
-    `correlation` is the least of the three fits, each through `n` points.
+    `correlation` is the least correlation of the three fits, each through `n` points.
     """
 
     base: str

@@ -76,7 +76,7 @@ class Reader:
             )
 
     def counts(self, network: Network) -> Mapping[str, int]:
-        """Return flops, params and acts of a network: counted, and in the scope "all" compared with its record."""
+        """Count flops, params and acts of a network; in the scope "all", compare them with its record."""
         if self.scope != "all":
             return count(network)._asdict()
         path = self.sweep.network_record(self.sweep.sources[network.id])
@@ -99,10 +99,10 @@ class Reader:
             )
 
     def find(self, path: Path, kind: str, network: Network) -> dict[str, Any]:
-        """Find a network's entry in a record of many networks; empty where it is missing and gaps are allowed.
+        """Find a network's entry in a record of many networks; empty where it is missing in the scope "partial".
 
         Raises:
-            UserError: the record or the entry is missing, and the scope is "all"; a broken record.
+            UserError: the record is broken, or it or its entry is missing in another scope.
         """
         if path not in self.entries:
             is_gap = self.scope == "partial" and not path.exists()
@@ -113,7 +113,7 @@ class Reader:
         return self.entries[path].get(network.hash, {})
 
     def time(self, network: Network) -> tuple[Time | None, list[str]]:
-        """Read the time of a network; where it is missing, None and the reason."""
+        """Read the time of a network, or return None with the reason why it is missing."""
         path = self.sweep.profile_record(self.sweep.sources[network.id])
         record = self.find(path, "profiles", network)
         if not record:
@@ -165,7 +165,7 @@ def present_data(sweep: Sweep) -> str | None:
 
 
 def require_data(present: str | None, record: Mapping[str, Any], path: Path) -> None:
-    """Compare the data of a train record with the `present` data; None stands for any.
+    """Compare the data of a train record with the `present` data; if these are None, accept any data.
 
     Raises:
         UserError: they differ.

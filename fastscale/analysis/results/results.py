@@ -95,8 +95,8 @@ def load(sweep: Sweep, artefact: str, scope: Scope = "all") -> Results:
     """Read the results that `artefact` shows.
 
     Raises:
-        UserError: a record is missing (in the scope "all"), broken or of another network, or records do not belong
-            together: other devices, recipes or data.
+        UserError: a record is missing (in the scope "all"), broken or of another network, or the devices, recipes or
+            data of two records differ.
     """
     reads = sweep.needs.reads(artefact) if scope != "complexity" else ()
     reader = Reader(sweep, artefact, scope)

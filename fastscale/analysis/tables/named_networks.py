@@ -69,7 +69,7 @@ def _rows(results: Results) -> Iterator[tuple[str, str, Row]]:
 
 
 def _count(exact: int, unit: float, paper: float | None) -> str:
-    """Format a count in its unit; the deviation is that of the numbers as printed, to one decimal."""
+    """Format a count in its unit, with the paper's and the deviation; all three are rounded to one decimal."""
     if paper is None:
         return f"{exact / unit:.3g}" if exact < unit else f"{exact / unit:.1f}"
     ours, printed = round(exact / unit, 1), round(paper / unit, 1)

@@ -8,7 +8,7 @@ from fastscale.analysis.results.results import Results
 from fastscale.cost.prediction import FEWEST, TIME_TERMS, LinearFit, fit_memory, fit_time
 from fastscale.sweep.sweep import Sweep
 
-# The paper's measures alone (Figure 2): proportional, and with an intercept as its lines. Then the terms of a step.
+# Each measure of the paper alone: proportional, or with an intercept as the lines of Figure 2. Then sums of terms.
 FITS = (
     ("flops",),
     ("params",),
@@ -33,7 +33,7 @@ LETTERS = {"flops": "ps per flop", "params": "ns per param", "acts": "ns per act
 
 
 def table(sweep: Sweep, artefact: str, results: Results) -> Table:
-    """List each fit: its error for networks that it has not seen, and its coefficients."""
+    """List each fit of time or memory: its relative error on networks that it has not seen, and its coefficients."""
     timings = results.timings
     times: dict[tuple[str, ...], LinearFit] = {terms: fit for terms in FITS if (fit := fit_time(timings, terms))}
     memory = fit_memory(timings)

@@ -56,7 +56,7 @@ def networks(sweep: Sweep, artefact: str, results: Results) -> Table:
 
 
 def gain(sweep: Sweep, artefact: str, results: Results) -> Table:
-    """Compare errors with that of the base, by strategy and scale: mean and spread of the difference over bases."""
+    """Compare errors with the base's, by strategy and scale: mean and deviation, over bases, of their difference."""
     errors = {row.point: error.mean for row in results.rows if (error := results.error(row))}
     base_errors = {point.base: error for point, error in errors.items() if point.scale == 1}
     scaled = [point for point in errors if point.scale != 1 and point.base in base_errors]
