@@ -22,11 +22,12 @@ from fastscale.validation.documents import one_line, read_json
 
 @dataclass(frozen=True)
 class Sweep:
-    """A sweep; `Sweep.from_config` makes it from a configuration, `Sweep.load` from its description.
+    """A sweep; `Sweep.from_config` makes it from a configuration, `Sweep.load` from its sweep.json.
 
     `layout` has the paths, `expansion` the points and networks, `needs` the artefacts with their records. The sweep
     itself offers the properties of these three parts that most callers use. As long as a search has no record, the
-    points of its base are left out, and `needs.waiting` names the base; `assumed` gives such bases a definition.
+    base that it will find is unknown: the points of this base are left out, and `needs.waiting` names it, unless
+    `assumed` gives the base a definition.
     """
 
     config: Mapping[str, Any]
