@@ -15,7 +15,7 @@ IN_TURN = frozenset(
 )
 HINTS = {
     "PartitionTimeLimit": "its partition allows no such limit: give the rule less runtime or another slurm_partition",
-    "PartitionNodeLimit": "its partition has not so many nodes: give the rule fewer, or another slurm_partition",
+    "PartitionNodeLimit": "its partition has too few nodes: give the rule fewer, or another slurm_partition",
     "PartitionDown": "its partition is down",
     "PartitionInactive": "its partition is inactive",
     "BadConstraints": "no node has what it asks for: correct the rule's resources",

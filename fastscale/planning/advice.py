@@ -28,7 +28,7 @@ RECOMMENDED = Fraction(4, 5)  # by the paper, where runtime counts (section 5)
 PROBE_STRATEGIES, PROBE_SCALES = ("d", "w", "r", "dWr"), (2, 4, 8)
 
 Quantity = Literal["flops", "seconds", "memory"]
-UNITS = {"flops": "flops", "seconds": "seconds an epoch", "memory": "bytes"}
+UNITS = {"flops": "flops", "seconds": "seconds per epoch", "memory": "bytes"}
 
 
 def probes(base: Network) -> list[Network]:
