@@ -266,7 +266,7 @@ class Executor(PollsWithJobs, InnerSnakemake):
         surplus = {number for number, batch in ours.items() if numbers.get(batch, "none") not in (number, None)}
         if surplus:
             ids = ", ".join(sorted(surplus))
-            self.cluster.warn_once(f"Slurm job {ids} was submitted late, and again in the meantime: it is cancelled.")
+            self.cluster.warn_once(f"Slurm job {ids} is a second copy, which appeared late: it is cancelled.")
             self.cluster.cancel(surplus)
 
     # Jobs of an earlier process.

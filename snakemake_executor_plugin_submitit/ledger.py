@@ -192,7 +192,10 @@ class Ledger:
                     self.unwritten.discard(name)
             except OSError as error:
                 if not self.is_failing:
-                    self.warn(f"Cannot write in {self.folder} ({error.strerror}): what is to be noted there waits.")
+                    self.warn(
+                        f"Cannot write in {self.folder} ({error.strerror}): what is known of the submitted jobs is "
+                        "kept in memory until that has changed."
+                    )
                 self.is_failing = True
                 return
             if self.is_failing:
@@ -231,8 +234,8 @@ class Ledger:
             aside = path
         reason = str(error) if isinstance(error, ValueError) else f"it lacks {error}"
         self.warn(
-            f"{path} says nothing that can be understood of the jobs that were submitted ({reason}); it is kept as "
-            f"{aside.name}, and Slurm is asked for them."
+            f"{path}, which lists submitted jobs, cannot be understood ({reason}); it is kept as {aside.name}, and "
+            "Slurm is asked for the jobs."
         )
 
 

@@ -131,8 +131,8 @@ class LeftBehind:
         if running:
             self.cancelled |= {job.slurm_id: job for job in running}
             self.cluster.warn(
-                "Left behind by an earlier run, with other parameters or inputs than this run's: Slurm job "
-                f"{_listed(running)}. Cancelled, before what they make is submitted again."
+                "Cancelled, as an earlier run submitted them with other parameters or inputs: Slurm job "
+                f"{_listed(running)}. What they make is submitted again when they have ended."
             )
             self.cluster.cancel([job.slurm_id for job in running])
 
@@ -197,8 +197,8 @@ def _reconcile(ledger: Ledger, listed: Mapping[str, Job], folder: Path, project:
         if batch.cluster and cluster.name and batch.cluster != cluster.name and batch.name not in numbers:
             raise ApiError(
                 f"Slurm job {batch.slurm_ids[index]} ({entry.name}) of this folder was submitted to the cluster "
-                f"{batch.cluster}; from this one, {cluster.name}, it cannot be seen. Go on there; or, when it has "
-                f"ended or was cancelled there, delete {ledger.folder / batch.name}.json."
+                f"{batch.cluster}, and cannot be seen from this one, {cluster.name}. Run Snakemake there; or, when the "
+                f"job has ended or was cancelled, delete {ledger.folder / batch.name}.json."
             )
     for job in listed.values():
         if not job.mark or job.mark.project != project or job.state.over:
@@ -206,7 +206,8 @@ def _reconcile(ledger: Ledger, listed: Mapping[str, Job], folder: Path, project:
         if job.mark.batch not in ledger.batches:
             _recover(ledger, job.mark.batch, job.number, cluster.name)
             cluster.warn(
-                f"Slurm job {job.number} ({job.name}) of this folder is not in the ledger; its script tells what it is."
+                f"Slurm job {job.number} ({job.name}) of this folder was not in the ledger: it is entered again, "
+                "from its script."
             )
 
 

@@ -37,8 +37,8 @@ class MainLock:
             self.holder.write_text(f"process {os.getpid()} on {socket.gethostname()}")
         except OSError as error:
             raise ApiError(
-                f"Cannot write in {folder}, which is to tell which jobs are submitted ({error.strerror}): correct it, "
-                "or choose another folder that all nodes see (--submitit-log-folder)."
+                f"Cannot write in {folder}, where the executor lists the submitted jobs ({error.strerror}): correct "
+                "that, or choose another folder that all nodes see (--submitit-log-folder)."
             ) from None
 
     def renew(self) -> None:
@@ -68,8 +68,8 @@ class MainLock:
             f"; if it has ended without a trace, delete {self.folder / 'lock-file'}" if kind is SoftFileLock else ""
         )
         return (
-            f"Another Snakemake runs here already ({holder}); wait for its end, or stop it: it goes on where it was "
-            f"left{way_out}."
+            f"Another Snakemake runs here already ({holder}); wait for its end, or stop it and start again: nothing "
+            f"that is done is lost{way_out}."
         )
 
 

@@ -157,7 +157,7 @@ class Submitter:
             except slurm.CommandError as error:
                 if given_up():
                     return None
-                self.warn(f"Whether sbatch was heard cannot be told yet ({last_line(str(error))}); asking again.")
+                self.warn(f"It is not known yet whether Slurm has these jobs ({last_line(str(error))}); asking again.")
                 self.wait(WAITS[-1])
 
     def _forget(self, batch: Batch, script: Path) -> None:

@@ -214,7 +214,7 @@ def test_strategies_that_reach_the_limit_at_no_scale_are_left_out(tmp_path: Path
     assert advice["left_out"] == ["w"]
     assert [choice["alpha"] for choice in advice["frontier"]] == pytest.approx([float(alpha) for alpha in ALPHAS[:-1]])
     assert all(choice["seconds"] <= 2 for choice in advice["frontier"])
-    assert "Left out: w, of which even scale 1,000,000 is predicted to be within the limit." in output(*timed, "2")
-    assert "the limit of 1e+06 is beyond dWr at scale 1,000,000; give a smaller one" in output(
+    assert "Left out, as even scale 1,000,000 is predicted to be within the limit: w." in output(*timed, "2")
+    assert "even dWr at scale 1,000,000 is within the limit of 1e+06; give a smaller one" in output(
         *timed, "1e6", fails=True
     )

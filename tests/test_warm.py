@@ -188,7 +188,7 @@ def test_a_warm_start_that_cannot_be_had_is_a_cold_one(command, folder, tmp_path
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")])}
     done = subprocess.run(command(), cwd=folder, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    assert done.stderr.count("it starts by itself") == 1 and told in done.stderr, done.stderr
+    assert done.stderr.count("this training starts by itself") == 1 and told in done.stderr, done.stderr
     assert json.loads((tmp_path / "record.json").read_text())["status"] == "finished"
 
 
@@ -203,7 +203,7 @@ def test_no_training_outlives_the_process_that_it_was_forked_from(command, folde
     stop_servers()
     assert not is_running(fork)
     assert process.wait(timeout=600) == 0, log.read_text()
-    assert log.read_text().count("it starts by itself") == 1 and "resumed after epoch" in log.read_text()
+    assert log.read_text().count("this training starts by itself") == 1 and "resumed after epoch" in log.read_text()
     assert json.loads((tmp_path / "record.json").read_text())["epochs"] == 15
 
 

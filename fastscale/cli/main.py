@@ -226,7 +226,9 @@ def train(
             try:
                 sys.exit(server.run([*sys.argv[1:], "--cold"], folder, differences, threads))
             except server.NoServer as reason:
-                click.echo(f"no process to start this training from ({reason}): it starts by itself", err=True)
+                click.echo(
+                    f"no prepared process ({reason}): this training starts by itself, a few seconds later", err=True
+                )
     with fewer_collections():
         from fastscale.recipe import Recipe
         from fastscale.training.run import train as train_network

@@ -30,7 +30,7 @@ def verdict(out: Path, config: Path | None, *, batch: int, threads: int, device:
     torch.set_num_threads(threads)
     chosen, path = choose_device(device), sweep.profile_record(FIXED)
     log.warning(
-        "timing %d networks on %s%s; each one is kept: stop and go on at will",
+        "timing %d networks on %s%s; each timing is kept: you may stop and start again at any time",
         len(sweep.networks),
         describe(chosen)["name"],
         "" if chosen.type == "cuda" else " (no GPU: networks of full size take hours)",

@@ -38,10 +38,10 @@ def scale_to_flops(base: Network, strategy: Strategy, target: float) -> float:
         high = min(2 * high, LARGEST_SCALE)
     while flops(low) > target and low > smallest:
         low = max(low / 2, smallest)
-    if not flops(low) <= target <= flops(high):
-        raise UserError(
-            f"flops {target:g}: {strategy.name} gives this {base.family} from {flops(low):.4g} to {flops(high):.4g}"
-        )
+    least, most = flops(low), flops(high)
+    if not least <= target <= most:
+        reach = f"at least {least:.4g}; give more" if target < least else f"at most {most:.4g}; give fewer"
+        raise UserError(f"flops {target:g}: {strategy.name} gives this {base.family} {reach}")
     crossing = _crossing(low, high, lambda s: flops(s) < target)
     near = {s: flops(s) for s in _around(crossing, smallest)}
     best = min(near, key=lambda s: (abs(near[s] - target), abs(math.log(s / crossing))))

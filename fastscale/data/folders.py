@@ -35,7 +35,7 @@ EXTENSIONS = frozenset(
     )
 )
 IGNORED = frozenset({"@eaDir", "__MACOSX", "lost+found"})  # added by file servers, archives and file systems
-LAYOUT = "path must hold train/ and val/, each with a folder of images a class"
+LAYOUT = "path must hold train/ and val/, each with one folder of images per class"
 THREADS = 16  # list folders: on a file server each thread waits most of the time
 
 

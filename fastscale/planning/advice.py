@@ -60,18 +60,18 @@ class Device:
             return cls._from_records(records, source, batch)
         except (KeyError, TypeError, ValueError) as error:
             raise UserError(
-                f"{source}: no timings as this fastscale has them ({error!r}); time the networks again"
+                f"{source} has no timings that this fastscale can read ({error!r}); time the networks again"
             ) from None
 
     @classmethod
     def _from_records(cls, records: Sequence[Mapping[str, Any]], source: str, batch: int | None) -> "Device":
         for what, values in (
             ("devices", {device_name(record) for record in records}),
-            ("epochs of images", {record["images"] for record in records}),
+            ("numbers of images per epoch", {record["images"] for record in records}),
         ):
             if len(values) > 1:
                 listed = " and ".join(sorted(map(str, values)))
-                raise UserError(f"{source}: {what} {listed}; give profiles of one of them")
+                raise UserError(f"{source}: timed with several {what} ({listed}); give profiles of one of them")
         if any("costs" not in record for record in records):
             raise UserError(f"{source}: timed by an older fastscale, without the networks' costs; time them again")
         timings = [Timing.from_record(Costs(**record["costs"]), record) for record in records]
@@ -166,8 +166,8 @@ class Advice:
             return
         if self.left_out:
             yield (
-                f"Left out: {', '.join(self.left_out)}, of which even scale {LARGEST_SCALE:,.0f} is predicted to be "
-                "within the limit."
+                f"Left out, as even scale {LARGEST_SCALE:,.0f} is predicted to be within the limit: "
+                f"{', '.join(self.left_out)}."
             )
         fit, (least, most) = self.device.prediction.time, self.device.flops
         yield (
@@ -239,7 +239,7 @@ def advise(name: str, base: Network, quantity: Quantity, limit: float, device: D
         if (s := largest_within(base, strategy, cost, limit)) is None:
             if alpha == RECOMMENDED:
                 raise UserError(
-                    f"the limit of {limit:.4g} is beyond {label} at scale {LARGEST_SCALE:,.0f}; give a smaller one"
+                    f"even {label} at scale {LARGEST_SCALE:,.0f} is within the limit of {limit:.4g}; give a smaller one"
                 )
             left_out.append(label)
             continue

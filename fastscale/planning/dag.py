@@ -231,7 +231,7 @@ def check_images(data: Mapping[str, Any], on_nodes: bool) -> str:
         path = data.get("path")
         if not (on_nodes and path and not Path(path, "train").exists()):
             raise
-        return f"Warning: {error}, unless the nodes see what this machine does not\n"
+        return f"Warning: {error}. This does not matter if the nodes see that folder.\n"
     return ""
 
 

@@ -79,8 +79,8 @@ class Plan:
             f"{len(self.jobs)} trainings, {len(self.jobs) - len(self.to_do)} of them done.",
             tabulate([*self._files(), *self._trainings()], header, floatfmt=",.2f", intfmt=",", missingval="—"),
             f"Epoch times, by networks: {'; '.join(self.epoch_times.explain(counts)) or 'none is left to do'}. "
-            f"An epoch trains on {train:,} images and validates on {val:,}{remark}, which takes a third as long "
-            "for each.",
+            f"An epoch trains on {train:,} images and validates on {val:,}{remark}, which takes a third of the "
+            "time per image.",
         ]
         if gpus:
             parts.append(f"A training takes {gpus} GPUs; a GPU-hour costs {price:g} (gpu_hour_price).")

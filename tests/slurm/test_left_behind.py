@@ -63,7 +63,7 @@ def test_other_parameters(faults: Project, slurm: Cluster, target: str) -> None:
     (old,) = slurm.jobs()
     let_go(faults, "two")
     assert faults.run(target, "--config", "word=two") == 0, faults.output
-    assert f"Slurm job {old} ({target[2:]}). Cancelled, before what they make is submitted again" in faults.output
+    assert f"parameters or inputs: Slurm job {old} ({target[2:]}). What they make is submitted again" in faults.output
     began, again, ended = runs(faults)
     assert began == f"began {old}" and again.split()[1] == ended.split()[1] != old
     assert slurm.described(old)["JobState"] == "CANCELLED" and not slurm.jobs()

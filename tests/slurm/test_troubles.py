@@ -141,7 +141,7 @@ def test_a_lost_answer_while_squeue_fails(faults: Project, slurm: Cluster) -> No
     faults.wrap("squeue", '[ $(wc -l < "$calls") -gt 3 ] || [ $(wc -l < "$calls") -lt 2 ] || exit 1; exec "$real" "$@"')
     let_go(faults)
     assert faults.run("0.slow") == 0, faults.output
-    assert faults.count("sbatch") == 1 and "Whether sbatch was heard cannot be told yet" in faults.output
+    assert faults.count("sbatch") == 1 and "It is not known yet whether Slurm has these jobs" in faults.output
     assert len(runs(faults)) == 2
 
 
@@ -151,12 +151,12 @@ def test_an_answer_that_comes_too_late(faults: Project, slurm: Cluster) -> None:
     failed = 'echo "sbatch: error: Batch job submission failed: Socket timed out on send/recv operation" >&2; exit 1'
     faults.wrap("sbatch", f'[ $(wc -l < "$calls") != 1 ] || {{ {late} {failed}; }}; exec "$real" "$@"')
     process = faults.start("0.slow")
-    until(lambda: faults.has_told("was submitted late, and again in the meantime"), seconds=60)
+    until(lambda: faults.has_told("is a second copy, which appeared late"), seconds=60)
     let_go(faults)
     output, _ = process.communicate(timeout=60)
     second = Path(f"{faults.calls('sbatch')}.late").read_text().strip()
     assert slurm.described(second)["JobState"] == "CANCELLED" and len(runs(faults)) == 2
-    assert process.returncode == 0 and output.count(f"Slurm job {second} was submitted late") == 1, output
+    assert process.returncode == 0 and output.count(f"Slurm job {second} is a second copy") == 1, output
 
 
 def test_sbatch_that_outlives_its_main_process(faults: Project, slurm: Cluster) -> None:
@@ -166,7 +166,7 @@ def test_sbatch_that_outlives_its_main_process(faults: Project, slurm: Cluster) 
     process.send_signal(signal.SIGKILL)
     process.wait()
     process = faults.start("0.slow")
-    until(lambda: faults.has_told("was submitted late, and again in the meantime"), seconds=60)
+    until(lambda: faults.has_told("is a second copy, which appeared late"), seconds=60)
     let_go(faults)
     output, _ = process.communicate(timeout=60)
     assert process.returncode == 0 and len(runs(faults)) == 2 and not slurm.jobs(), output

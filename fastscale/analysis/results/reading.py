@@ -71,8 +71,8 @@ class Reader:
         first, first_path = self.common.setdefault(what, (value, path))
         if value != first:
             raise UserError(
-                f"{self.artefact} cannot be made: {path} has the {what} {value}, but {first_path} has {first}; these "
-                "must not stand on one curve: delete the records of one of them and run snakemake again"
+                f"{self.artefact} cannot be made: {path} has the {what} {value}, but {first_path} has {first}; one "
+                "artefact cannot mix them: delete the records that have one of the two, and run snakemake again"
             )
 
     def counts(self, network: Network) -> Mapping[str, int]:
