@@ -3,28 +3,25 @@
 What differs from the defaults of the authors' code, and by how much, is told by docs/recipe.md.
 """
 
-import sys
-from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, replace
-from difflib import get_close_matches
-from typing import Any, get_args, get_type_hints
+from typing import Annotated, Any, Literal
+
+from pydantic import model_validator
 
 from fastscale.errors import UserError
 from fastscale.records.records import digest
-from fastscale.validation.documents import plain, shown
-from fastscale.validation.quantities import typed
+from fastscale.validation.checks import checked, filled
+from fastscale.validation.forms import RISING, TYPED, Flag, Number, Sparse, about
 
 REFERENCE_BATCH = 1024  # the batch at which the paper's learning rate is given
 WARMUP_START = 0.1  # share of the learning rate at which the warm-up starts (the authors' pycls)
-# Of AutoAugment: that of the official EfficientNet code, and the article's, by the data for which they were found.
-POLICIES = ("v0", "imagenet", "cifar10", "svhn")
 WEIGHT_DECAY = {"EfficientNet": 1e-5}  # every other family: 2e-5
 # What came later, and what a recipe of before means by not telling of it.
 LATER = {"nesterov": False, "precise_bn": 0, "lighting": 0.0}
 
+Share = Annotated[float, Number(0.01, 1)]
 
-@dataclass(frozen=True)
-class Recipe:
+
+class Recipe(Sparse):
     """How a network is trained; the defaults are what the paper says, and the authors' AutoAugment.
 
     `lr` is the learning rate at batch 1024 and scales linearly with the batch, `lr_decay` the paper's beta.
@@ -43,38 +40,36 @@ class Recipe:
         UserError: a value out of range.
     """
 
-    epochs: int = 100
-    batch: int = REFERENCE_BATCH
-    norm_batch: int | None = 128
-    lr: float = 2.0
-    lr_decay: float = 0.02
-    warmup_epochs: float | None = None
-    momentum: float = 0.9
-    nesterov: bool = False
-    weight_decay: float | None = None
-    label_smoothing: float = 0.1
-    mixup: float = 0.2
-    ema: float = (
-        0.078  # pycls: alpha 1e-5 every 32 steps at batch 1024 over 100 epochs is a horizon of 7.8 % of the steps
-    )
-    ema_period: int = 32
-    precise_bn: int = 0
-    augment: str | None = "v0"
-    crop_scale: tuple[float, float] = (0.08, 1.0)
-    eval_crop: float = 224 / 256
-    flip: bool = True
-    lighting: float = 0.0
-    precision: str = "auto"
+    epochs: Annotated[int, Number(1)] = 100
+    batch: Annotated[int, Number(2)] = REFERENCE_BATCH
+    norm_batch: Annotated[int | None, Number(2)] = 128
+    lr: Annotated[float, Number(1e-9)] = 2.0
+    lr_decay: Annotated[float, Number(1e-9, 1)] = 0.02
+    warmup_epochs: Annotated[float | None, Number(0)] = about("the paper's if null", None)
+    momentum: Annotated[float, Number(0, 1)] = 0.9
+    nesterov: Flag = False
+    weight_decay: Annotated[float | None, Number(0)] = about("the paper's if null", None)
+    label_smoothing: Annotated[float, Number(0, 1)] = 0.1
+    mixup: Annotated[float, Number(0)] = 0.2
+    # pycls: alpha 1e-5 every 32 steps at batch 1024 over 100 epochs is a horizon of 7.8 % of the steps
+    ema: Annotated[float, Number(0, 1)] = 0.078
+    ema_period: Annotated[int, Number(1)] = 32
+    precise_bn: Annotated[int, Number(0)] = 0
+    # v0 is AutoAugment's policy in the official EfficientNet code; the others are the article's, by their data.
+    augment: Annotated[Literal["v0", "imagenet", "cifar10", "svhn", None], TYPED] = "v0"
+    crop_scale: Annotated[tuple[Share, Share], RISING] = (0.08, 1.0)
+    eval_crop: Share = 224 / 256
+    flip: Flag = True
+    lighting: Annotated[float, Number(0)] = 0.0
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
 
-    def __post_init__(self) -> None:
-        """Check each value."""
-        for key, (test, allowed) in ALLOWED.items():
-            value = getattr(self, key)
-            if not test(value):
-                raise UserError(f"recipe: {key} is {shown(value)}; allowed is {allowed}")
+    @model_validator(mode="after")
+    def _consistent(self) -> "Recipe":
+        """Raise where settings contradict one another."""
         if self.nesterov and not self.momentum:
             raise UserError("recipe: nesterov is true, but momentum is 0; give a momentum, or let nesterov be false")
         self.parts()
+        return self
 
     @classmethod
     def from_dict(cls, given: Any) -> "Recipe":
@@ -83,16 +78,18 @@ class Recipe:
         Raises:
             UserError: a misspelt key, or a value out of range.
         """
-        given = differences(given)
-        if isinstance(given.get("crop_scale"), list):  # as JSON and YAML have it
-            given["crop_scale"] = tuple(given["crop_scale"])
-        return cls(**given)
+        recipe: Recipe = checked(given, cls, "recipe")
+        return recipe
+
+    def changed(self, **changes: Any) -> "Recipe":
+        """Return the same recipe with some settings changed."""
+        return Recipe(**{**dict(self), **changes})
 
     def for_family(self, family: str) -> "Recipe":
         """The same recipe with the weight decay that the paper uses for networks of `family`, unless one is given."""
         if self.weight_decay is not None:
             return self
-        return replace(self, weight_decay=WEIGHT_DECAY.get(family, 2e-5))
+        return self.changed(weight_decay=WEIGHT_DECAY.get(family, 2e-5))
 
     @property
     def hash(self) -> str:
@@ -102,7 +99,7 @@ class Recipe:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data, for JSON; the inverse of `from_dict`."""
-        return {**asdict(self), "crop_scale": list(self.crop_scale)}
+        return {**dict(self), "crop_scale": list(self.crop_scale)}
 
     def parts(self, ranks: int = 1) -> int:
         """Equal parts of a batch over each of which batch norm takes its statistics, as many on each of `ranks` GPUs.
@@ -134,7 +131,7 @@ class Recipe:
         """The same recipe with half the batch, in as many parts; the learning rate follows (section 6.1)."""
         parts = self.parts(ranks)
         images = self.batch // parts // 2
-        return replace(self, batch=images * parts, norm_batch=self.norm_batch and images)
+        return self.changed(batch=images * parts, norm_batch=self.norm_batch and images)
 
     @property
     def warmup(self) -> float:
@@ -158,67 +155,11 @@ class Recipe:
 
 
 def differences(given: Any) -> dict[str, Any]:
-    """Check the names of a recipe's differences, and give each number the type that the recipe has it in.
+    """Check a recipe's differences, and give each number the type that the recipe has it in.
 
     So 4, 4.0 and "4" are one recipe, with one hash.
 
     Raises:
         UserError: no mapping, a misspelt key, or a value out of range.
     """
-    plain(given, "recipe")
-    if not isinstance(given, Mapping):
-        raise UserError(f"recipe is {shown(given)}; allowed is a mapping of keys to values, such as {{lr: 1.0}}")
-    types, made = get_type_hints(Recipe), {}
-    for key, value in given.items():
-        if key not in types:
-            close = get_close_matches(key, types, n=1)
-            hint = f"did you mean {close[0]}? " if close else ""
-            raise UserError(f"recipe: unknown key {key!r}; {hint}allowed are {', '.join(types)}")
-        own = get_args(types[key]) or (types[key],)
-        made[key] = [typed(one, own) for one in value] if isinstance(value, list) else typed(value, own)
-    return made
-
-
-def _number(low: float, high: float = sys.float_info.max) -> tuple[Callable[[Any], bool], str]:
-    def test(value: Any) -> bool:
-        return type(value) in (int, float) and low <= value <= high
-
-    return test, f"a number from {low:g}" + (f" to {high:g}" if high < sys.float_info.max else "")
-
-
-def _whole(low: int) -> tuple[Callable[[Any], bool], str]:
-    return lambda value: type(value) is int and value >= low, f"a whole number from {low}"
-
-
-def _optional(rule: tuple[Callable[[Any], bool], str]) -> tuple[Callable[[Any], bool], str]:
-    return lambda value: value is None or rule[0](value), f"{rule[1]}, or null for the paper's"
-
-
-def _is_crop_scale(value: Any) -> bool:
-    in_range = _number(0.01, 1)[0]
-    return isinstance(value, tuple) and len(value) == 2 and all(map(in_range, value)) and value[0] <= value[1]
-
-
-_truth = (lambda value: isinstance(value, bool), "true or false")
-ALLOWED: dict[str, tuple[Callable[[Any], bool], str]] = {
-    "epochs": _whole(1),
-    "batch": _whole(2),
-    "norm_batch": (lambda value: value is None or (type(value) is int and value >= 2), "2 or more, or null"),
-    "lr": _number(1e-9),
-    "lr_decay": _number(1e-9, 1),
-    "warmup_epochs": _optional(_number(0)),
-    "momentum": _number(0, 1),
-    "nesterov": _truth,
-    "weight_decay": _optional(_number(0)),
-    "label_smoothing": _number(0, 1),
-    "mixup": _number(0),
-    "ema": _number(0, 1),
-    "ema_period": _whole(1),
-    "precise_bn": _whole(0),
-    "augment": (lambda value: value in (None, *POLICIES), f"{', '.join(POLICIES)}, or null"),
-    "crop_scale": (_is_crop_scale, "[smallest, largest] with numbers from 0.01 to 1"),
-    "eval_crop": _number(0.01, 1),
-    "flip": _truth,
-    "lighting": _number(0),
-    "precision": (lambda value: value in ("auto", "fp32", "bf16", "fp16"), "auto, fp32, bf16 or fp16"),
-}
+    return filled(given, Recipe, "recipe")
