@@ -9,7 +9,7 @@ from pydantic import model_validator
 
 from fastscale.errors import UserError
 from fastscale.records.records import digest
-from fastscale.validation.checks import checked, filled
+from fastscale.validation.checks import checked
 from fastscale.validation.forms import RISING, TYPED, Flag, Number, Sparse, about
 
 REFERENCE_BATCH = 1024  # the batch at which the paper's learning rate is given
@@ -73,7 +73,7 @@ class Recipe(Sparse):
 
     @classmethod
     def from_dict(cls, given: Any) -> "Recipe":
-        """The paper's recipe with the differences that are given, a mapping.
+        """The paper's recipe with the differences that are given, a mapping; 4, 4.0 and "4" are one recipe.
 
         Raises:
             UserError: a misspelt key, or a value out of range.
@@ -152,14 +152,3 @@ class Recipe(Sparse):
         horizon = max(1.0, self.ema * steps)
         period = max(1, min(self.ema_period, int(horizon / 10)))
         return period, 1 - min(1.0, period / horizon)
-
-
-def differences(given: Any) -> dict[str, Any]:
-    """Check a recipe's differences, and give each number the type that the recipe has it in.
-
-    So 4, 4.0 and "4" are one recipe, with one hash.
-
-    Raises:
-        UserError: no mapping, a misspelt key, or a value out of range.
-    """
-    return filled(given, Recipe, "recipe")

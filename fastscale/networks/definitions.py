@@ -6,14 +6,14 @@ from dataclasses import is_dataclass
 from functools import cache
 from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 
-from pydantic import ConfigDict, Field, create_model
+from pydantic import Field, create_model
 
 from fastscale.errors import UserError, within
 from fastscale.networks.derivations import DERIVATIONS
 from fastscale.networks.families import FAMILIES
 from fastscale.networks.network import BLOCKS, Network
 from fastscale.validation.checks import checked, filled
-from fastscale.validation.forms import ODD, Flag, Form, Number, Sparse, text
+from fastscale.validation.forms import ODD, Flag, Number, Sparse, text
 
 FROM_ZERO = ("wa", "head", "head_width", "se_ratio")  # 0 says that there is none; all others are above it
 UNEVEN = ("kernel", "kernels")  # an even one gives an output that its shortcut does not fit
@@ -65,14 +65,6 @@ def forms() -> dict[str, type[Sparse]]:
     return {**families, **{key: form(derive, skip=1, **{key: str}) for key, derive in DERIVATIONS.items()}}
 
 
-class Family(Form):
-    """A definition of which the family alone is looked at."""
-
-    model_config = ConfigDict(extra="ignore")
-
-    family: Literal[tuple(FAMILIES)]  # type: ignore[valid-type]
-
-
 def refuse_names(own: Any, place: str) -> None:
     """Raise where definitions are no mapping, or have a name that no base can have.
 
@@ -96,7 +88,7 @@ def checked_definition(definition: Any, place: str) -> dict[str, Any]:
         if "family" not in definition:
             families, derived = ", ".join(FAMILIES), ", ".join(DERIVATIONS)
             raise UserError(f"{place} has no family ({families}), nor a base that it is derived from ({derived})")
-        kind = checked(definition, Family, place).family
+        kind = checked(definition["family"], Literal[tuple(FAMILIES)], f"{place}.family")
     parameters = filled(definition, forms()[kind], place)
     if "strategy" in parameters:
         with within(f"{place}.strategy"):

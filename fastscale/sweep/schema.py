@@ -6,8 +6,9 @@ Numbers end where more is of no use: a slip of three digits is told here, not by
 from collections.abc import Collection, Iterator, Mapping
 from typing import Annotated, Any, Literal, Union
 
-from pydantic import BeforeValidator, Field, model_validator
-from pydantic_core import PydanticCustomError
+from pydantic import Field, GetJsonSchemaHandler, TypeAdapter, model_validator
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema, PydanticCustomError
 
 from fastscale.errors import UserError
 from fastscale.networks import checked_definitions, known_bases
@@ -36,9 +37,17 @@ Formats = Annotated[list[Literal["channels_last", "contiguous"]], Field(min_leng
 Modes = Annotated[list[Literal["eager", "graph", "compiled", "compiled-graph"]], Field(min_length=1), ONCE]
 Convolutions = Annotated[list[Literal["plain", "packed", "shifted"]], Field(min_length=1), ONCE]
 
-# For editors: what checks a definition is networks.checked_definitions.
-FORMS: Any = Union[tuple(forms().values())]  # noqa: UP007  (it takes a tuple)
-Definition = Annotated[dict[str, Any], BeforeValidator(lambda value: value, json_schema_input_type=FORMS)]
+
+class Definitions:
+    """Tells editors what a definition may be, when they ask; networks.checked_definitions checks it."""
+
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        """Return the schema of any of the forms."""
+        kinds: Any = Union[tuple(forms().values())]  # noqa: UP007  (it takes a tuple)
+        return handler(TypeAdapter(kinds).core_schema)
+
+
+Definition = Annotated[dict[str, Any], Definitions()]
 
 
 class Selection(Form):

@@ -54,9 +54,15 @@ def _in_order(value: Any, given: Any) -> Any:
 
 @cache
 def described(form: Any) -> Schema:
-    """Return the JSON schema of a form, or of another type, with each definition where it is referred to."""
+    """Return the JSON schema of a form, or of another type, with each definition where it is referred to.
+
+    Descriptions are those of keys; docstrings of forms, which are for those who read the code, are left out.
+    """
     schema = TypeAdapter(form).json_schema(schema_generator=JsonSchema)
-    whole: Schema = _inlined(schema, schema.pop("$defs", {}))
+    definitions = schema.pop("$defs", {})
+    for definition in (schema, *definitions.values()):
+        definition.pop("description", None)
+    whole: Schema = _inlined(schema, definitions)
     return whole
 
 
@@ -104,7 +110,7 @@ def _at(schema: Schema, path: Iterable[str | int]) -> Schema:
 
 def _inside(schema: Schema, key: str | int) -> Any:
     if isinstance(key, int):
-        return schema.get("items")
+        return schema.get("items") or next(iter(schema.get("prefixItems", ())), None)
     return schema.get("properties", {}).get(key, schema.get("additionalProperties"))
 
 
@@ -143,7 +149,7 @@ def _words(schema: Schema) -> str:
         case "array":
             least, most = schema.get("minItems", 0), schema.get("maxItems")
             size = f" of {most}" if least == most else f" of {least} or more" if least else ""
-            return f"a list{size}: each entry {allowed(schema['items'])}{rule}"
+            return f"a list{size}: each entry {allowed(_inside(schema, 0))}{rule}"
         case "object":
             return "a mapping of keys to values" + (" that is not empty" if schema.get("minProperties") else "")
         case "string":

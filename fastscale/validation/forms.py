@@ -30,7 +30,7 @@ from fastscale.validation.quantities import typed
 class Form(BaseModel):
     """What a mapping may hold: its keys, their types and their defaults. Only numbers may be written as text."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False, defer_build=True)
 
 
 class Sparse(Form):
@@ -128,25 +128,10 @@ RISING = Rule(", the first not above the second", lambda values: values[0] <= va
 
 
 class JsonSchema(GenerateJsonSchema):
-    """Writes JSON schemas: no words of the code, `items` of tuples of one type, and `propertyNames` with patterns."""
-
-    def field_title_should_be_set(self, schema: Any) -> bool:
-        """Leave titles out: they say no more than the keys."""
-        return False
-
-    def model_schema(self, schema: core_schema.ModelSchema) -> JsonSchemaValue:
-        """Leave out the name and the docstring of the class, which are for those who read the code."""
-        return {
-            key: value for key, value in super().model_schema(schema).items() if key not in ("title", "description")
-        }
-
-    def tuple_schema(self, schema: core_schema.TupleSchema) -> JsonSchemaValue:
-        """Say the type of all entries once."""
-        made = super().tuple_schema(schema)
-        return made | {"items": made.pop("prefixItems")[0]} if "prefixItems" in made else made
+    """Writes JSON schemas; a key of a mapping that is not of the pattern is refused."""
 
     def dict_schema(self, schema: core_schema.DictSchema) -> JsonSchemaValue:
-        """Refuse keys that are not of the pattern; the standard's `patternProperties` would let them pass."""
+        """Write `propertyNames` where pydantic's `patternProperties` would let other keys pass."""
         made = super().dict_schema(schema)
         for pattern, values in made.pop("patternProperties", {}).items():
             made |= {"propertyNames": {"pattern": pattern, **made.get("propertyNames", {})}}
