@@ -1,6 +1,6 @@
 """The training recipe of section 6.1 of the paper, and the learning rate that follows from it. No torch.
 
-What differs from the defaults of the authors' code, and by how much, is told by docs/recipe.md.
+docs/recipe.md says how the defaults differ from those of the authors' code, and by how much.
 """
 
 from typing import Annotated, Any, Literal
@@ -15,7 +15,7 @@ from fastscale.validation.forms import RISING, TYPED, Flag, Number, Sparse, abou
 REFERENCE_BATCH = 1024  # the batch at which the paper's learning rate is given
 WARMUP_START = 0.1  # share of the learning rate at which the warm-up starts (the authors' pycls)
 WEIGHT_DECAY = {"EfficientNet": 1e-5}  # every other family: 2e-5
-# What came later, and what a recipe of before means by not telling of it.
+# Settings that are younger than some records, and the value that a recipe without such a setting stands for.
 LATER = {"nesterov": False, "precise_bn": 0, "lighting": 0.0}
 
 Share = Annotated[float, Number(0.01, 1)]
@@ -26,15 +26,15 @@ class Recipe(Sparse):
 
     `lr` is the learning rate at batch 1024 and scales linearly with the batch, `lr_decay` the paper's beta.
     `warmup_epochs` None means 5, or 5 % of a schedule of less than 100 epochs; `weight_decay` None means that of the
-    family (`for_family`); it leaves batch norm out. `ema` is the horizon of the weights' moving average as a share of
-    all steps (0: none), `ema_period` the most steps between two of its updates. `mixup` is the alpha of its Beta
-    distribution (0: none), `augment` the policy of AutoAugment (null: none), `crop_scale` the range of the random
+    family (`for_family`); batch norm has no weight decay. `ema` is the horizon of the weights' moving average as a
+    share of all steps (0: none), `ema_period` the most steps between two of its updates. `mixup` is the alpha of its
+    Beta distribution (0: none), `augment` the policy of AutoAugment (null: none), `crop_scale` the range of the random
     crop's area, `eval_crop` the side of the centre crop over the image's shorter side. `precision` auto is bf16 on a
     GPU that has it, fp16 on one that has not, and fp32 on a CPU.
 
     `norm_batch` is the number of images over which batch norm takes its statistics and mixup its partners, 128 on each
-    of the paper's eight GPUs. A larger batch is computed in parts of that many images, so that a training is the same
-    on one GPU as on eight. None: all images that a GPU has of the batch.
+    of the paper's eight GPUs. A larger batch is computed in parts of `norm_batch` images, so that a training is the
+    same on one GPU as on eight. None: all images that a GPU has of the batch.
 
     Raises:
         UserError: a value out of range.
@@ -72,40 +72,44 @@ class Recipe(Sparse):
         return self
 
     @classmethod
-    def from_dict(cls, given: Any) -> "Recipe":
-        """The paper's recipe with the differences that are given, a mapping; 4, 4.0 and "4" are one recipe.
+    def from_dict(cls, differences: Any) -> "Recipe":
+        """Return the paper's recipe with the differences of a mapping; 4, 4.0 and "4" give the same recipe.
 
         Raises:
             UserError: a misspelt key, or a value out of range.
         """
-        recipe: Recipe = checked(given, cls, "recipe")
+        recipe: Recipe = checked(differences, cls, "recipe")
         return recipe
 
     def changed(self, **changes: Any) -> "Recipe":
-        """Return the same recipe with some settings changed."""
+        """Return this recipe with some settings changed.
+
+        Raises:
+            UserError: settings that contradict one another.
+        """
         return Recipe(**{**dict(self), **changes})
 
     def for_family(self, family: str) -> "Recipe":
-        """The same recipe with the weight decay that the paper uses for networks of `family`, unless one is given."""
+        """Return this recipe with the weight decay that the paper uses for a family, unless the recipe has its own."""
         if self.weight_decay is not None:
             return self
         return self.changed(weight_decay=WEIGHT_DECAY.get(family, 2e-5))
 
     @property
     def hash(self) -> str:
-        """SHA-256 of all settings, those of `LATER` only where they are used: an older recipe keeps the hash it had."""
+        """Return the SHA-256 of all settings, without unused ones of `LATER`: an older recipe keeps its hash."""
         settings = self.to_dict()
         return digest({key: value for key, value in settings.items() if key not in LATER or value != LATER[key]})
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain data, for JSON; the inverse of `from_dict`."""
+        """Return plain data for JSON; the inverse of `from_dict`."""
         return {**dict(self), "crop_scale": list(self.crop_scale)}
 
     def parts(self, ranks: int = 1) -> int:
-        """Equal parts of a batch over each of which batch norm takes its statistics, as many on each of `ranks` GPUs.
+        """Count the equal parts of a batch over which batch norm takes its statistics; `ranks` GPUs share the parts.
 
         Raises:
-            UserError: the batch cannot be divided so.
+            UserError: the batch cannot be divided into such parts.
         """
         size = min(self.batch, self.norm_batch or self.batch)
         parts = max(self.batch // size, ranks)
@@ -120,34 +124,35 @@ class Recipe(Sparse):
         return parts
 
     def validation_batch(self, ranks: int = 1) -> int:
-        """Images that are validated at once: four of the parts of a batch, as they need no gradients."""
+        """Return how many images are validated at once: four parts of a batch, as validation needs no gradients."""
         return 4 * self.batch // self.parts(ranks)
 
     def precise_batches(self, steps: int) -> int:
-        """Batches over which the statistics of batch norm are taken anew, of an epoch of `steps`; 0: they are not."""
+        """Return over how many batches of an epoch of `steps` batch norm takes its statistics anew; 0: not at all."""
         return min(steps, max(1, self.precise_bn // self.batch)) if self.precise_bn else 0
 
     def halved(self, ranks: int = 1) -> "Recipe":
-        """The same recipe with half the batch, in as many parts; the learning rate follows (section 6.1)."""
+        """Return this recipe with half the batch, in as many parts; the learning rate follows (section 6.1)."""
         parts = self.parts(ranks)
         images = self.batch // parts // 2
         return self.changed(batch=images * parts, norm_batch=self.norm_batch and images)
 
     @property
     def warmup(self) -> float:
-        """Epochs of warm-up."""
+        """Return the epochs of warm-up."""
         return min(5.0, 0.05 * self.epochs) if self.warmup_epochs is None else self.warmup_epochs
 
     def learning_rate(self, epoch: float) -> float:
-        """Learning rate after `epoch` epochs (continuous): footnote 2 of the paper, times a linear warm-up."""
+        """Return the learning rate after `epoch` epochs (a fraction too): footnote 2, times a linear warm-up."""
         warmed = WARMUP_START + (1 - WARMUP_START) * epoch / self.warmup if epoch < self.warmup else 1.0
         decayed: float = self.lr_decay ** (epoch / self.epochs)
         return warmed * self.lr * self.batch / REFERENCE_BATCH * decayed
 
     def ema_schedule(self, steps: int) -> tuple[int, float]:
-        """Steps between two updates of the weights' average, and its decay at each, for a schedule of `steps` steps.
+        """Return the steps between two updates of the weights' average, and the average's decay at each update.
 
-        At least ten updates fall into the horizon, so that a short schedule is averaged over as well.
+        Both are for a schedule of `steps` steps. At least ten updates fall into the horizon, so that a short schedule
+        is averaged over as well.
         """
         horizon = max(1.0, self.ema * steps)
         period = max(1, min(self.ema_period, int(horizon / 10)))

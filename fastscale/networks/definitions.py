@@ -65,13 +65,13 @@ def forms() -> dict[str, type[Sparse]]:
     return {**families, **{key: form(derive, skip=1, **{key: str}) for key, derive in DERIVATIONS.items()}}
 
 
-def refuse_names(own: Any, place: str) -> None:
+def refuse_names(defined: Any, place: str) -> None:
     """Raise where definitions are no mapping, or have a name that no base can have.
 
     Raises:
         UserError: the name, and what is allowed.
     """
-    checked(own, dict[Name, dict[str, Any]], place)
+    checked(defined, dict[Name, dict[str, Any]], place)
 
 
 def checked_definition(definition: Any, place: str) -> dict[str, Any]:

@@ -26,9 +26,9 @@ def refuse_impossible(network: Network, place: str) -> Network:
             f"{place}: its widths {network.widths} are not whole numbers of groups of {network.group_widths}; "
             "choose widths that are multiples of the group width"
         )
-    found = {**count(network)._asdict(), "blocks": sum(network.depths)}
-    if beyond := next((what for what, most in MOST.items() if found[what] > most), None):
-        raise UserError(f"{place}: {found[beyond]:.3g} {beyond} are more than any device holds ({MOST[beyond]:.0e})")
+    counts = {**count(network)._asdict(), "blocks": sum(network.depths)}
+    if beyond := next((what for what, most in MOST.items() if counts[what] > most), None):
+        raise UserError(f"{place}: {counts[beyond]:.3g} {beyond} are more than any device holds ({MOST[beyond]:.0e})")
     return network
 
 
@@ -38,7 +38,7 @@ def grown(base: Network, strategy: str, s: float) -> Network:
     Raises:
         UserError: an unknown strategy, or a scale that is too small or too large.
     """
-    from fastscale.networks.scaling import (  # built on networks, as this data's reader is
+    from fastscale.networks.scaling import (  # which is built on networks
         LARGEST_SCALE,
         parse_strategy,
         scale,
@@ -51,7 +51,7 @@ def grown(base: Network, strategy: str, s: float) -> Network:
 
 
 def multiply(base: Network, *, width: float, depth: float, resolution: int) -> Network:
-    """EfficientNet's own way to make a larger one: widths times `width` to multiples of 8, depths times `depth`, up."""
+    """Enlarge an EfficientNet as its authors do: widths times `width` to multiples of 8, depths times `depth`, up."""
     if base.block != "mbconv":
         raise UserError(f"multiply takes an EfficientNet, but its base is of the family {base.family}")
 
@@ -70,12 +70,12 @@ def multiply(base: Network, *, width: float, depth: float, resolution: int) -> N
 
 
 def depthwise(base: Network) -> Network:
-    """The same network with depthwise convolutions: group width 1 in every stage (Figure 10)."""
+    """Make the convolutions of a network depthwise: group width 1 in every stage (Figure 10)."""
     return replace(base, stages=tuple(replace(stage, group_width=1) for stage in base.stages))
 
 
 def scaled(base: Network, *, strategy: str, factor: float) -> Network:
-    """A base that is itself a scaled network, such as RegNetY-4GF->16GF."""
+    """Scale a base to another base, such as RegNetY-4GF->16GF."""
     return grown(base, strategy, factor)
 
 

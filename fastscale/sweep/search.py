@@ -27,10 +27,10 @@ Flops = Annotated[float, Number(above=0, high=1e15, unit="flops")]
 
 
 class Space(Sparse):
-    """The RegNets among which is drawn: lowest and highest value of each parameter, and what is fixed.
+    """The RegNets from which a search draws: lowest and highest value of each parameter, and fixed widths.
 
-    w0 and wa are drawn log-uniformly, all else uniformly. The defaults are the RegNet space of Radosavovic et al. 2020
-    (section 4: w0, wa up to 256, 12 to 28 blocks, wm from 2 to 3, four stages), and resolutions around 224.
+    w0 and wa are drawn log-uniformly, all other parameters uniformly. The defaults are the RegNet space of Radosavovic
+    et al. 2020 (section 4: w0, wa up to 256, 12 to 28 blocks, wm from 2 to 3, four stages), and resolutions around 224.
     """
 
     depth: Annotated[tuple[Blocks, Blocks], RISING] = (12, 28)
@@ -44,7 +44,7 @@ class Space(Sparse):
     head_width: Annotated[int, Number(0, 10_000)] = 0
 
     def draw(self, uniform: random.Random) -> dict[str, Any]:
-        """One RegNet's parameters. Only `random()` is called, whose sequence Python guarantees for a seed."""
+        """Draw one RegNet's parameters. Only `random()` is called, whose sequence Python guarantees for a seed."""
         low, high, step = self.resolution
         return {
             "depth": _between(uniform, self.depth[0], self.depth[1] + 1),
@@ -64,7 +64,7 @@ class Candidate(NamedTuple):
 
 
 class Search(Sparse):
-    """Draw `networks` RegNets of a `family` with `flops` in this range, train each by `schedule`, choose the best."""
+    """A random search: draws `networks` RegNets with `flops` in a range, trains each by `schedule`, takes the best."""
 
     family: Literal["RegNetY", "RegNetZ"]
     flops: Annotated[tuple[Flops, Flops], RISING]
@@ -75,7 +75,7 @@ class Search(Sparse):
 
     @classmethod
     def from_dict(cls, name: str, config: Mapping[str, Any]) -> "Search":
-        """The search that a sweep's configuration describes under `name`.
+        """Return the search that a sweep's configuration describes under `name`.
 
         Raises:
             UserError: an unknown or missing key, a value out of range, or a family that is not RegNetY or RegNetZ.
@@ -84,27 +84,27 @@ class Search(Sparse):
         return search
 
     def candidates(self, classes: int = 1000) -> tuple[Candidate, ...]:
-        """The networks to be trained: distinct, in the regime, the same on every machine.
+        """Draw the networks to be trained: distinct, in the regime, the same on every machine.
 
         Raises:
             UserError: too few networks of the space lie in the regime.
         """
-        found: dict[str, Candidate] = {}
+        candidates: dict[str, Candidate] = {}
         for parameters in self._draws():
             if not self._is_promising(parameters):
                 continue
             network = FAMILIES[self.family](**parameters).with_classes(classes)
             if self.flops[0] <= count(network).flops <= self.flops[1] and is_consistent(network):
-                found.setdefault(network.hash, Candidate({"family": self.family, **parameters}, network))
-                if len(found) == self.networks:
-                    return tuple(found.values())
+                candidates.setdefault(network.hash, Candidate({"family": self.family, **parameters}, network))
+                if len(candidates) == self.networks:
+                    return tuple(candidates.values())
         raise UserError(
-            f"{len(found)} of {self.networks} networks lie between {self.flops[0]:g} and {self.flops[1]:g} flops in "
-            f"{DRAWS:,} draws of {self.family}: widen flops, or the space"
+            f"{len(candidates)} of {self.networks} networks lie between {self.flops[0]:g} and {self.flops[1]:g} flops "
+            f"in {DRAWS:,} draws of {self.family}: widen flops, or the space"
         )
 
     def _is_promising(self, parameters: Mapping[str, Any]) -> bool:
-        """Whether to count it: it has the stages, and its later blocks' 1x1 convs alone are not too many flops."""
+        """Tell whether to count a network: it has the stages, and the 1x1 convolutions of later blocks fit the flops."""
         depths, widths = regnet_stages(*(parameters[key] for key in ("depth", "w0", "wa", "wm")))
         if not self.space.stages[0] <= len(depths) <= self.space.stages[1]:
             return False
@@ -120,10 +120,10 @@ class Search(Sparse):
 
 
 def best(name: str, networks: Sequence[Network], errors: Sequence[float | None]) -> int:
-    """The index of the network with the lowest error; None is a training that diverged; of equals, the smaller one.
+    """Return the index of the network with the lowest error (None: its training diverged); of equals, the smaller.
 
     Raises:
-        UserError: all of them diverged.
+        UserError: all trainings diverged.
     """
     ended = [
         (error, count(network).flops, i)
@@ -136,7 +136,7 @@ def best(name: str, networks: Sequence[Network], errors: Sequence[float | None])
 
 
 def _between(uniform: random.Random, low: int, end: int) -> int:
-    """A whole number from `low` to `end` - 1."""
+    """Draw a whole number from `low` to `end` - 1."""
     return low + int(uniform.random() * (end - low))
 
 
