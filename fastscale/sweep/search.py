@@ -104,7 +104,7 @@ class Search(Sparse):
         )
 
     def _is_promising(self, parameters: Mapping[str, Any]) -> bool:
-        """Tell whether to count a network: it has the stages, and the 1x1 convolutions of later blocks fit the flops."""
+        """Tell whether to count a network: it has the stages, and 1x1 convolutions of later blocks fit the flops."""
         depths, widths = regnet_stages(*(parameters[key] for key in ("depth", "w0", "wa", "wm")))
         if not self.space.stages[0] <= len(depths) <= self.space.stages[1]:
             return False
