@@ -8,7 +8,6 @@ Alone, and on a GPU: just what AutoAugment adds to ours.
 import os
 import tempfile
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 import click
@@ -68,7 +67,7 @@ def main(cores: int, rounds: int, images: int, whole: bool, alone: bool, device_
             recipe = Recipe.from_dict(sweep.recipe("1x")).for_family(network.family)
             contenders = {}
             for policy, who in ((None, ""), ("imagenet", " with AutoAugment"))[: 1 if whole else 2]:
-                own = replace(recipe, augment=policy)
+                own = recipe.changed(augment=policy)
                 contenders[f"{OURS}{who}"] = our_epoch(network, dataset, own, cores, device)
                 if not is_alone:
                     theirs = Reference(network, split, dataset.mean, dataset.std, recipe, cores, bool(policy))

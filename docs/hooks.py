@@ -4,7 +4,6 @@ import inspect
 import posixpath
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +15,12 @@ from mkdocs.structure.pages import Page
 from fastscale.analysis.claims import PARTS
 from fastscale.cli.main import main
 from fastscale.networks import DERIVATIONS, FAMILIES, known_bases
-from fastscale.networks.definitions import described
-from fastscale.recipe import ALLOWED, Recipe
+from fastscale.networks.definitions import forms
+from fastscale.recipe import Recipe
 from fastscale.sweep.captions import title
 from fastscale.sweep.catalogue import ARTEFACTS
-from fastscale.sweep.schema import schema
-from fastscale.validation.checks import allowed
+from fastscale.sweep.schema import Configuration, Selection
+from fastscale.validation.checks import Schema, allowed, described
 
 REPOSITORY = Path(__file__).parents[1]
 MAKERS = REPOSITORY / "fastscale/analysis"
@@ -29,8 +28,6 @@ LINK = re.compile(r"(?<=\]\()(?!\w+:|#)([^)#\s]+)")
 GENERATED = re.compile(r"^<!-- generated: ([\w ]+) -->$", re.M)
 CODE_OR_MARKUP = re.compile(r"`[^`]*`|[|<]")
 ESCAPED = {"|": "&#124;", "<": "&lt;"}
-
-Schema = Mapping[str, Any]
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
@@ -123,58 +120,67 @@ def commands() -> str:
 
 
 def configuration() -> str:
-    """List the keys of a sweep's configuration, a table for each part that has keys of its own."""
-    return "\n\n".join(_parts(schema(), ""))
+    """List the keys of a sweep's configuration, a table for each part that has keys of its own; see `recipe` too."""
+    return "\n\n".join(_parts(described(Configuration), "", leave_out="recipe"))
 
 
-def _parts(described_by: Schema, place: str) -> Iterator[str]:
+def _parts(form: Schema, place: str, leave_out: str = "") -> Iterator[str]:
     """Yield the table of a mapping's keys, then those of the mappings in it."""
-    properties = described_by.get("properties", {})
     if place:
         yield f"### {place}"
-    if all(value.get("lone") for value in properties.values()):
-        yield f"Keys: {', '.join(f'`{key}`' for key in properties)}. Each one is a selection, or a list of selections."
+    if names := form.get("propertyNames", {}).get("enum"):
+        yield f"Keys: {', '.join(f'`{name}`' for name in names)}. Each one is a selection, or a list of selections."
         return
-    required = described_by.get("required", [])
+    required = form.get("required", [])
     yield _table(
         ["key", "allowed", "default", "meaning"],
         (
             [f"`{key}`", _words(value), _default(value, key in required), value.get("description", "")]
-            for key, value in properties.items()
+            for key, value in form["properties"].items()
         ),
     )
-    for key, value in properties.items():
-        inner = value.get("additionalProperties") if "properties" not in value else value
-        if isinstance(inner, dict) and "properties" in inner:
-            yield from _parts(inner, f"{place}.{key}".lstrip(".") + ("" if inner is value else ".NAME"))
+    for key, value in form["properties"].items():
+        within = f"{place}.{key}".lstrip(".")
+        inner = value.get("additionalProperties") or {}
+        if key != leave_out and ("properties" in value or "enum" in value.get("propertyNames", {})):
+            yield from _parts(value, within)
+        elif "properties" in inner:
+            yield from _parts(inner, f"{within}.NAME")
 
 
 def selection() -> str:
     """List the keys of a selection."""
-    items = schema()["properties"]["grid"]["items"]
-    return "\n\n".join(_parts(items, ""))
+    return "\n\n".join(_parts(described(Selection), ""))
 
 
 def recipe() -> str:
     """List the keys of a recipe: for each one what is allowed, and the paper's value."""
-    rows = ([f"`{field.name}`", ALLOWED[field.name][1], f"`{_yaml(field.default)}`"] for field in fields(Recipe))
-    return _table(["key", "allowed", "default"], rows)
+    return "\n\n".join(_parts(described(Recipe), ""))
 
 
 def families() -> str:
     """List the keys of a base that a sweep defines, for each family and for each derivation from another base."""
     parts = []
-    for name, build in FAMILIES.items():
-        parts += [f"### family: {name}", *_parts(described(build), "")]
+    for name in FAMILIES:
+        parts += [f"### family: {name}", *_parts(_parameters(name), "")]
     for name, derive in DERIVATIONS.items():
         parts += [f"### {name}: another base", (derive.__doc__ or "").partition("\n")[0]]
-        if (keys := described(derive, skip=1))["properties"]:
+        if (keys := _parameters(name))["properties"]:
             parts += _parts(keys, "")
     return "\n\n".join(parts)
 
 
+def _parameters(kind: str) -> Schema:
+    """Describe what a definition says beside the family, or the base that it is derived from."""
+    form = described(forms()[kind])
+    kept = {key: value for key, value in form["properties"].items() if key not in ("family", kind)}
+    return {**form, "properties": kept}
+
+
 def _default(value: Schema, is_required: bool) -> str:
-    return "must be given" if is_required else f"`{_yaml(value['default'])}`" if "default" in value else ""
+    if is_required:
+        return "must be given"
+    return f"`{'{}' if 'properties' in value else _yaml(value['default'])}`" if "default" in value else ""
 
 
 def _yaml(value: Any) -> str:

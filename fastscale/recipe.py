@@ -1,114 +1,115 @@
 """The training recipe of section 6.1 of the paper, and the learning rate that follows from it. No torch.
 
-What differs from the defaults of the authors' code, and by how much, is told by docs/recipe.md.
+docs/recipe.md says how the defaults differ from those of the authors' code, and by how much.
 """
 
-import sys
-from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, replace
-from difflib import get_close_matches
-from typing import Any, get_args, get_type_hints
+from typing import Annotated, Any, Literal
+
+from pydantic import model_validator
 
 from fastscale.errors import UserError
 from fastscale.records.records import digest
-from fastscale.validation.documents import plain, shown
-from fastscale.validation.quantities import typed
+from fastscale.validation.checks import checked
+from fastscale.validation.forms import RISING, TYPED, Flag, Number, Sparse, about
 
 REFERENCE_BATCH = 1024  # the batch at which the paper's learning rate is given
 WARMUP_START = 0.1  # share of the learning rate at which the warm-up starts (the authors' pycls)
-# Of AutoAugment: that of the official EfficientNet code, and the article's, by the data for which they were found.
-POLICIES = ("v0", "imagenet", "cifar10", "svhn")
 WEIGHT_DECAY = {"EfficientNet": 1e-5}  # every other family: 2e-5
-# What came later, and what a recipe of before means by not telling of it.
+# Settings that are younger than some records, and the value that a recipe without such a setting stands for.
 LATER = {"nesterov": False, "precise_bn": 0, "lighting": 0.0}
 
+Share = Annotated[float, Number(0.01, 1)]
 
-@dataclass(frozen=True)
-class Recipe:
+
+class Recipe(Sparse):
     """How a network is trained; the defaults are what the paper says, and the authors' AutoAugment.
 
     `lr` is the learning rate at batch 1024 and scales linearly with the batch, `lr_decay` the paper's beta.
     `warmup_epochs` None means 5, or 5 % of a schedule of less than 100 epochs; `weight_decay` None means that of the
-    family (`for_family`); it leaves batch norm out. `ema` is the horizon of the weights' moving average as a share of
-    all steps (0: none), `ema_period` the most steps between two of its updates. `mixup` is the alpha of its Beta
-    distribution (0: none), `augment` the policy of AutoAugment (null: none), `crop_scale` the range of the random
+    family (`for_family`); batch norm has no weight decay. `ema` is the horizon of the weights' moving average as a
+    share of all steps (0: none), `ema_period` the most steps between two of its updates. `mixup` is the alpha of its
+    Beta distribution (0: none), `augment` the policy of AutoAugment (null: none), `crop_scale` the range of the random
     crop's area, `eval_crop` the side of the centre crop over the image's shorter side. `precision` auto is bf16 on a
     GPU that has it, fp16 on one that has not, and fp32 on a CPU.
 
     `norm_batch` is the number of images over which batch norm takes its statistics and mixup its partners, 128 on each
-    of the paper's eight GPUs. A larger batch is computed in parts of that many images, so that a training is the same
-    on one GPU as on eight. None: all images that a GPU has of the batch.
+    of the paper's eight GPUs. A larger batch is computed in parts of `norm_batch` images, so that a training is the
+    same on one GPU as on eight. None: all images that a GPU has of the batch.
 
     Raises:
         UserError: a value out of range.
     """
 
-    epochs: int = 100
-    batch: int = REFERENCE_BATCH
-    norm_batch: int | None = 128
-    lr: float = 2.0
-    lr_decay: float = 0.02
-    warmup_epochs: float | None = None
-    momentum: float = 0.9
-    nesterov: bool = False
-    weight_decay: float | None = None
-    label_smoothing: float = 0.1
-    mixup: float = 0.2
-    ema: float = (
-        0.078  # pycls: alpha 1e-5 every 32 steps at batch 1024 over 100 epochs is a horizon of 7.8 % of the steps
-    )
-    ema_period: int = 32
-    precise_bn: int = 0
-    augment: str | None = "v0"
-    crop_scale: tuple[float, float] = (0.08, 1.0)
-    eval_crop: float = 224 / 256
-    flip: bool = True
-    lighting: float = 0.0
-    precision: str = "auto"
+    epochs: Annotated[int, Number(1)] = 100
+    batch: Annotated[int, Number(2)] = REFERENCE_BATCH
+    norm_batch: Annotated[int | None, Number(2)] = 128
+    lr: Annotated[float, Number(1e-9)] = 2.0
+    lr_decay: Annotated[float, Number(1e-9, 1)] = 0.02
+    warmup_epochs: Annotated[float | None, Number(0)] = about("the paper's if null", None)
+    momentum: Annotated[float, Number(0, 1)] = 0.9
+    nesterov: Flag = False
+    weight_decay: Annotated[float | None, Number(0)] = about("the paper's if null", None)
+    label_smoothing: Annotated[float, Number(0, 1)] = 0.1
+    mixup: Annotated[float, Number(0)] = 0.2
+    # pycls: alpha 1e-5 every 32 steps at batch 1024 over 100 epochs is a horizon of 7.8 % of the steps
+    ema: Annotated[float, Number(0, 1)] = 0.078
+    ema_period: Annotated[int, Number(1)] = 32
+    precise_bn: Annotated[int, Number(0)] = 0
+    # v0 is AutoAugment's policy in the official EfficientNet code; the others are the article's, by their data.
+    augment: Annotated[Literal["v0", "imagenet", "cifar10", "svhn", None], TYPED] = "v0"
+    crop_scale: Annotated[tuple[Share, Share], RISING] = (0.08, 1.0)
+    eval_crop: Share = 224 / 256
+    flip: Flag = True
+    lighting: Annotated[float, Number(0)] = 0.0
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
 
-    def __post_init__(self) -> None:
-        """Check each value."""
-        for key, (test, allowed) in ALLOWED.items():
-            value = getattr(self, key)
-            if not test(value):
-                raise UserError(f"recipe: {key} is {shown(value)}; allowed is {allowed}")
+    @model_validator(mode="after")
+    def _consistent(self) -> "Recipe":
+        """Raise where settings contradict one another."""
         if self.nesterov and not self.momentum:
             raise UserError("recipe: nesterov is true, but momentum is 0; give a momentum, or let nesterov be false")
         self.parts()
+        return self
 
     @classmethod
-    def from_dict(cls, given: Any) -> "Recipe":
-        """The paper's recipe with the differences that are given, a mapping.
+    def from_dict(cls, differences: Any) -> "Recipe":
+        """Return the paper's recipe with the differences of a mapping; 4, 4.0 and "4" give the same recipe.
 
         Raises:
             UserError: a misspelt key, or a value out of range.
         """
-        given = differences(given)
-        if isinstance(given.get("crop_scale"), list):  # as JSON and YAML have it
-            given["crop_scale"] = tuple(given["crop_scale"])
-        return cls(**given)
+        recipe: Recipe = checked(differences, cls, "recipe")
+        return recipe
+
+    def changed(self, **changes: Any) -> "Recipe":
+        """Return this recipe with some settings changed.
+
+        Raises:
+            UserError: settings that contradict one another.
+        """
+        return Recipe(**{**dict(self), **changes})
 
     def for_family(self, family: str) -> "Recipe":
-        """The same recipe with the weight decay that the paper uses for networks of `family`, unless one is given."""
+        """Return this recipe with the weight decay that the paper uses for a family, unless the recipe has its own."""
         if self.weight_decay is not None:
             return self
-        return replace(self, weight_decay=WEIGHT_DECAY.get(family, 2e-5))
+        return self.changed(weight_decay=WEIGHT_DECAY.get(family, 2e-5))
 
     @property
     def hash(self) -> str:
-        """SHA-256 of all settings, those of `LATER` only where they are used: an older recipe keeps the hash it had."""
+        """Return the SHA-256 of all settings, without unused ones of `LATER`: an older recipe keeps its hash."""
         settings = self.to_dict()
         return digest({key: value for key, value in settings.items() if key not in LATER or value != LATER[key]})
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain data, for JSON; the inverse of `from_dict`."""
-        return {**asdict(self), "crop_scale": list(self.crop_scale)}
+        """Return plain data for JSON; the inverse of `from_dict`."""
+        return {**dict(self), "crop_scale": list(self.crop_scale)}
 
     def parts(self, ranks: int = 1) -> int:
-        """Equal parts of a batch over each of which batch norm takes its statistics, as many on each of `ranks` GPUs.
+        """Count the equal parts of a batch over which batch norm takes its statistics; `ranks` GPUs share the parts.
 
         Raises:
-            UserError: the batch cannot be divided so.
+            UserError: the batch cannot be divided into such parts.
         """
         size = min(self.batch, self.norm_batch or self.batch)
         parts = max(self.batch // size, ranks)
@@ -123,102 +124,36 @@ class Recipe:
         return parts
 
     def validation_batch(self, ranks: int = 1) -> int:
-        """Images that are validated at once: four of the parts of a batch, as they need no gradients."""
+        """Return how many images are validated at once: four parts of a batch, as validation needs no gradients."""
         return 4 * self.batch // self.parts(ranks)
 
     def precise_batches(self, steps: int) -> int:
-        """Batches over which the statistics of batch norm are taken anew, of an epoch of `steps`; 0: they are not."""
+        """Return over how many batches of an epoch of `steps` batch norm takes its statistics anew; 0: not at all."""
         return min(steps, max(1, self.precise_bn // self.batch)) if self.precise_bn else 0
 
     def halved(self, ranks: int = 1) -> "Recipe":
-        """The same recipe with half the batch, in as many parts; the learning rate follows (section 6.1)."""
+        """Return this recipe with half the batch, in as many parts; the learning rate follows (section 6.1)."""
         parts = self.parts(ranks)
         images = self.batch // parts // 2
-        return replace(self, batch=images * parts, norm_batch=self.norm_batch and images)
+        return self.changed(batch=images * parts, norm_batch=self.norm_batch and images)
 
     @property
     def warmup(self) -> float:
-        """Epochs of warm-up."""
+        """Return the epochs of warm-up."""
         return min(5.0, 0.05 * self.epochs) if self.warmup_epochs is None else self.warmup_epochs
 
     def learning_rate(self, epoch: float) -> float:
-        """Learning rate after `epoch` epochs (continuous): footnote 2 of the paper, times a linear warm-up."""
+        """Return the learning rate after `epoch` epochs (a fraction too): footnote 2, times a linear warm-up."""
         warmed = WARMUP_START + (1 - WARMUP_START) * epoch / self.warmup if epoch < self.warmup else 1.0
         decayed: float = self.lr_decay ** (epoch / self.epochs)
         return warmed * self.lr * self.batch / REFERENCE_BATCH * decayed
 
     def ema_schedule(self, steps: int) -> tuple[int, float]:
-        """Steps between two updates of the weights' average, and its decay at each, for a schedule of `steps` steps.
+        """Return the steps between two updates of the weights' average, and the average's decay at each update.
 
-        At least ten updates fall into the horizon, so that a short schedule is averaged over as well.
+        Both are for a schedule of `steps` steps. At least ten updates fall into the horizon, so that a short schedule
+        is averaged over as well.
         """
         horizon = max(1.0, self.ema * steps)
         period = max(1, min(self.ema_period, int(horizon / 10)))
         return period, 1 - min(1.0, period / horizon)
-
-
-def differences(given: Any) -> dict[str, Any]:
-    """Check the names of a recipe's differences, and give each number the type that the recipe has it in.
-
-    So 4, 4.0 and "4" are one recipe, with one hash.
-
-    Raises:
-        UserError: no mapping, a misspelt key, or a value out of range.
-    """
-    plain(given, "recipe")
-    if not isinstance(given, Mapping):
-        raise UserError(f"recipe is {shown(given)}; allowed is a mapping of keys to values, such as {{lr: 1.0}}")
-    types, made = get_type_hints(Recipe), {}
-    for key, value in given.items():
-        if key not in types:
-            close = get_close_matches(key, types, n=1)
-            hint = f"did you mean {close[0]}? " if close else ""
-            raise UserError(f"recipe: unknown key {key!r}; {hint}allowed are {', '.join(types)}")
-        own = get_args(types[key]) or (types[key],)
-        made[key] = [typed(one, own) for one in value] if isinstance(value, list) else typed(value, own)
-    return made
-
-
-def _number(low: float, high: float = sys.float_info.max) -> tuple[Callable[[Any], bool], str]:
-    def test(value: Any) -> bool:
-        return type(value) in (int, float) and low <= value <= high
-
-    return test, f"a number from {low:g}" + (f" to {high:g}" if high < sys.float_info.max else "")
-
-
-def _whole(low: int) -> tuple[Callable[[Any], bool], str]:
-    return lambda value: type(value) is int and value >= low, f"a whole number from {low}"
-
-
-def _optional(rule: tuple[Callable[[Any], bool], str]) -> tuple[Callable[[Any], bool], str]:
-    return lambda value: value is None or rule[0](value), f"{rule[1]}, or null for the paper's"
-
-
-def _is_crop_scale(value: Any) -> bool:
-    in_range = _number(0.01, 1)[0]
-    return isinstance(value, tuple) and len(value) == 2 and all(map(in_range, value)) and value[0] <= value[1]
-
-
-_truth = (lambda value: isinstance(value, bool), "true or false")
-ALLOWED: dict[str, tuple[Callable[[Any], bool], str]] = {
-    "epochs": _whole(1),
-    "batch": _whole(2),
-    "norm_batch": (lambda value: value is None or (type(value) is int and value >= 2), "2 or more, or null"),
-    "lr": _number(1e-9),
-    "lr_decay": _number(1e-9, 1),
-    "warmup_epochs": _optional(_number(0)),
-    "momentum": _number(0, 1),
-    "nesterov": _truth,
-    "weight_decay": _optional(_number(0)),
-    "label_smoothing": _number(0, 1),
-    "mixup": _number(0),
-    "ema": _number(0, 1),
-    "ema_period": _whole(1),
-    "precise_bn": _whole(0),
-    "augment": (lambda value: value in (None, *POLICIES), f"{', '.join(POLICIES)}, or null"),
-    "crop_scale": (_is_crop_scale, "[smallest, largest] with numbers from 0.01 to 1"),
-    "eval_crop": _number(0.01, 1),
-    "flip": _truth,
-    "lighting": _number(0),
-    "precision": (lambda value: value in ("auto", "fp32", "bf16", "fp16"), "auto, fp32, bf16 or fp16"),
-}

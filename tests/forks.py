@@ -15,7 +15,7 @@ from tempfile import TemporaryFile
 
 SERVER = """
 import json, os, signal, sys
-import jsonschema, numpy.random, smart_open, snakemake.report.html_reporter
+import numpy.random, smart_open, snakemake.report.html_reporter
 from snakemake import cli
 
 for line in sys.stdin:

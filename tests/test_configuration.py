@@ -5,7 +5,9 @@ import json
 from pathlib import Path
 from typing import Any
 
+import jsonschema
 import pytest
+import schema
 import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -171,6 +173,26 @@ def test_a_base_of_ones_own_says_what_a_built_in_one_says(name: str) -> None:
     assert network == base_network(name).with_classes(10)
 
 
+def test_the_schema_for_editors_is_that_of_the_forms() -> None:
+    assert schema.PATH.read_text() == schema.text(), "if this is meant: python tests/schema.py"
+
+
+@pytest.mark.parametrize("path", ["config.yaml", *sorted((ROOT / "workflow/sweeps").glob("*.yaml"))], ids=str)
+def test_an_editor_takes_what_a_sweep_takes(path: Path) -> None:
+    config = yaml.safe_load((ROOT / path).read_text())
+    editor = jsonschema.Draft202012Validator(json.loads(schema.PATH.read_text()))
+    assert editor.is_valid(config) and editor.is_valid(WHOLE)
+    for place in (
+        ("trails",),
+        ("schedules", "a/b"),
+        ("define", "Y", "wdith"),
+        ("grid", 0, "base"),
+        ("figures", "fig3"),
+    ):
+        assert not editor.is_valid(changed(place, 3))
+    assert not editor.is_valid(changed(("search", "F", "flops"), [0, "1GF"]))
+
+
 def test_where_an_unknown_name_stands_and_which_are_close() -> None:
     config = copy.deepcopy(WHOLE)
     del config["define"]["E"]
@@ -235,8 +257,8 @@ def test_where_an_unknown_name_stands_and_which_are_close() -> None:
         (("trials",), 10**9, "trials is 1000000000; allowed is a whole number from 1 to 1,000"),
         (("trials",), "three", "trials is 'three'; allowed is a whole number"),
         (("grid", 0, "bases"), "E", "grid.0.bases is 'E'; allowed is a list of 1 or more: each entry is text"),
-        (("grid", 0, "networks"), ["E"], "grid has both bases and networks"),
-        (("grid", 0), {"schedules": ["1x"]}, "grid has neither bases nor networks"),
+        (("grid", 0, "networks"), ["E"], "grid.0 has both bases and networks"),
+        (("grid", 0), {"schedules": ["1x"]}, "grid.0 has neither bases nor networks"),
         (("grid", 0), {"networks": ["E"], "scales": [4]}, "grid.0 has 'scales', which needs 'bases' beside it"),
         (("grid", 0, "strategies"), ["q"], "grid.strategies: unknown strategy 'q'"),
         (("grid", 0, "scales"), [1e-5], "grid: Y: scale 1e-05 by w is below the smallest"),
@@ -244,6 +266,11 @@ def test_where_an_unknown_name_stands_and_which_are_close() -> None:
         (("recipe", "lr"), 10**400, "recipe.lr is 1000"),
         (("recipe",), [], "recipe is []"),
         (("data",), None, "data is null; allowed is a mapping"),
+        (("data",), {"knd": "imagefolder", "classes": 2}, "unknown key 'knd' at data; did you mean 'kind'?"),
+        (("data",), {"classes": 2}, "data lacks the key 'kind'; its keys are kind, classes, path"),
+        (("grid",), {"bases": ["E"], "strategies": []}, "grid.strategies is []; allowed is a list of 1 or more"),
+        (("recipe", "crop_scale"), [0.5], "recipe.crop_scale is [0.5]; allowed is a list of 2"),
+        (("recipe", "norm_batch"), 1, "recipe.norm_batch is 1; allowed is a whole number from 2 or null"),
         (("data", "kind"), "fashion-mnist", "data.path is given, but fashion-mnist has none"),
         (("data", "path"), "a\0", "characters that no file can hold"),
     ],

@@ -5,7 +5,6 @@ import math
 import random
 import subprocess
 import sys
-from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
@@ -67,13 +66,13 @@ def test_the_same_seed_draws_the_same_in_every_process() -> None:
     other = subprocess.run(command, env={"PYTHONHASHSEED": "5"}, capture_output=True, text=True, check=True)
     ours = [candidate.network.id for candidate in search.candidates()]
     assert json.loads(other.stdout) == ours
-    assert not {candidate.network.id for candidate in replace(search, seed=2).candidates()} & {*ours}
+    assert not {candidate.network.id for candidate in search.model_copy(update={"seed": 2}).candidates()} & {*ours}
 
 
 def test_fewer_networks_are_the_first_of_more() -> None:
     """A search that is made larger trains what is new alone."""
     search = Search.from_dict("found", PAPERS)
-    assert replace(search, networks=8).candidates() == search.candidates()[:8]
+    assert search.model_copy(update={"networks": 8}).candidates() == search.candidates()[:8]
 
 
 def test_the_best_is_the_one_of_the_lowest_error() -> None:
@@ -94,5 +93,5 @@ def test_flops_may_be_text_and_must_be_finite(flops: object) -> None:
     if flops == "4e9":
         assert Search.from_dict("found", config).flops == (3.8e9, 4e9)
     else:
-        with pytest.raises(UserError, match="needed is a range"):
+        with pytest.raises(UserError, match=r"search.found.flops.1 is inf; allowed are finite numbers"):
             Search.from_dict("found", config)

@@ -107,7 +107,7 @@ def test_average_has_the_same_horizon_in_short_schedules():
 @pytest.mark.parametrize(
     ("wrong", "sentence"),
     [
-        ({"mix_up": 0.2}, "unknown key 'mix_up'; did you mean mixup"),
+        ({"mix_up": 0.2}, "unknown key 'mix_up' at recipe; did you mean 'mixup'"),
         ({"epochs": 0}, "epochs is 0; allowed is a whole number from 1"),
         ({"batch": 12.5}, "batch is 12.5; allowed is a whole number"),
         ({"lr": "fast"}, "lr is 'fast'; allowed is a number"),
@@ -116,8 +116,8 @@ def test_average_has_the_same_horizon_in_short_schedules():
         ({"crop_scale": [0.9, 0.1]}, "crop_scale is .* allowed is"),
         ({"crop_scale": 0.5}, "crop_scale is 0.5"),
         ({"flip": 1}, "flip is 1; allowed is true or false"),
-        ({"precision": "fp8"}, "auto, fp32, bf16 or fp16"),
-        ({"augment": "v1"}, "augment is 'v1'; allowed is v0, imagenet, cifar10, svhn, or null"),
+        ({"precision": "fp8"}, "precision is 'fp8'; allowed are auto, fp32, bf16 and fp16"),
+        ({"augment": "v1"}, "augment is 'v1'; allowed are v0, imagenet, cifar10, svhn and null"),
         ({"nesterov": 1}, "nesterov is 1; allowed is true or false"),
         ({"nesterov": True, "momentum": 0}, "nesterov is true, but momentum is 0"),
         ({"precise_bn": True}, "precise_bn is true; allowed is a whole number from 0"),

@@ -1,16 +1,15 @@
 """Networks as data: their description, families, bases, scaling and costs. Pure Python: no torch."""
 
 from fastscale.networks.bases import (
-    DERIVATIONS,
     Definitions,
     base_network,
     checked_definitions,
     described_network,
-    grown,
     known_bases,
     refuse_circle,
     unknown_base,
 )
+from fastscale.networks.derivations import DERIVATIONS, grown
 from fastscale.networks.families import FAMILIES
 from fastscale.networks.network import BLOCKS, Block, Network, Stage, Stem, group_compatible, is_consistent, output_side
 

@@ -1,24 +1,171 @@
-"""What a sweep's configuration may say: the check against sweep.schema.yaml, and what no schema can tell."""
+"""What a sweep's configuration may say: its form, and what no form can tell.
+
+Numbers end where more is of no use: a slip of three digits is told here, not by a full memory.
+"""
 
 from collections.abc import Collection, Iterator, Mapping
-from functools import cache
-from importlib.resources import files
-from typing import Any
+from typing import Annotated, Any, Literal, Union
 
-import yaml
+from pydantic import Field, GetJsonSchemaHandler, TypeAdapter, model_validator
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema, PydanticCustomError
 
 from fastscale.errors import UserError
 from fastscale.networks import checked_definitions, known_bases
-from fastscale.recipe import Recipe, differences
+from fastscale.networks.definitions import Name, forms
+from fastscale.recipe import Recipe
+from fastscale.sweep.catalogue import ARTEFACTS
 from fastscale.sweep.search import Search
-from fastscale.validation.checks import checked
+from fastscale.validation.checks import filled
+from fastscale.validation.forms import ONCE, Flag, Form, Lone, Number, about, choice, optional, text
+
+FILE = "[A-Za-z0-9][A-Za-z0-9._-]{0,99}"
+FILE_WORDS = "text of letters, digits, dots, dashes and underscores, at most 100, that begins with a letter or digit"
+LABEL = r"[^\\$|<`\x00-\x1f\x7f-\x9f\u2028\u2029]{1,100}"
+
+FileName = Annotated[str, text(FILE, FILE_WORDS)]
+SearchName = Annotated[str, text(f"(?!fixed$){FILE}", FILE_WORDS)]  # fixed: networks that no search finds
+Label = Annotated[str, text(LABEL, r"text of 1 to 100 characters but \ $ | < ` and line breaks")]
+ResultsPath = Annotated[
+    str, text(r"(?!-)[^{}\x00-\x1f\x7f]+", "a path without braces and line breaks that begins with no dash")
+]
+DataPath = Annotated[str, text(r"[\s\S]+", "a folder's path")]
+Names = Annotated[list[str], Field(min_length=1), ONCE]
+Scales = Annotated[list[Annotated[float, Number(1e-6, 1_000_000)]], Field(min_length=1), ONCE]
+Images = Annotated[int | None, Number(1, 1_000_000_000_000)]
+Formats = Annotated[list[Literal["channels_last", "contiguous"]], Field(min_length=1), ONCE]
+Modes = Annotated[list[Literal["eager", "graph", "compiled", "compiled-graph"]], Field(min_length=1), ONCE]
+Convolutions = Annotated[list[Literal["plain", "packed", "shifted"]], Field(min_length=1), ONCE]
 
 
-@cache
-def schema() -> Mapping[str, Any]:
-    """Read what a sweep's configuration may say (sweep.schema.yaml)."""
-    text = files("fastscale.sweep").joinpath("sweep.schema.yaml").read_text()
-    return yaml.load(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+class Definitions:
+    """Tells editors what a definition may be, when they ask; networks.checked_definitions checks it."""
+
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        """Return the schema of any of the forms."""
+        kinds: Any = Union[tuple(forms().values())]  # noqa: UP007  (it takes a tuple)
+        return handler(TypeAdapter(kinds).core_schema)
+
+
+Definition = Annotated[dict[str, Any], Definitions()]
+
+
+class Selection(Form):
+    """What an artefact shows: bases and the strategies that scale them, or networks by their names."""
+
+    bases: Names = optional()
+    strategies: Names = optional()
+    scales: Scales = optional("those of the sweep by default")
+    networks: Names = optional("instead of bases and strategies: networks by their names")
+    curve: Label = optional("with networks: they are one curve of that name, from its base on")
+    label: Label = optional("with networks: what a table writes behind their names")
+    schedules: Names = optional("by which they are trained; the sweep's schedule by default")
+
+    @model_validator(mode="after")
+    def _whole(self) -> "Selection":
+        """Refuse a key without the one that it needs, and bases beside networks."""
+        needs = {"bases": "strategies", "strategies": "bases", "scales": "bases", "curve": "networks"}
+        for name, needed in needs.items():
+            if getattr(self, name) and not getattr(self, needed):
+                raise PydanticCustomError("sentence", f"has {name!r}, which needs {needed!r} beside it")
+        if bool(self.bases) == bool(self.networks):
+            has = "both bases and networks" if self.bases else "neither bases nor networks"
+            advice = "give one of them (bases with strategies, networks by name)"
+            raise PydanticCustomError("sentence", f"has {has}; {advice}")
+        return self
+
+
+Selections = Annotated[list[Selection], Lone()]
+Shown = Annotated[list[Selection], Field(min_length=1), Lone()]
+
+
+def _own(kind: str) -> list[str]:
+    """List the artefacts of a kind of which a configuration says what they show."""
+    return [name for name, artefact in ARTEFACTS.items() if (artefact.kind, artefact.points) == (kind, "own")]
+
+
+FigureName = Annotated[str, choice(_own("figure"))]
+TableName = Annotated[str, choice(_own("table"))]
+
+
+class Data(Form):
+    """The images."""
+
+    kind: Literal["fashion-mnist", "imagefolder"]
+    classes: Annotated[int, Number(2, 1_000_000)]
+    path: DataPath = optional("imagefolder: the folder that holds train/ and val/")
+    train_images: Images = None
+    val_images: Images = None
+    max_resolution: Annotated[int, Number(8, 65535)] = 500
+    write_mode: Literal["raw", "jpg", "proportion"] = "proportion"
+    jpeg_quality: Annotated[int, Number(1, 100)] = 90
+    name: FileName = Field(
+        default_factory=lambda data: data["kind"],
+        description="the folder under data/ that holds the .beton files; the kind by default",
+    )
+
+    @model_validator(mode="after")
+    def _whole(self) -> "Data":
+        """Refuse a folder of images without a path, and a path of other data."""
+        if self.kind == "imagefolder" and not self.path:
+            raise UserError("data.path is missing; an imagefolder needs the folder that holds train/ and val/")
+        if self.kind != "imagefolder" and self.path:
+            raise UserError(f"data.path is given, but {self.kind} has none; leave it out, or set kind: imagefolder")
+        return self
+
+
+class Profile(Form):
+    """What is timed."""
+
+    images: Annotated[int, Number(1, 1_000_000_000_000)] = about("images of one epoch", 1281167)
+    repeats: Annotated[int, Number(2, 100_000)] = about("timed steps", 20)
+    formats: Formats = about("memory formats to try", ["channels_last", "contiguous"])
+    modes: Modes = about(
+        "modes to try: by itself or compiled by torch, launched one by one or as a CUDA graph", ["eager"]
+    )
+    convolutions: Convolutions = about(
+        "kinds of grouped convolutions to try on a GPU (fastscale/models/convolution.py); shifted ones only where "
+        "compiled",
+        ["plain", "packed"],
+    )
+    largest_batch: Annotated[int, Number(32, 1_000_000)] = about("of the batches that fit into a GPU", 4096)
+    devices: Annotated[int, Number(1, 100_000)] = about(
+        "an epoch on so many devices is told too: measured where the job has them", 8
+    )
+
+
+class Configuration(Form):
+    """A sweep's configuration."""
+
+    sweep: FileName = about("the sweep's name: its results lie in <results>/<sweep>/")
+    results: ResultsPath = "results"
+    define: dict[Name, Definition] = about(
+        "bases of one's own, by name, in the form of fastscale/networks/bases.yaml", {}
+    )
+    search: dict[SearchName, Search] = about(
+        "bases that a random search finds, by the name that they get (fastscale/sweep/search.py)", {}
+    )
+    scales: Scales = Field([1.0, 4.0, 16.0])
+    grid: Selections = about("points that are asked for whatever shows them; a selection or a list of selections", [])
+    figures: dict[FigureName, Shown] = about("what each figure shows; a selection or a list of selections", {})
+    tables: dict[TableName, Shown] = about("the rows of Tables 5 to 8; a selection or a list of selections", {})
+    schedules: Annotated[dict[FileName, Annotated[int, Number(1, 100_000)]], Field(min_length=1)] = about(
+        "epochs of each schedule, by name", {"1x": 100}
+    )
+    trials: Annotated[int, Number(1, 1000)] = 3
+    train: Flag = about("false: networks are timed alone, and what shows errors is left out", True)
+    data: Data
+    recipe: Recipe = about("differences from the paper's recipe (fastscale/recipe.py)", Recipe())
+    profile: Profile = Profile()
+    gpus: Annotated[int, Number(0, 1024)] = about("GPUs that a profile or train job asks for (0: CPU)", 0)
+    gpu_hour_price: Annotated[float, Number(0, 1_000_000)] = about(
+        "what the plan takes an hour of one GPU to cost", 2.0
+    )
+    train_threads: Annotated[int, Number(1, 4096)] = about("CPU threads of a training", 1)
+    schedule: str = Field(
+        default_factory=lambda config: next(iter(config["schedules"])),
+        description="the schedule that the figures show; the first one by default",
+    )
 
 
 def checked_sweep(config: Any) -> dict[str, Any]:
@@ -28,25 +175,24 @@ def checked_sweep(config: Any) -> dict[str, Any]:
         UserError: a misspelt or missing key, a value out of range, a recipe or a base that cannot be, an unknown
             schedule, or nothing that is asked for.
     """
-    filled = checked(config, schema())
-    filled.setdefault("schedule", next(iter(filled["schedules"])))
-    filled["data"] = checked_data(filled["data"])
-    filled["define"] = checked_definitions(filled["define"], "define", filled["search"])
-    filled["recipe"] = differences(filled["recipe"])
-    Recipe.from_dict(filled["recipe"])
-    if "epochs" in filled["recipe"]:
+    whole = filled(config, Configuration)
+    whole["define"] = checked_definitions(whole["define"], "define", whole["search"])
+    if "epochs" in whole["recipe"]:
         raise UserError("recipe.epochs: a sweep's epochs are those of its schedules; set schedules instead")
-    if filled["search"] and not filled["train"]:
-        raise UserError(f"search.{next(iter(filled['search']))} trains its candidates, but train is false")
-    if taken := sorted(filled["search"].keys() & known_bases().keys()):
+    if whole["search"] and not whole["train"]:
+        raise UserError(f"search.{next(iter(whole['search']))} trains its candidates, but train is false")
+    if taken := sorted(whole["search"].keys() & known_bases().keys()):
         raise UserError(f"search.{taken[0]}: a base of that name is built in; give the one to be found another name")
     for key in ("search", "schedules"):
-        _refuse_alike(key, filled[key])
-    _refuse_nothing(filled)
-    for key, name in _schedules(filled):
-        if name not in filled["schedules"]:
-            raise UserError(f"{key} is {name!r}; allowed are those of schedules: {', '.join(filled['schedules'])}")
-    return filled
+        _refuse_alike(key, whole[key])
+    if not (whole["search"] or any(selections(whole))):
+        raise UserError(
+            "nothing is asked for; add grid, figures, tables or search, such as grid: {bases: [EN-B0], strategies: [w]}"
+        )
+    for key, name in _schedules(whole):
+        if name not in whole["schedules"]:
+            raise UserError(f"{key} is {name!r}; allowed are those of schedules: {', '.join(whole['schedules'])}")
+    return whole
 
 
 def checked_data(data: Any) -> dict[str, Any]:
@@ -55,13 +201,7 @@ def checked_data(data: Any) -> dict[str, Any]:
     Raises:
         UserError: a misspelt or missing key, or a value out of range.
     """
-    filled = checked(data, schema()["properties"]["data"], "data")
-    filled.setdefault("name", filled["kind"])
-    if filled["kind"] == "imagefolder" and "path" not in filled:
-        raise UserError("data.path is missing; an imagefolder needs the folder that holds train/ and val/")
-    if filled["kind"] != "imagefolder" and "path" in filled:
-        raise UserError(f"data.path is given, but {filled['kind']} has none; leave it out, or set kind: imagefolder")
-    return filled
+    return filled(data, Data, "data")
 
 
 def selections(config: Mapping[str, Any]) -> Iterator[tuple[str, str, Mapping[str, Any]]]:
@@ -73,19 +213,6 @@ def selections(config: Mapping[str, Any]) -> Iterator[tuple[str, str, Mapping[st
             yield name, f"{place}.{index}" if len(entries) > 1 else place, entry
 
 
-def _refuse_nothing(config: Mapping[str, Any]) -> None:
-    """Raise where a sweep, or a selection of it, asks for nothing."""
-    asked = list(selections(config))
-    if not asked and not config["search"]:
-        raise UserError(
-            "nothing is asked for; add grid, figures, tables or search, such as grid: {bases: [EN-B0], strategies: [w]}"
-        )
-    for _, place, entry in asked:
-        if ("bases" in entry) == ("networks" in entry):
-            has = "both bases and networks" if "bases" in entry else "neither bases nor networks"
-            raise UserError(f"{place} has {has}; give one of them (bases with strategies, networks by name)")
-
-
 def _refuse_alike(place: str, names: Collection[str]) -> None:
     """Raise where a disk that does not tell upper from lower case would take two names for one."""
     known: dict[str, str] = {}
@@ -95,9 +222,9 @@ def _refuse_alike(place: str, names: Collection[str]) -> None:
 
 
 def _schedules(config: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    """Every schedule that is asked for, and where."""
+    """Yield every schedule that is asked for, and where."""
     yield "schedule", config["schedule"]
     for _, place, entry in selections(config):
         yield from ((f"{place}.schedules", name) for name in entry.get("schedules", []))
     for name, search in config["search"].items():
-        yield f"search.{name}.schedule", search.get("schedule", Search.schedule)
+        yield f"search.{name}.schedule", search.get("schedule", Search.model_fields["schedule"].default)

@@ -1,1 +1,1 @@
-"""Reading what a user wrote, and saying in a sentence what is wrong with it. No torch."""
+"""Readers and checks of what a user writes; a mistake is told in a sentence. No torch."""

@@ -1,88 +1,121 @@
-"""Values of a configuration against the description of what is allowed, a JSON schema; sentences for what is not.
+"""Values of a configuration against the form of what is allowed; a sentence for what is not."""
 
-Beside JSON schema's own keywords a description may say `unit` (of a number: quantities.py), `form` (what a pattern
-asks for, in words) and `lone` (of a list: a mapping that stands alone is a list of one).
-"""
-
-from collections.abc import Iterable, Mapping, Sequence
-from copy import deepcopy
+import json
+from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
-from types import NoneType
+from functools import cache
 from typing import Any
+
+from pydantic import TypeAdapter, ValidationError
 
 from fastscale.errors import UserError
 from fastscale.validation.documents import plain, shown
-from fastscale.validation.quantities import EXAMPLES, typed
+from fastscale.validation.forms import JsonSchema
+from fastscale.validation.quantities import EXAMPLES
 
 Schema = Mapping[str, Any]
 
-TYPES = {"integer": int, "number": float, "boolean": bool, "string": str, "null": NoneType}
 
-
-def checked(value: Any, schema: Schema, place: str = "") -> Any:
-    """Return `value`, which stands at `place`, with its defaults and each number as its type has it, if it is allowed.
+def checked(value: Any, form: Any, place: str = "") -> Any:
+    """Return what a form, or another type, makes of `value`, which stands at `place`.
 
     Raises:
-        UserError: it is not: where, what was found, what is allowed.
+        UserError: the value is not allowed: where, what was found, what is allowed.
     """
-    import jsonschema  # here, as networks that are built in need no check
+    try:
+        # As JSON, in which pydantic's strict types are those of what users write: a list may become a tuple.
+        return TypeAdapter(form).validate_json(json.dumps(plain(value, place)))
+    except ValidationError as error:
+        errors = error.errors(include_url=False)
+        first = min(
+            errors, key=lambda detail: detail["type"] != "extra_forbidden"
+        )  # else a misspelt key is a missing one
+        raise UserError(_sentence(first, value, described(form), place)) from None
 
-    filled = _filled(deepcopy(plain(value, place)), schema)
-    error = jsonschema.exceptions.best_match(jsonschema.Draft202012Validator(schema).iter_errors(filled))
-    if error is not None:
-        raise UserError(_sentence(error, value, place))
-    return filled
+
+def filled(value: Any, form: Any, place: str = "") -> dict[str, Any]:
+    """Return a mapping as plain data, with defaults behind the given keys and each number as its type has it.
+
+    Raises:
+        UserError: the value is not allowed: where, what was found, what is allowed.
+    """
+    ordered: dict[str, Any] = _in_order(checked(value, form, place).model_dump(mode="json"), value)
+    return ordered
 
 
-def _filled(value: Any, schema: Schema) -> Any:
-    """`value` with the defaults that it lacks, lone mappings in lists, and what stands for a number as one."""
-    if isinstance(value, dict) and schema.get("lone"):
-        value = [value]
-    if isinstance(value, dict):
-        known = schema.get("properties", {})
-        for key in [*known, *(key for key in value if key not in known)]:  # one order, as params are compared
-            subschema = known.get(key, schema.get("additionalProperties"))
-            if key not in value and "default" in subschema:
-                value[key] = deepcopy(subschema["default"])
-            if key in value and isinstance(subschema, dict):
-                value[key] = _filled(value[key], subschema)
-        return value
+def _in_order(value: Any, given: Any) -> Any:
+    """Give the keys of `value` the order that they were given in."""
     if isinstance(value, list):
-        return [_filled(one, schema.get("items", {})) for one in value]
-    return typed(value, [TYPES[name] for name in _types(schema) if name in TYPES], schema.get("unit", "number"))
+        return [_in_order(*pair) for pair in zip(value, [given] if isinstance(given, dict) else given, strict=True)]
+    if isinstance(value, dict) and isinstance(given, dict):
+        return {key: _in_order(value[key], given[key]) if key in given else value[key] for key in {**given, **value}}
+    return value
 
 
-def _types(schema: Schema) -> Sequence[str]:
-    """The types that a schema allows."""
-    types = schema.get("type", [])
-    return [types] if isinstance(types, str) else types
+@cache
+def described(form: Any) -> Schema:
+    """Return the JSON schema of a form, or of another type, with each definition where it is referred to.
+
+    Descriptions are those of keys; docstrings of forms, which are for those who read the code, are left out.
+    """
+    schema = TypeAdapter(form).json_schema(schema_generator=JsonSchema)
+    definitions = schema.pop("$defs", {})
+    for definition in (schema, *definitions.values()):
+        definition.pop("description", None)
+    whole: Schema = _inlined(schema, definitions)
+    return whole
 
 
-def _sentence(error: Any, given: Any, place: str) -> str:
-    """One sentence for a failed check (a jsonschema.ValidationError)."""
-    where, found, schema = _where(error.absolute_path, given, place), error.instance, error.schema
-    if "propertyNames" in list(error.absolute_schema_path)[-2:]:
-        return f"{where}: the name {shown(found)} cannot be; allowed {allowed(schema)}"
-    match error.validator:
-        case "additionalProperties":
-            known = list(schema.get("properties", {}))
-            unknown = next(key for key in found if key not in known)
-            close = get_close_matches(unknown, known, n=1)
-            hint = f"did you mean {close[0]!r}? " if close else ""
-            return f"unknown key {shown(unknown)} at {where}; {hint}allowed are {', '.join(known)}"
-        case "required":
-            missing = next(key for key in error.validator_value if key not in found)
-            return f"{where} lacks the key {missing!r}; its keys are {', '.join(schema['properties'])}"
-        case "dependentRequired":
-            needs = error.validator_value.items()
-            key, missing = next((key, one) for key, all_ in needs if key in found for one in all_ if one not in found)
-            return f"{where} has {key!r}, which needs {missing!r} beside it"
-    told = f" ({schema['description']})" if "description" in schema else ""
-    return f"{where} is {shown(found)}; allowed {allowed(schema)}{_hint(found, schema)}{told}"
+def _inlined(schema: Any, definitions: Schema) -> Any:
+    if isinstance(schema, list):
+        return [_inlined(entry, definitions) for entry in schema]
+    if not isinstance(schema, dict):
+        return schema
+    definition = definitions.get(schema.get("$ref", "").rpartition("/")[2], {})
+    return {key: _inlined(value, definitions) for key, value in {**definition, **schema}.items() if key != "$ref"}
+
+
+def _sentence(error: Mapping[str, Any], given: Any, schema: Schema, place: str) -> str:
+    """Return the sentence for one of the errors of a pydantic.ValidationError."""
+    path, kind, found = list(error["loc"]), error["type"], error["input"]
+    is_name = path[-1:] == ["[key]"]
+    if is_name:
+        path.pop()
+    if is_name or kind in ("extra_forbidden", "missing"):
+        key = path.pop()
+    schema, where = _at(schema, path), _where(path, given, place)
+    names = schema.get("propertyNames", {})
+    if kind == "extra_forbidden" or (is_name and "enum" in names):
+        known = names.get("enum") or list(schema["properties"])
+        close = get_close_matches(key, known, n=1)
+        hint = f"did you mean {close[0]!r}? " if close else ""
+        return f"unknown key {shown(key)} at {where}; {hint}allowed are {', '.join(known)}"
+    if is_name:
+        return f"{where}: the name {shown(key)} cannot be; allowed {allowed({'type': 'string', **names})}"
+    if kind == "missing" and "properties" in schema:  # not an entry of a list
+        return f"{where} lacks the key {key!r}; its keys are {', '.join(schema['properties'])}"
+    if kind == "sentence":
+        return f"{where} {error['msg']}"
+    meaning = f" ({schema['description']})" if "description" in schema else ""
+    return f"{where} is {shown(found)}; allowed {allowed(schema)}{_hint(found, schema)}{meaning}"
+
+
+def _at(schema: Schema, path: Iterable[str | int]) -> Schema:
+    """Return the schema of what stands at a path."""
+    for key in path:
+        inner = (_inside(branch, key) for branch in (schema, *schema.get("anyOf", ())))
+        schema = next(branch for branch in inner if isinstance(branch, dict))
+    return schema
+
+
+def _inside(schema: Schema, key: str | int) -> Any:
+    if isinstance(key, int):
+        return schema.get("items") or next(iter(schema.get("prefixItems", ())), None)
+    return schema.get("properties", {}).get(key, schema.get("additionalProperties"))
 
 
 def _where(path: Iterable[str | int], given: Any, place: str) -> str:
-    """The place of a value, as it was given: without the number of an entry that stood alone, not in a list."""
+    """Return the place of a value, as it was given: without the number of an entry that stood alone, not in a list."""
     keys = [place] if place else []
     for key in path:
         if not (isinstance(key, int) and isinstance(given, dict)):
@@ -92,33 +125,43 @@ def _where(path: Iterable[str | int], given: Any, place: str) -> str:
 
 
 def allowed(schema: Schema) -> str:
-    """What a schema allows, in words, with their verb."""
+    """Return what a schema allows, in words, with their verb."""
     if "enum" in schema:
-        *others, last = map(str, schema["enum"])
+        *others, last = ("null" if name is None else str(name) for name in schema["enum"])
         return f"are {', '.join(others)} and {last}" if others else f"is {last}"
-    return f"is {' or '.join(_words(name, schema) for name in _types(schema))}"
+    return f"is {_words(schema)}"
 
 
-def _words(name: str, schema: Schema) -> str:
-    """What a type of a schema allows."""
-    match name:
-        case "integer" | "number":
+def _words(schema: Schema) -> str:
+    """Return what a schema allows, in words."""
+    if "anyOf" in schema:
+        branches = schema["anyOf"][:1] if schema.get("lone") else schema["anyOf"]
+        return " or ".join(dict.fromkeys(map(_words, branches)))
+    rule = schema.get("rule", "")
+    match _type(schema):
+        case "integer" | "number" as name:
             noun = "a whole number" if name == "integer" else "a number"
             low = f" from {_number(schema['minimum'])}" if "minimum" in schema else ""
             low = f" above {_number(schema['exclusiveMinimum'])}" if "exclusiveMinimum" in schema else low
             high = f" to {_number(schema['maximum'])}" if "maximum" in schema else ""
             example = f", {EXAMPLES[schema['unit']]}" if "unit" in schema else ""
-            return f"{noun}{low}{high}{', an odd one' if 'not' in schema else ''}{example}"
+            return f"{noun}{low}{high}{rule}{example}"
         case "array":
             least, most = schema.get("minItems", 0), schema.get("maxItems")
             size = f" of {most}" if least == most else f" of {least} or more" if least else ""
-            once = ", and none stands twice" if schema.get("uniqueItems") else ""
-            return f"a list{size}: each entry {allowed(schema['items'])}{once}"
+            return f"a list{size}: each entry {allowed(_inside(schema, 0))}{rule}"
         case "object":
             return "a mapping of keys to values" + (" that is not empty" if schema.get("minProperties") else "")
         case "string":
             return str(schema.get("form", "text"))
-    return {"boolean": "true or false", "null": "null"}[name]
+        case name:
+            return {"boolean": "true or false", "null": "null"}[name]
+
+
+def _type(schema: Schema) -> str:
+    """Return the type of a schema, the first one of a quantity, which may be text."""
+    name = schema.get("type", "")
+    return str(name[0] if isinstance(name, list) else name)
 
 
 def _number(value: float) -> str:
@@ -126,8 +169,8 @@ def _number(value: float) -> str:
 
 
 def _hint(found: Any, schema: Schema) -> str:
-    """What to write instead, where it is plain what was meant."""
-    types = _types(schema)
+    """Return what to write instead, where it is plain what was meant."""
+    types = {_type(branch) for branch in (schema, *schema.get("anyOf", ()))}
     if found is None and "default" in schema:
         return "; leave the key out if there is nothing to say"
     if "string" in types and isinstance(found, bool | int | float):

@@ -1,4 +1,4 @@
-"""YAML and JSON as users write them, held to what both can say; a key that stands twice is refused, not forgotten."""
+"""YAML and JSON that users write, held to what both can say; a key that stands twice is refused."""
 
 import json
 from collections.abc import Iterable, Iterator, Sequence
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 MERGE = "tag:yaml.org,2002:merge"
 
-DEEPEST = 20  # lists and mappings within one another; an anchor within itself has no end
+DEEPEST = 20  # lists and mappings within one another; an anchor that names itself has no end
 MOST = 100_000  # values in one document; anchors multiply
 LARGEST = 1e300  # a float holds a little more
 
@@ -23,7 +23,7 @@ def read_yaml(path: Path) -> Any:
     """Read a YAML or JSON file.
 
     Raises:
-        UserError: it cannot be read, is neither, or holds a key twice or what JSON cannot say.
+        UserError: the file cannot be read, is neither, or holds a key twice or what JSON cannot say.
     """
     import yaml  # where it is needed: most verbs read none
 
@@ -40,16 +40,16 @@ def read_json(text: str, place: str) -> Any:
     """Read JSON that a user gives at `place`.
 
     Raises:
-        UserError: it is not JSON, or holds a key twice or a number that is none.
+        UserError: the text is not JSON, or holds a key twice or a number that is not finite.
     """
 
     def mapping(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        made = {}
+        values = {}
         for key, value in pairs:
-            if key in made:
+            if key in values:
                 raise UserError(f"{place}: the key {shown(key)} stands twice in one mapping; leave one of them")
-            made[key] = value
-        return made
+            values[key] = value
+        return values
 
     try:
         value = json.loads(text, object_pairs_hook=mapping)
@@ -61,7 +61,7 @@ def read_json(text: str, place: str) -> Any:
 def refuse_repeats(paths: Iterable[str | Path], arguments: Sequence[str] = ()) -> None:
     """Raise where configuration files, or what follows `--config` among a command's arguments, give a key twice.
 
-    For what another program has read already, and forgotten all but the last: Snakemake, which has told of all else.
+    Snakemake has read both already, told of all other mistakes, and forgotten all but the last of such keys.
 
     Raises:
         UserError: the file, the key and both lines.
@@ -74,24 +74,27 @@ def refuse_repeats(paths: Iterable[str | Path], arguments: Sequence[str] = ()) -
             _composed(text, str(path))
         except yaml.YAMLError:  # JSON with tabs
             read_json(text, str(path))
-    given: dict[str, str] = {}
+    pairs: dict[str, str] = {}
     starts = [number for number, argument in enumerate(arguments) if argument in ("--config", "-C")]
-    for argument in takewhile(lambda one: not one.startswith("-"), arguments[starts[-1] + 1 :] if starts else ()):
+    for argument in takewhile(
+        lambda argument: not argument.startswith("-"), arguments[starts[-1] + 1 :] if starts else ()
+    ):
         name, _, text = argument.partition("=")
-        if given.setdefault(name, argument) != argument:
-            raise UserError(f"--config: {given[name]!r} and {argument!r} are both given; give one of them")
+        if pairs.setdefault(name, argument) != argument:
+            raise UserError(f"--config: {pairs[name]!r} and {argument!r} are both given; give one of them")
         with suppress(yaml.YAMLError):
             _composed(text, f"--config {name}")
 
 
 def _composed(text: str, place: str) -> "tuple[yaml.SafeLoader, yaml.Node | None]":
-    """A YAML text as nodes, and what makes values of them. No mapping gives a key twice, but what `<<:` takes over.
+    """Parse a YAML text into nodes; returns the loader, which makes values of nodes, and the root.
 
-    The parser in C is not for what users write: a text that is nested deeply enough ends the process.
+    A key that stands twice is refused, but what `<<:` takes over may be given anew. The parser in C is not used: a text
+    of users that is nested deeply enough would end the process.
 
     Raises:
-        UserError: with the key and both lines.
-        yaml.YAMLError: it is no YAML.
+        UserError: a key stands twice: the key and both lines.
+        yaml.YAMLError: the text is not YAML.
     """
     import yaml
 
@@ -112,13 +115,13 @@ def _composed(text: str, place: str) -> "tuple[yaml.SafeLoader, yaml.Node | None
             lines: dict[tuple[str, str], int] = {}
             for key, value in node.value:
                 left += [key, value]
-                line, own = key.start_mark.line + 1, (key.tag, str(key.value))
-                if own in lines and key.tag != MERGE:
+                line, name = key.start_mark.line + 1, (key.tag, str(key.value))
+                if name in lines and key.tag != MERGE:
                     raise UserError(
-                        f"{place}: the key {shown(key.value)} stands twice in one mapping, on lines {lines[own]} and "
+                        f"{place}: the key {shown(key.value)} stands twice in one mapping, on lines {lines[name]} and "
                         f"{line}; leave one of them"
                     )
-                lines[own] = line
+                lines[name] = line
     return loader, root
 
 
@@ -126,32 +129,32 @@ def plain(value: Any, place: str = "") -> Any:
     """Return `value` if it is made of mappings with text as keys, lists, text, finite numbers, true, false and null.
 
     Raises:
-        UserError: with the place of what is neither, or nested too deeply, or too much.
+        UserError: another value, too many values, or values nested too deeply: with the place.
     """
-    for number, (where, one, depth) in enumerate(_walk(value, place, 0)):
+    for number, (where, part, depth) in enumerate(_walk(value, place, 0)):
         if depth > DEEPEST or number > MOST:
             what = f"more than {MOST:,} values" if number > MOST else f"more than {DEEPEST} lists within one another"
             raise UserError(f"{place or 'the configuration'} holds {what}: does an anchor name itself?")
-        for key in one if isinstance(one, dict) else ():
+        for key in part if isinstance(part, dict) else ():
             if not isinstance(key, str):
                 raise UserError(f"{where}: the key {shown(key)} is {_kind(key)}; a key is text: put it in quotes")
             _refuse_unwritable(key, where)
-        if isinstance(one, str):
-            _refuse_unwritable(one, where)
-        elif isinstance(one, int | float):
-            if not -LARGEST < one < LARGEST:
-                raise UserError(f"{where} is {shown(one)}; allowed are finite numbers")
-        elif not isinstance(one, dict | list | None):
-            raise UserError(f"{where} is {_kind(one)} ({shown(one)}); if it is meant as text, put it in quotes")
+        if isinstance(part, str):
+            _refuse_unwritable(part, where)
+        elif isinstance(part, int | float):
+            if not -LARGEST < part < LARGEST:
+                raise UserError(f"{where} is {shown(part)}; allowed are finite numbers")
+        elif not isinstance(part, dict | list | None):
+            raise UserError(f"{where} is {_kind(part)} ({shown(part)}); if it is meant as text, put it in quotes")
     return value
 
 
 def _walk(value: Any, where: str, depth: int) -> Iterator[tuple[str, Any, int]]:
-    """Each value in `value`, itself first, with its place and depth."""
+    """Yield `value` and each value within it, with its place and depth."""
     yield where or "the top level", value, depth
     inside = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
-    for key, one in inside:
-        yield from _walk(one, f"{where}.{key}" if where else str(key), depth + 1)
+    for key, part in inside:
+        yield from _walk(part, f"{where}.{key}" if where else str(key), depth + 1)
 
 
 def _refuse_unwritable(text: str, where: str) -> None:
@@ -160,7 +163,7 @@ def _refuse_unwritable(text: str, where: str) -> None:
 
 
 def _kind(value: Any) -> str:
-    """What YAML takes a value for, in words."""
+    """Return what YAML takes a value for, in words."""
     if isinstance(value, bool):
         return "true or false to YAML, which reads on, off, yes and no so"
     kinds = {int: "a number", float: "a number", type(None): "empty"}
@@ -168,11 +171,11 @@ def _kind(value: Any) -> str:
 
 
 def shown(value: Any, length: int = 70) -> str:
-    """A value as sentences show it: as YAML writes true, false and null, and cut where it is long."""
+    """Return a value as sentences show it: true, false and null as YAML writes them, and a long value cut."""
     text = json.dumps(value) if value is None or isinstance(value, bool) else repr(value)
     return text if len(text) <= length else f"{text[: length - 3]}..."
 
 
 def one_line(error: Exception) -> str:
-    """What an error says, on one line."""
+    """Return what an error says, on one line."""
     return " ".join(str(error).split())

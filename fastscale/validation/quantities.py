@@ -1,4 +1,4 @@
-"""Quantities as people write them: 16GF, 90min, 20GB, 1e-5. One parser for the command line and for YAML."""
+"""Quantities that people write as text: 16GF, 90min, 20GB, 1e-5; the parser of the command line and of YAML."""
 
 import math
 import re
@@ -9,7 +9,7 @@ from typing import Any
 PREFIXES = {"": 1.0, "k": 1e3, "m": 1e6, "g": 1e9, "t": 1e12, "p": 1e15}
 TIMES = {"s": 1.0, "sec": 1.0, "second": 1.0, "min": 60.0, "minute": 60.0, "h": 3600.0, "hour": 3600.0, "d": 86400.0}
 
-# What may stand behind a number, and by how much it multiplies; upper and lower case are one.
+# What may stand behind a number, in upper or lower case, and the factor that it stands for.
 UNITS: Mapping[str, Mapping[str, float]] = {
     "number": {"": 1.0},
     "flops": {prefix + end: by for prefix, by in PREFIXES.items() for end in ("", "f", "flop", "flops")},
@@ -33,10 +33,10 @@ _QUANTITY = re.compile(r"([+-]?(?:\d+\.?\d*|\.\d+)(?:e[+-]?\d+)?)\s*([a-z]*)", r
 
 
 def parse(text: str, quantity: str = "number") -> float | None:
-    """Read the text of a quantity: flops, seconds, bytes, or a plain number; None where it is none, or not finite."""
-    found = _QUANTITY.fullmatch(text.strip())
-    factor = found and UNITS[quantity].get(found[2].lower())
-    value = float(found[1]) * factor if found and factor else math.nan
+    """Parse the text of a quantity: flops, seconds, bytes or a plain number; None if the text is not a finite one."""
+    parts = _QUANTITY.fullmatch(text.strip())
+    factor = parts and UNITS[quantity].get(parts[2].lower())
+    value = float(parts[1]) * factor if parts and factor else math.nan
     return value if math.isfinite(value) else None
 
 

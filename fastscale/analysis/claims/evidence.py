@@ -11,7 +11,7 @@ from fastscale.analysis.results.fits import fit_line
 from fastscale.analysis.results.published import published
 from fastscale.analysis.results.results import Results, Row
 from fastscale.networks import Network, known_bases
-from fastscale.networks.bases import depthwise
+from fastscale.networks.derivations import depthwise
 from fastscale.sweep.selection import Point
 from fastscale.sweep.sweep import Sweep
 
