@@ -2,6 +2,7 @@
 
 import copy
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -135,11 +136,19 @@ NUMBERS = [place for place in PLACES if type(at(WHOLE, place)) in (int, float)]
 
 @pytest.mark.parametrize("place", NUMBERS, ids=lambda place: ".".join(map(str, place)))
 def test_a_number_is_one_however_it_is_written(place: tuple[Any, ...]) -> None:
-    """4, 4.0, "4" and "4e0" give the same sweep, to the last hash: YAML takes 1e9 for text, `--config` takes all."""
-    number = at(WHOLE, place)
-    plain = json.dumps(Sweep.from_config(WHOLE).config)
-    for same in {int(number) if number == int(number) else number, float(number), str(number), f"{number:.17e}"}:
-        assert json.dumps(Sweep.from_config(changed(place, same)).config) == plain, f"{same!r}"
+    """4, "4" and "4e0" give the same sweep, to the last hash: YAML takes 1e9 for text, `--config` takes all.
+
+    4.0 does, too, where a number need not be whole; where it must be, 4.0 is no integer.
+    """
+    number, config = at(WHOLE, place), Sweep.from_config(WHOLE).config
+    numbers = {int(number) if number == int(number) else number, str(number), f"{number:.17e}"}
+    if type(at(config, place)) is int and type(number) is int:
+        with pytest.raises(UserError, match=re.escape(f" is {float(number)}; allowed is a whole number")):
+            Sweep.from_config(changed(place, float(number)))
+    else:
+        numbers.add(float(number))
+    for same in numbers:
+        assert json.dumps(Sweep.from_config(changed(place, same)).config) == json.dumps(config), f"{same!r}"
 
 
 def test_a_recipe_has_one_hash_however_it_is_written() -> None:

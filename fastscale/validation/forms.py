@@ -53,7 +53,7 @@ def optional(meaning: str | None = None) -> Any:
 
 @dataclass(frozen=True)
 class Number:
-    """The limits of an annotated number, and its unit (quantities.py): 4.0 and "4" are taken for 4, "16GF" for 16e9."""
+    """The limits of an annotated number, and its unit (quantities.py): "4" is taken for 4, "16GF" for 16e9."""
 
     low: float | None = None
     high: float | None = None

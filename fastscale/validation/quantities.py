@@ -41,10 +41,10 @@ def parse(text: str, quantity: str = "number") -> float | None:
 
 
 def typed(value: Any, types: Collection[type], quantity: str = "number") -> Any:
-    """Turn a value into the one of `types` that it stands for: 4.0 and "4" into 4, "1e-5" into 1e-5, 4 into 4.0.
+    """Turn a value into the one of `types` that it stands for: "4" and "4e0" into 4, "1e-5" into 1e-5, 4 into 4.0.
 
-    YAML takes 1e-5 for text, and Snakemake takes for text whatever stands in braces behind `--config`. What stands for
-    none of the types is returned as it is, for a check to refuse.
+    YAML takes 1e-5 for text, and Snakemake takes for text whatever stands in braces behind `--config`. A value that
+    stands for none of the types is returned as it is, for a check to refuse: 4.0 is no integer.
     """
     if isinstance(value, str):
         word = value.strip().lower()
@@ -57,6 +57,6 @@ def typed(value: Any, types: Collection[type], quantity: str = "number") -> Any:
         number = value if type(value) in (int, float) else None
     if number is None:
         return value
-    if int in types and float(number).is_integer():
+    if int in types and float(number).is_integer() and (float in types or not isinstance(value, float)):
         return int(number)
     return float(number) if float in types else value
