@@ -42,7 +42,9 @@ def test_random_regnets_scale(network: Network, strategy, s: float) -> None:
         assert stage.width >= ours.width * 2 / 3, "widths give way to group widths, by a third at most (section 3.5)"
     assert scaled.resolution >= network.resolution
     assert count(network).flops <= count(scaled).flops < count(larger).flops
-    assert 0.5 * s < count(scaled).flops / count(network).flops < 2 * s
+    # Flops grow with the square of the width and with the depth, and each of these is rounded down by a third at most
+    # (a depth of 1.5 to 1): one network in ten thousand comes below half of what was asked for.
+    assert (2 / 3) ** 3 * s < count(scaled).flops / count(network).flops < 2 * s
 
 
 def test_candidates_are_distinct_and_of_the_regime() -> None:
