@@ -7,10 +7,11 @@ if TYPE_CHECKING:
 
 
 def create_model(base: str, strategy: str = "dWr", scale: float = 1.0, classes: int = 1000) -> "nn.Module":
-    """Build a base, or a network that is scaled from it, as a plain torch module with fresh weights.
+    """Return a base, or a network that is scaled from it, as a plain torch module with fresh weights.
 
-    `base` is a name of bases.yaml: `create_model("RegNetY-4GF->16GF")`, `create_model("EN-B0", "dWr", scale=11)`. The
-    module maps images of shape (N, 3, r, r) to logits of shape (N, classes); r is its attribute `resolution`.
+    `base` is a name of fastscale/networks/bases.yaml: `create_model("RegNetY-4GF->16GF")`,
+    `create_model("EN-B0", "dWr", scale=11)`. The module maps images of shape (N, 3, r, r) to logits of shape
+    (N, classes); r is the module's attribute `resolution`.
 
     Raises:
         UserError: the base or the strategy is unknown, or the scale is so small that a dimension would vanish, or so

@@ -209,7 +209,7 @@ def test_a_cameras_rotation_is_ignored() -> None:
         (lambda: tiff(whole(GREY, "u4"), 1), "numbers of 32 bits or with a sign"),
         (lambda: tiff(whole(GREY, "i2"), 1), "numbers of 32 bits or with a sign"),
         (lambda: tiff(whole(GREY, "i1"), 1), "numbers of 32 bits or with a sign"),
-        (lambda: tiff(GREY.astype("f4")[..., None], 1), "pixels are floats, .* convert it to 8 bits a channel"),
+        (lambda: tiff(GREY.astype("f4")[..., None], 1), "pixels are floats, .* convert it to 8 bits per channel"),
         (lambda: tiff(GREY.astype("f4")[..., None], 0), "pixels are floats"),
         (lambda: b"", "the file is empty"),
         (lambda: b"no picture", "Pillow knows no such format"),

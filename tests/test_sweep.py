@@ -113,7 +113,7 @@ def test_the_description_says_it_all() -> None:
         ("data.kind", "imagefolder", "data.path is missing"),
         ("recipe.learning_rate", 1, "learning_rate"),
         ("recipe.batch", -1, "batch"),
-        ("recipe", {"batch": 200, "norm_batch": 128}, "batch 200 with norm_batch 128 has no equal parts"),
+        ("recipe", {"batch": 200, "norm_batch": 128}, "batch 200 with norm_batch 128 cannot be cut into equal parts"),
         ("define.Mine", {"family": "VGG"}, "allowed are RegNetY"),
         ("define.Mine", {"depthwise": "Mine"}, "define: Mine -> Mine: a base cannot be derived from itself"),
     ],

@@ -184,7 +184,7 @@ def huge(path: Path) -> None:
 @pytest.mark.parametrize(
     ("add", "reason"),
     [
-        (floats, r"zzz\.tif cannot be read \(its pixels are floats, whose .*convert it to 8 bits a channel\)"),
+        (floats, r"zzz\.tif cannot be read \(its pixels are floats, and .*convert it to 8 bits per channel\)"),
         (empty, r"zzz\.png cannot be read \(the file is empty\)"),
         (text, r"zzz\.jpg cannot be read \(Pillow knows no such format\)"),
         (wide, r"zzz\.png cannot be stored \(a side of 70,000 pixels, more than 65,535; set max_resolution\)"),

@@ -46,7 +46,7 @@ class Dataset:
         for split, expected in dataset.files.items():
             path = dataset.beton(split)
             if not path.is_file():
-                raise UserError(f"{path} is missing; delete {folder / 'data.json'} and run `fastscale data` again")
+                raise UserError(f"{path} is missing; delete {folder / 'data.json'} and run snakemake again")
             if path.stat().st_size != expected["bytes"]:
                 damage = f"has {path.stat().st_size} bytes instead of {expected['bytes']}"
             elif fingerprint(path) != expected["fingerprint"]:

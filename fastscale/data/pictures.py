@@ -60,8 +60,8 @@ def _rgb(picture: Image.Image) -> Image.Image:
     is_deep = picture.mode.startswith("I;16") or (picture.mode == "I" and picture.format == "PPM")
     if has_sign or (picture.mode in ("I", "F") and not is_deep):
         raise ValueError(
-            f"its pixels are {'floats' if picture.mode == 'F' else 'numbers of 32 bits or with a sign'}, whose darkest "
-            "and brightest value it does not tell; convert it to 8 bits a channel"
+            f"its pixels are {'floats' if picture.mode == 'F' else 'numbers of 32 bits or with a sign'}, and the file "
+            "does not say which values are black and white; convert it to 8 bits per channel"
         )
     if is_deep:
         values = np.asarray(picture).astype(np.uint16)  # 32 bits for PPM, whose values Pillow scales to 16 bits

@@ -1,4 +1,4 @@
-"""Base networks by name: the paper's and the tiny ones from bases.yaml, and a user's own."""
+"""Base networks by name: the built-in ones of bases.yaml (the paper's, and tiny ones), and those that users define."""
 
 import re
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -16,29 +16,29 @@ from fastscale.networks.network import Network
 
 Definitions = Mapping[str, Mapping[str, Any]]
 
-LONGEST_LINE = 20  # bases, each derived from the next
+LONGEST_LINE = 20  # of bases, each derived from the next
 
 
 @cache
 def known_bases() -> Mapping[str, Mapping[str, Any]]:
-    """Read the parameters of every built-in base, by name (bases.yaml)."""
+    """Return the definition of each built-in base (bases.yaml), by name."""
     text = files("fastscale.networks").joinpath("bases.yaml").read_text()
     bases: Mapping[str, Mapping[str, Any]] = yaml.load(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
     return bases
 
 
 def base_network(name: str, defined: Definitions | None = None) -> Network:
-    """Build the base network of that name, from a user's definitions, `defined`, or the built-in ones.
+    """Build the base network `name` from a user's definitions, `defined`, or from the built-in ones.
 
     Raises:
-        UserError: an unknown name, an unknown family, parameters that the family does not take, a base that is derived
-            from itself, or one that no device could hold.
+        UserError: the name or the family is unknown, the family does not take the parameters, the base is derived from
+            itself, or no device could hold the base.
     """
     return _base_network(name, defined or {}, ())
 
 
 def _base_network(name: str, defined: Definitions, line: tuple[str, ...]) -> Network:
-    """Build a base; `line` has the names of the bases that led to it, each derived from the next."""
+    """Build a base; `line` names the bases that are derived from it, to find circles."""
     refuse_circle(name, line)
     if name not in defined and name not in known_bases():
         raise UserError(f"define.{line[-1]}: {unknown_base(name, defined)}" if line else unknown_base(name, defined))
@@ -57,10 +57,10 @@ def _base_network(name: str, defined: Definitions, line: tuple[str, ...]) -> Net
 
 
 def refuse_circle(name: str, line: Sequence[str]) -> None:
-    """Raise where a base would be derived from itself, by way of the bases in `line`.
+    """Raise if `name` is in `line`, the chain of bases that are derived from it, each from the next.
 
     Raises:
-        UserError: with the whole circle, or a line that is too long to be meant.
+        UserError: there is a circle, which the sentence shows, or the chain is too long.
     """
     if name in line or len(line) > LONGEST_LINE:
         circle = " -> ".join([*line, name])
@@ -69,12 +69,12 @@ def refuse_circle(name: str, line: Sequence[str]) -> None:
 
 
 def checked_definitions(defined: Any, place: str, taken: Collection[str] = ()) -> dict[str, dict[str, Any]]:
-    """Check a user's definitions, which stand at `place`; names that are `taken`, or built in, cannot be defined anew.
+    """Check a user's definitions, which stand at `place`; names that are built in, or in `taken`, are refused.
 
-    The paper's numbers stand beside a base of the paper's name: another network must not take it.
+    The paper's names stay reserved, because the paper's numbers are shown beside them.
 
     Raises:
-        UserError: which definition is not as it must be, and how.
+        UserError: a definition is wrong; the sentence says which, and how.
     """
     if defined == {}:
         return {}
@@ -89,17 +89,17 @@ def checked_definitions(defined: Any, place: str, taken: Collection[str] = ()) -
 
 
 def _parameters(definition: Any, place: str) -> dict[str, Any]:
-    """Check a user's definition; what checks is imported where there is one, as it takes longer than all else."""
+    """Check a user's definition; pydantic is imported only for this, because its import is slow."""
     from fastscale.networks.definitions import checked_definition
 
     return checked_definition(definition, place)
 
 
 def described_network(description: Any, place: str) -> Network:
-    """Build the network of a whole description, as networks records hold them and `Network.to_dict` gives them.
+    """Build the network of a whole description, as `Network.to_dict` returns it and networks records hold it.
 
     Raises:
-        UserError: a key that is unknown or missing, a value out of range, or what cannot be built.
+        UserError: a key is unknown or missing, a value is out of range, or the network cannot be built.
     """
     from fastscale.networks import definitions
 
@@ -107,7 +107,7 @@ def described_network(description: Any, place: str) -> Network:
 
 
 def unknown_base(name: str, defined: Collection[str]) -> str:
-    """Return the sentence for an unknown base: which names are close to its name, and where all names stand."""
+    """Write the sentence for an unknown base: similar names, and the file that lists all names."""
     folded = _folded(name)
     names = {_folded(known): known for known in (*known_bases(), *defined) if ">" in name or ">" not in known}
     close = [names[match] for match in get_close_matches(folded, names, n=3, cutoff=0.5)]
@@ -120,5 +120,5 @@ def unknown_base(name: str, defined: Collection[str]) -> str:
 
 
 def _folded(name: str) -> str:
-    """Return a name without what others write differently: efficientnet_b0 and EN-B0 are the same."""
+    """Reduce a name to a form that does not depend on its spelling: efficientnet_b0 equals EN-B0."""
     return re.sub("[^a-z0-9>]", "", name.lower()).replace("efficientnet", "en")

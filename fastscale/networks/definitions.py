@@ -1,4 +1,4 @@
-"""What the definition of a base may say, and the description of a network: forms of the code that takes them."""
+"""Forms of a base's definition and of a network's description, derived from the code that takes them."""
 
 import inspect
 from collections.abc import Callable, Sequence
@@ -15,11 +15,11 @@ from fastscale.networks.network import BLOCKS, Network
 from fastscale.validation.checks import checked, filled
 from fastscale.validation.forms import ODD, Flag, Number, Sparse, text
 
-FROM_ZERO = ("wa", "head", "head_width", "se_ratio")  # 0 says that there is none; all others are above it
-UNEVEN = ("kernel", "kernels")  # an even one gives an output that its shortcut does not fit
-LARGEST = 1_000_000  # of any one number: more is a slip, and would take all memory before it is told
+FROM_ZERO = ("wa", "head", "head_width", "se_ratio")  # 0: no such layer, or (wa) no growth; others are above 0
+UNEVEN = ("kernel", "kernels")  # the output of an even kernel would not have the size of its shortcut
+LARGEST = 1_000_000  # of each number: more is a slip, and would fill the memory before the mistake could be reported
 
-Name = Annotated[  # what file names, wildcards, and the tables' and figures' markup would take for something else
+Name = Annotated[  # without characters that mean something in file names, wildcards, or markup of tables and figures
     str,
     text(
         r"(?![-\s])[^{}/\\$|<`\x00-\x1f\x7f-\x9f\u2028\u2029]{1,100}(?<!\s)",
@@ -30,9 +30,9 @@ Name = Annotated[  # what file names, wildcards, and the tables' and figures' ma
 
 @cache
 def form(build: Callable[..., Any], skip: int = 0, **head: Any) -> type[Sparse]:
-    """Return the form of a function's keywords, or a dataclass's fields, by their annotations, behind those of `head`.
+    """Return a form with the fields of `head`, then those of a function's keywords or a dataclass, by annotation.
 
-    The first `skip` arguments are left out: they are not the user's.
+    The first `skip` arguments of a function are left out: users do not give them.
     """
     hints, takes = get_type_hints(build), list(inspect.signature(build).parameters.values())[skip:]
     keys: dict[str, Any] = {key: (type_, ...) for key, type_ in head.items()}
@@ -42,7 +42,7 @@ def form(build: Callable[..., Any], skip: int = 0, **head: Any) -> type[Sparse]:
 
 
 def _type(name: str, annotation: Any) -> Any:
-    """Return the type of one value, by its name and annotation."""
+    """Return the type of a field, by its name and annotation."""
     if name == "block":
         return Literal[tuple(BLOCKS)]
     if name == "family":
@@ -60,34 +60,36 @@ def _type(name: str, annotation: Any) -> Any:
 
 @cache
 def forms() -> dict[str, type[Sparse]]:
-    """Return the form of each kind of definition, by its family or by the key of the base that it is derived from."""
+    """Return the form of each kind of definition, by its family or by the key that names the base to derive from."""
     families = {name: form(build, family=Literal[name]) for name, build in FAMILIES.items()}
     return {**families, **{key: form(derive, skip=1, **{key: str}) for key, derive in DERIVATIONS.items()}}
 
 
 def refuse_names(defined: Any, place: str) -> None:
-    """Raise where definitions are no mapping, or have a name that no base can have.
+    """Raise if the definitions are no mapping of names to mappings, or a name cannot be a base's.
 
     Raises:
-        UserError: the name, and what is allowed.
+        UserError: the sentence says which name or definition is wrong, and what is allowed.
     """
     checked(defined, dict[Name, dict[str, Any]], place)
 
 
 def checked_definition(definition: Any, place: str) -> dict[str, Any]:
-    """Check one definition: a family with its parameters, or another base and how this one is derived from it.
+    """Check a definition: a family with its parameters, or another base and how the new base is derived from it.
 
     Raises:
-        UserError: an unknown family, a key that is unknown or missing, or a value out of range.
+        UserError: the family is unknown, a key is unknown or missing, or a value is out of range.
     """
-    from fastscale.networks.scaling import parse_strategy  # which is built on networks
+    from fastscale.networks.scaling import parse_strategy  # imported late, because it imports this package
 
     checked(definition, dict[str, Any], place)
     kind = next((key for key in DERIVATIONS if key in definition), None)
     if kind is None:
         if "family" not in definition:
             families, derived = ", ".join(FAMILIES), ", ".join(DERIVATIONS)
-            raise UserError(f"{place} has no family ({families}), nor a base that it is derived from ({derived})")
+            raise UserError(
+                f"{place} has no family ({families}), nor a base that it is derived from ({derived}); give one of them"
+            )
         kind = checked(definition["family"], Literal[tuple(FAMILIES)], f"{place}.family")
     parameters = filled(definition, forms()[kind], place)
     if "strategy" in parameters:
@@ -97,9 +99,9 @@ def checked_definition(definition: Any, place: str) -> dict[str, Any]:
 
 
 def checked_description(description: Any, place: str) -> dict[str, Any]:
-    """Check the description of a whole network, as `Network.to_dict` gives it.
+    """Check the description of a whole network, as `Network.to_dict` returns it.
 
     Raises:
-        UserError: a key that is unknown or missing, or a value out of range.
+        UserError: a key is unknown or missing, or a value is out of range.
     """
     return filled(description, form(Network), place)

@@ -1,4 +1,4 @@
-"""How a base is derived from another one, and what no device could hold."""
+"""Derivations of a base from another base, and limits above which no device could hold a network."""
 
 import math
 from collections.abc import Callable, Mapping
@@ -7,7 +7,8 @@ from dataclasses import replace
 from fastscale.errors import UserError
 from fastscale.networks.network import Network, is_consistent
 
-# What no device could train: terabytes of weights, or of one image's activations, or minutes for an image.
+# Limits above which no device could train a network: terabytes of weights or of one image's activations, or minutes
+# per image.
 MOST = {"params": 10**12, "acts": 10**12, "blocks": 10**5}
 
 
@@ -15,9 +16,9 @@ def refuse_impossible(network: Network, place: str) -> Network:
     """Return the network, if it can be built and a device could hold it.
 
     Raises:
-        UserError: its widths are no whole numbers of groups, or it is larger than any device.
+        UserError: a width is no whole number of groups, or no device could hold the network.
     """
-    from fastscale.networks.complexity import count  # which is built on networks
+    from fastscale.networks.complexity import count
 
     widths = zip(network.stages, network.stage_inputs(), network.widths, strict=True)
     inner = (network.inner_width(stage, width) for stage, *both in widths for width in both)
@@ -33,12 +34,12 @@ def refuse_impossible(network: Network, place: str) -> Network:
 
 
 def grown(base: Network, strategy: str, s: float) -> Network:
-    """Scale a base by a strategy, within what a device could hold.
+    """Return a base scaled by a strategy to about `s` times its flops, if a device could hold the network.
 
     Raises:
-        UserError: an unknown strategy, or a scale that is too small or too large.
+        UserError: the strategy is unknown, or the scale is too small or too large.
     """
-    from fastscale.networks.scaling import (  # which is built on networks
+    from fastscale.networks.scaling import (  # imported late, because it imports this package
         LARGEST_SCALE,
         parse_strategy,
         scale,
@@ -51,12 +52,18 @@ def grown(base: Network, strategy: str, s: float) -> Network:
 
 
 def multiply(base: Network, *, width: float, depth: float, resolution: int) -> Network:
-    """Enlarge an EfficientNet as its authors do: widths times `width` to multiples of 8, depths times `depth`, up."""
+    """Enlarge an EfficientNet: multiply widths (to multiples of 8) and depths (rounded up), and set the resolution.
+
+    This is the rule of EfficientNet's authors. The resolution is in pixels.
+
+    Raises:
+        UserError: the base is no EfficientNet.
+    """
     if base.block != "mbconv":
         raise UserError(f"multiply takes an EfficientNet, but its base is of the family {base.family}")
 
     def widen(channels: int) -> int:
-        # Its authors' guard: rounding may not take more than a tenth away (B3's first stage is 24 wide, not 16).
+        # The authors' guard: rounding must not take away more than a tenth (B3's first stage is 24 wide, not 16).
         nearest = max(8, round(channels * width / 8) * 8)
         return nearest if nearest >= 0.9 * channels * width else nearest + 8
 
@@ -70,14 +77,14 @@ def multiply(base: Network, *, width: float, depth: float, resolution: int) -> N
 
 
 def depthwise(base: Network) -> Network:
-    """Make the convolutions of a network depthwise: group width 1 in every stage (Figure 10)."""
+    """Return the network with group width 1 in every stage: its convolutions become depthwise (Figure 10)."""
     return replace(base, stages=tuple(replace(stage, group_width=1) for stage in base.stages))
 
 
 def scaled(base: Network, *, strategy: str, factor: float) -> Network:
-    """Scale a base to another base, such as RegNetY-4GF->16GF."""
+    """Scale a base by a strategy to about `factor` times its flops, as in RegNetY-500MF->4GF."""
     return grown(base, strategy, factor)
 
 
-# What a base may be derived by: the key that names the other base, and the function that takes the keys beside it.
+# The kinds of derivation: the key that names the other base, and the function that takes that base and the other keys.
 DERIVATIONS: Mapping[str, Callable[..., Network]] = {"multiply": multiply, "depthwise": depthwise, "scale": scaled}

@@ -1,6 +1,6 @@
-"""What a sweep's configuration may say: its form, and what no form can tell.
+"""The form of a sweep's configuration, and checks that a form cannot express.
 
-Numbers end where more is of no use: a slip of three digits is told here, not by a full memory.
+Upper limits of numbers catch slips of three digits, before they fill the memory.
 """
 
 from collections.abc import Collection, Iterator, Mapping
@@ -24,7 +24,7 @@ FILE_WORDS = "text of letters, digits, dots, dashes and underscores, at most 100
 LABEL = r"[^\\$|<`\x00-\x1f\x7f-\x9f\u2028\u2029]{1,100}"
 
 FileName = Annotated[str, text(FILE, FILE_WORDS)]
-SearchName = Annotated[str, text(f"(?!fixed$){FILE}", FILE_WORDS)]  # fixed: networks that no search finds
+SearchName = Annotated[str, text(f"(?!fixed$){FILE}", FILE_WORDS)]  # "fixed" names the networks that need no search
 Label = Annotated[str, text(LABEL, r"text of 1 to 100 characters but \ $ | < ` and line breaks")]
 ResultsPath = Annotated[
     str, text(r"(?!-)[^{}\x00-\x1f\x7f]+", "a path without braces and line breaks that begins with no dash")
@@ -39,11 +39,11 @@ Convolutions = Annotated[list[Literal["plain", "packed", "shifted"]], Field(min_
 
 
 class Definitions:
-    """Tells editors what a definition may be, when they ask; networks.checked_definitions checks it."""
+    """The type of definitions, for the JSON schema of editors only; networks.checked_definitions checks definitions."""
 
     def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
-        """Return the schema of any of the forms."""
-        kinds: Any = Union[tuple(forms().values())]  # noqa: UP007  (it takes a tuple)
+        """Return the JSON schema that accepts each form of a definition."""
+        kinds: Any = Union[tuple(forms().values())]  # noqa: UP007  (| takes no tuple)
         return handler(TypeAdapter(kinds).core_schema)
 
 
@@ -53,8 +53,8 @@ Definition = Annotated[dict[str, Any], Definitions()]
 class Selection(Form):
     """What an artefact shows: bases and the strategies that scale them, or networks by their names."""
 
-    bases: Names = optional()
-    strategies: Names = optional()
+    bases: Names = optional("the bases to scale: built-in ones, and those under define and search")
+    strategies: Names = optional("the strategies that scale the bases")
     scales: Scales = optional("those of the sweep by default")
     networks: Names = optional("instead of bases and strategies: networks by their names")
     curve: Label = optional("with networks: they are one curve of that name, from its base on")
@@ -63,7 +63,7 @@ class Selection(Form):
 
     @model_validator(mode="after")
     def _whole(self) -> "Selection":
-        """Refuse a key without the one that it needs, and bases beside networks."""
+        """Refuse a key without another key that it needs; require either bases or networks."""
         needs = {"bases": "strategies", "strategies": "bases", "scales": "bases", "curve": "networks"}
         for name, needed in needs.items():
             if getattr(self, name) and not getattr(self, needed):
@@ -80,7 +80,7 @@ Shown = Annotated[list[Selection], Field(min_length=1), Lone()]
 
 
 def _own(kind: str) -> list[str]:
-    """List the artefacts of a kind of which a configuration says what they show."""
+    """List the artefacts of a kind whose points the configuration chooses."""
     return [name for name, artefact in ARTEFACTS.items() if (artefact.kind, artefact.points) == (kind, "own")]
 
 
@@ -89,7 +89,7 @@ TableName = Annotated[str, choice(_own("table"))]
 
 
 class Data(Form):
-    """The images."""
+    """The data part: the images that a sweep trains on."""
 
     kind: Literal["fashion-mnist", "imagefolder"]
     classes: Annotated[int, Number(2, 1_000_000)]
@@ -106,7 +106,7 @@ class Data(Form):
 
     @model_validator(mode="after")
     def _whole(self) -> "Data":
-        """Refuse a folder of images without a path, and a path of other data."""
+        """Refuse an imagefolder without a path, and other data with a path."""
         if self.kind == "imagefolder" and not self.path:
             raise UserError("data.path is missing; an imagefolder needs the folder that holds train/ and val/")
         if self.kind != "imagefolder" and self.path:
@@ -115,7 +115,7 @@ class Data(Form):
 
 
 class Profile(Form):
-    """What is timed."""
+    """The profile part: how networks are timed."""
 
     images: Annotated[int, Number(1, 1_000_000_000_000)] = about("images of one epoch", 1281167)
     repeats: Annotated[int, Number(2, 100_000)] = about("timed steps", 20)
@@ -138,25 +138,25 @@ class Configuration(Form):
     """A sweep's configuration."""
 
     sweep: FileName = about("the sweep's name: its results lie in <results>/<sweep>/")
-    results: ResultsPath = "results"
+    results: ResultsPath = about("the folder of the results of all sweeps", "results")
     define: dict[Name, Definition] = about(
         "bases of one's own, by name, in the form of fastscale/networks/bases.yaml", {}
     )
     search: dict[SearchName, Search] = about(
         "bases that a random search finds, by the name that they get (fastscale/sweep/search.py)", {}
     )
-    scales: Scales = Field([1.0, 4.0, 16.0])
+    scales: Scales = about("the scales of selections that give none", [1.0, 4.0, 16.0])
     grid: Selections = about("points that are asked for whatever shows them; a selection or a list of selections", [])
     figures: dict[FigureName, Shown] = about("what each figure shows; a selection or a list of selections", {})
     tables: dict[TableName, Shown] = about("the rows of Tables 5 to 8; a selection or a list of selections", {})
     schedules: Annotated[dict[FileName, Annotated[int, Number(1, 100_000)]], Field(min_length=1)] = about(
         "epochs of each schedule, by name", {"1x": 100}
     )
-    trials: Annotated[int, Number(1, 1000)] = 3
+    trials: Annotated[int, Number(1, 1000)] = about("trainings per network and schedule, with different seeds", 3)
     train: Flag = about("false: networks are timed alone, and what shows errors is left out", True)
-    data: Data
+    data: Data = about("the images that the sweep trains on")
     recipe: Recipe = about("differences from the paper's recipe (fastscale/recipe.py)", Recipe())
-    profile: Profile = Profile()
+    profile: Profile = about("how networks are timed", Profile())
     gpus: Annotated[int, Number(0, 1024)] = about("GPUs that a profile or train job asks for (0: CPU)", 0)
     gpu_hour_price: Annotated[float, Number(0, 1_000_000)] = about(
         "what the plan takes an hour of one GPU to cost", 2.0
@@ -172,8 +172,8 @@ def checked_sweep(config: Any) -> dict[str, Any]:
     """Check a sweep's configuration and fill in its defaults; a selection that stands alone becomes a list of one.
 
     Raises:
-        UserError: a misspelt or missing key, a value out of range, a recipe or a base that cannot be, an unknown
-            schedule, or nothing that is asked for.
+        UserError: a key is unknown or missing, a value is out of range, a recipe, a base or a search is impossible, a
+            schedule is unknown, or there is no selection and no search at all.
     """
     whole = filled(config, Configuration)
     whole["define"] = checked_definitions(whole["define"], "define", whole["search"])
@@ -199,13 +199,13 @@ def checked_data(data: Any) -> dict[str, Any]:
     """Check the data part of a sweep's configuration and fill in its defaults.
 
     Raises:
-        UserError: a misspelt or missing key, or a value out of range.
+        UserError: a key is unknown or missing, or a value is out of range.
     """
     return filled(data, Data, "data")
 
 
 def selections(config: Mapping[str, Any]) -> Iterator[tuple[str, str, Mapping[str, Any]]]:
-    """Yield all that is asked for: the artefact, or "grid", its place in the configuration, and the selection."""
+    """Yield each selection with its artefact (or "grid") and its place: the artefact, the place, the selection."""
     shown = {("grid", "grid"): config["grid"]}
     shown |= {(name, f"{part}.{name}"): config[part][name] for part in ("figures", "tables") for name in config[part]}
     for (name, place), entries in shown.items():
@@ -214,7 +214,7 @@ def selections(config: Mapping[str, Any]) -> Iterator[tuple[str, str, Mapping[st
 
 
 def _refuse_alike(place: str, names: Collection[str]) -> None:
-    """Raise where a disk that does not tell upper from lower case would take two names for one."""
+    """Refuse names that differ only in upper and lower case: some disks treat them as one name."""
     known: dict[str, str] = {}
     for name in names:
         if (other := known.setdefault(name.lower(), name)) != name:
@@ -222,7 +222,7 @@ def _refuse_alike(place: str, names: Collection[str]) -> None:
 
 
 def _schedules(config: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    """Yield every schedule that is asked for, and where."""
+    """Yield each requested schedule with its place: the place, then the schedule."""
     yield "schedule", config["schedule"]
     for _, place, entry in selections(config):
         yield from ((f"{place}.schedules", name) for name in entry.get("schedules", []))

@@ -1,6 +1,6 @@
-"""Random search in the RegNet space: networks of one flop regime, of which the best becomes a base (sections 6.1, 6.4).
+"""Random search in the RegNet space: the best of some networks in a range of flops becomes a base (sections 6.1, 6.4).
 
-A RegNet has six free parameters here, resolution included. Pure Python, no torch: the DAG is planned from here.
+A RegNet has six drawn parameters here, resolution included. Pure Python, no torch: Snakemake plans jobs with it.
 """
 
 import random
@@ -16,7 +16,7 @@ from fastscale.networks.families import regnet_stages
 from fastscale.validation.checks import checked
 from fastscale.validation.forms import RISING, Number, Sparse, about
 
-DRAWS = 100_000  # after so many the regime and the space do not go together
+DRAWS = 100_000  # after these, the space is judged to have too few networks within the range of flops
 
 Count = Annotated[int, Number(1, 10_000)]
 Blocks = Annotated[int, Number(1, 1000)]
@@ -27,7 +27,7 @@ Flops = Annotated[float, Number(above=0, high=1e15, unit="flops")]
 
 
 class Space(Sparse):
-    """The RegNets from which a search draws: lowest and highest value of each parameter, and fixed widths.
+    """The space of a search: the range of each drawn parameter, and the fixed widths of stem and head.
 
     w0 and wa are drawn log-uniformly, all other parameters uniformly. The defaults are the RegNet space of Radosavovic
     et al. 2020 (section 4: w0, wa up to 256, 12 to 28 blocks, wm from 2 to 3, four stages), and resolutions around 224.
@@ -44,7 +44,7 @@ class Space(Sparse):
     head_width: Annotated[int, Number(0, 10_000)] = 0
 
     def draw(self, uniform: random.Random) -> dict[str, Any]:
-        """Draw one RegNet's parameters. Only `random()` is called, whose sequence Python guarantees for a seed."""
+        """Draw the parameters of one RegNet, only by `random()`: Python guarantees its sequence for a seed."""
         low, high, step = self.resolution
         return {
             "depth": _between(uniform, self.depth[0], self.depth[1] + 1),
@@ -75,19 +75,19 @@ class Search(Sparse):
 
     @classmethod
     def from_dict(cls, name: str, config: Mapping[str, Any]) -> "Search":
-        """Return the search that a sweep's configuration describes under `name`.
+        """Build the search that a sweep's configuration describes as `name`.
 
         Raises:
-            UserError: an unknown or missing key, a value out of range, or a family that is not RegNetY or RegNetZ.
+            UserError: a key is unknown or missing, a value is out of range, or the family is not RegNetY or RegNetZ.
         """
         search: Search = checked(config, cls, f"search.{name}")
         return search
 
     def candidates(self, classes: int = 1000) -> tuple[Candidate, ...]:
-        """Draw the networks to be trained: distinct, in the regime, the same on every machine.
+        """Draw the candidates: distinct networks within the range of flops, the same on every machine.
 
         Raises:
-            UserError: too few networks of the space lie in the regime.
+            UserError: too few networks of the space lie within the range of flops.
         """
         candidates: dict[str, Candidate] = {}
         for parameters in self._draws():
@@ -99,12 +99,16 @@ class Search(Sparse):
                 if len(candidates) == self.networks:
                     return tuple(candidates.values())
         raise UserError(
-            f"{len(candidates)} of {self.networks} networks lie between {self.flops[0]:g} and {self.flops[1]:g} flops "
-            f"in {DRAWS:,} draws of {self.family}: widen flops, or the space"
+            f"too few networks: only {len(candidates)} of {self.networks} networks lie between {self.flops[0]:g} and "
+            f"{self.flops[1]:g} flops in {DRAWS:,} draws of {self.family}; give a wider range of flops, such as "
+            "[3.8GF, 4.2GF], or a wider space"
         )
 
     def _is_promising(self, parameters: Mapping[str, Any]) -> bool:
-        """Tell whether to count a network: it has the stages, and 1x1 convolutions of later blocks fit the flops."""
+        """Tell whether a draw is worth counting exactly.
+
+        It must have a permitted number of stages, and 1x1 convs of its later blocks alone must not exceed the flops.
+        """
         depths, widths = regnet_stages(*(parameters[key] for key in ("depth", "w0", "wa", "wm")))
         if not self.space.stages[0] <= len(depths) <= self.space.stages[1]:
             return False
@@ -120,7 +124,9 @@ class Search(Sparse):
 
 
 def best(name: str, networks: Sequence[Network], errors: Sequence[float | None]) -> int:
-    """Return the index of the network with the lowest error (None: its training diverged); of equals, the smaller.
+    """Return the index of the network with the lowest error; of equal errors, that of the network with fewer flops.
+
+    Errors are in percent; None means that the training diverged.
 
     Raises:
         UserError: all trainings diverged.
@@ -136,7 +142,7 @@ def best(name: str, networks: Sequence[Network], errors: Sequence[float | None])
 
 
 def _between(uniform: random.Random, low: int, end: int) -> int:
-    """Draw a whole number from `low` to `end` - 1."""
+    """Draw a whole number in [low, end)."""
     return low + int(uniform.random() * (end - low))
 
 

@@ -1,1 +1,1 @@
-"""Readers and checks of what a user writes; a mistake is told in a sentence. No torch."""
+"""Readers and checks of what users write; each mistake becomes one sentence. No torch."""

@@ -1,4 +1,4 @@
-"""Values of a configuration against the form of what is allowed; a sentence for what is not."""
+"""Checks of a configuration's values against their form; each mistake becomes one sentence."""
 
 import json
 from collections.abc import Iterable, Mapping
@@ -17,34 +17,33 @@ Schema = Mapping[str, Any]
 
 
 def checked(value: Any, form: Any, place: str = "") -> Any:
-    """Return what a form, or another type, makes of `value`, which stands at `place`.
+    """Return `value` converted to `form`, a form or another type; `place` begins the sentence of a mistake.
 
     Raises:
-        UserError: the value is not allowed: where, what was found, what is allowed.
+        UserError: the value is not allowed; the sentence says where it stands, what it is, and what is allowed.
     """
     try:
-        # As JSON, in which pydantic's strict types are those of what users write: a list may become a tuple.
+        # As JSON, where pydantic's strict types accept what users can write: a list for a tuple.
         return TypeAdapter(form).validate_json(json.dumps(plain(value, place)))
     except ValidationError as error:
         errors = error.errors(include_url=False)
-        first = min(
-            errors, key=lambda detail: detail["type"] != "extra_forbidden"
-        )  # else a misspelt key is a missing one
+        # Unknown keys first: a misspelt key would else be reported as a missing key.
+        first = min(errors, key=lambda detail: detail["type"] != "extra_forbidden")
         raise UserError(_sentence(first, value, described(form), place)) from None
 
 
 def filled(value: Any, form: Any, place: str = "") -> dict[str, Any]:
-    """Return a mapping as plain data, with defaults behind the given keys and each number as its type has it.
+    """Return a checked mapping as plain data: the given keys in their order, then the defaults; numbers as typed.
 
     Raises:
-        UserError: the value is not allowed: where, what was found, what is allowed.
+        UserError: the value is not allowed; the sentence says where it stands, what it is, and what is allowed.
     """
     ordered: dict[str, Any] = _in_order(checked(value, form, place).model_dump(mode="json"), value)
     return ordered
 
 
 def _in_order(value: Any, given: Any) -> Any:
-    """Give the keys of `value` the order that they were given in."""
+    """Return `value` with its keys in the order of `given`, and all other keys behind them."""
     if isinstance(value, list):
         return [_in_order(*pair) for pair in zip(value, [given] if isinstance(given, dict) else given, strict=True)]
     if isinstance(value, dict) and isinstance(given, dict):
@@ -54,9 +53,9 @@ def _in_order(value: Any, given: Any) -> Any:
 
 @cache
 def described(form: Any) -> Schema:
-    """Return the JSON schema of a form, or of another type, with each definition where it is referred to.
+    """Return the JSON schema of a form, or of another type, with each definition in the place of its references.
 
-    Descriptions are those of keys; docstrings of forms, which are for those who read the code, are left out.
+    The descriptions of keys are kept. Docstrings of forms are left out: they are for readers of the code.
     """
     schema = TypeAdapter(form).json_schema(schema_generator=JsonSchema)
     definitions = schema.pop("$defs", {})
@@ -76,7 +75,7 @@ def _inlined(schema: Any, definitions: Schema) -> Any:
 
 
 def _sentence(error: Mapping[str, Any], given: Any, schema: Schema, place: str) -> str:
-    """Return the sentence for one of the errors of a pydantic.ValidationError."""
+    """Write the sentence for one of the errors of a pydantic.ValidationError."""
     path, kind, found = list(error["loc"]), error["type"], error["input"]
     is_name = path[-1:] == ["[key]"]
     if is_name:
@@ -92,7 +91,7 @@ def _sentence(error: Mapping[str, Any], given: Any, schema: Schema, place: str) 
         return f"unknown key {shown(key)} at {where}; {hint}allowed are {', '.join(known)}"
     if is_name:
         return f"{where}: the name {shown(key)} cannot be; allowed {allowed({'type': 'string', **names})}"
-    if kind == "missing" and "properties" in schema:  # not an entry of a list
+    if kind == "missing" and "properties" in schema:  # else an entry of a list is missing
         return f"{where} lacks the key {key!r}; its keys are {', '.join(schema['properties'])}"
     if kind == "sentence":
         return f"{where} {error['msg']}"
@@ -101,7 +100,7 @@ def _sentence(error: Mapping[str, Any], given: Any, schema: Schema, place: str) 
 
 
 def _at(schema: Schema, path: Iterable[str | int]) -> Schema:
-    """Return the schema of what stands at a path."""
+    """Return the schema of the value at a path."""
     for key in path:
         inner = (_inside(branch, key) for branch in (schema, *schema.get("anyOf", ())))
         schema = next(branch for branch in inner if isinstance(branch, dict))
@@ -115,7 +114,7 @@ def _inside(schema: Schema, key: str | int) -> Any:
 
 
 def _where(path: Iterable[str | int], given: Any, place: str) -> str:
-    """Return the place of a value, as it was given: without the number of an entry that stood alone, not in a list."""
+    """Return the place of a value as its user wrote it: without an index for a mapping that stands alone."""
     keys = [place] if place else []
     for key in path:
         if not (isinstance(key, int) and isinstance(given, dict)):
@@ -125,7 +124,7 @@ def _where(path: Iterable[str | int], given: Any, place: str) -> str:
 
 
 def allowed(schema: Schema) -> str:
-    """Return what a schema allows, in words, with their verb."""
+    """Say what a schema allows, to follow "allowed": "is a number", "are raw and jpg"."""
     if "enum" in schema:
         *others, last = ("null" if name is None else str(name) for name in schema["enum"])
         return f"are {', '.join(others)} and {last}" if others else f"is {last}"
@@ -133,7 +132,7 @@ def allowed(schema: Schema) -> str:
 
 
 def _words(schema: Schema) -> str:
-    """Return what a schema allows, in words."""
+    """Say what a schema allows, without a verb."""
     if "anyOf" in schema:
         branches = schema["anyOf"][:1] if schema.get("lone") else schema["anyOf"]
         return " or ".join(dict.fromkeys(map(_words, branches)))
@@ -159,7 +158,7 @@ def _words(schema: Schema) -> str:
 
 
 def _type(schema: Schema) -> str:
-    """Return the type of a schema, the first one of a quantity, which may be text."""
+    """Return the type of a schema; for a quantity, which may also be text, its first type."""
     name = schema.get("type", "")
     return str(name[0] if isinstance(name, list) else name)
 
@@ -169,7 +168,7 @@ def _number(value: float) -> str:
 
 
 def _hint(found: Any, schema: Schema) -> str:
-    """Return what to write instead, where it is plain what was meant."""
+    """Return advice on what to write instead, if it is clear what the user meant."""
     types = {_type(branch) for branch in (schema, *schema.get("anyOf", ()))}
     if found is None and "default" in schema:
         return "; leave the key out if there is nothing to say"

@@ -1,4 +1,4 @@
-"""YAML and JSON that users write, held to what both can say; a key that stands twice is refused."""
+"""YAML and JSON of users, limited to values that JSON can hold; repeated keys are refused."""
 
 import json
 from collections.abc import Iterable, Iterator, Sequence
@@ -14,18 +14,18 @@ if TYPE_CHECKING:
 
 MERGE = "tag:yaml.org,2002:merge"
 
-DEEPEST = 20  # lists and mappings within one another; an anchor that names itself has no end
-MOST = 100_000  # values in one document; anchors multiply
-LARGEST = 1e300  # a float holds a little more
+DEEPEST = 20  # lists and mappings within one another; a YAML anchor that contains itself has no end
+MOST = 100_000  # values in one document; a few nested anchors of YAML stand for millions
+LARGEST = 1e300  # the largest number that is accepted; a float holds a little more
 
 
 def read_yaml(path: Path) -> Any:
     """Read a YAML or JSON file.
 
     Raises:
-        UserError: the file cannot be read, is neither, or holds a key twice or what JSON cannot say.
+        UserError: the file cannot be read, is neither YAML nor JSON, repeats a key, or holds a value that JSON lacks.
     """
-    import yaml  # where it is needed: most verbs read none
+    import yaml  # imported late, because most verbs read no YAML
 
     try:
         text = path.read_text(encoding="utf-8-sig")
@@ -40,7 +40,7 @@ def read_json(text: str, place: str) -> Any:
     """Read JSON that a user gives at `place`.
 
     Raises:
-        UserError: the text is not JSON, or holds a key twice or a number that is not finite.
+        UserError: the text is not JSON, repeats a key, or holds NaN or an infinite number.
     """
 
     def mapping(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -59,12 +59,12 @@ def read_json(text: str, place: str) -> Any:
 
 
 def refuse_repeats(paths: Iterable[str | Path], arguments: Sequence[str] = ()) -> None:
-    """Raise where configuration files, or what follows `--config` among a command's arguments, give a key twice.
+    """Refuse keys that stand twice in configuration files, or among the values behind `--config` in `arguments`.
 
-    Snakemake has read both already, told of all other mistakes, and forgotten all but the last of such keys.
+    Snakemake has read both before: it keeps the last value of such a key, and reports all other mistakes itself.
 
     Raises:
-        UserError: the file, the key and both lines.
+        UserError: a key stands twice; the sentence names the file, the key and both lines, or both arguments.
     """
     import yaml
 
@@ -72,7 +72,7 @@ def refuse_repeats(paths: Iterable[str | Path], arguments: Sequence[str] = ()) -
         text = path.read_text(encoding="utf-8-sig")
         try:
             _composed(text, str(path))
-        except yaml.YAMLError:  # JSON with tabs
+        except yaml.YAMLError:  # JSON may hold tabs that YAML refuses
             read_json(text, str(path))
     pairs: dict[str, str] = {}
     starts = [number for number, argument in enumerate(arguments) if argument in ("--config", "-C")]
@@ -87,13 +87,13 @@ def refuse_repeats(paths: Iterable[str | Path], arguments: Sequence[str] = ()) -
 
 
 def _composed(text: str, place: str) -> "tuple[yaml.SafeLoader, yaml.Node | None]":
-    """Parse a YAML text into nodes; returns the loader, which makes values of nodes, and the root.
+    """Parse YAML to nodes; return the loader, which makes values from nodes, and the root node.
 
-    A key that stands twice is refused, but what `<<:` takes over may be given anew. The parser in C is not used: a text
-    of users that is nested deeply enough would end the process.
+    Repeated keys are refused, except those that `<<:` merges. The parser is the one in Python: deeply nested text
+    crashes the one in C.
 
     Raises:
-        UserError: a key stands twice: the key and both lines.
+        UserError: a key stands twice; the sentence names the key and both lines.
         yaml.YAMLError: the text is not YAML.
     """
     import yaml
@@ -129,12 +129,15 @@ def plain(value: Any, place: str = "") -> Any:
     """Return `value` if it is made of mappings with text as keys, lists, text, finite numbers, true, false and null.
 
     Raises:
-        UserError: another value, too many values, or values nested too deeply: with the place.
+        UserError: a value is of another type, nested too deeply, or one of too many; the sentence names its place.
     """
     for number, (where, part, depth) in enumerate(_walk(value, place, 0)):
         if depth > DEEPEST or number > MOST:
             what = f"more than {MOST:,} values" if number > MOST else f"more than {DEEPEST} lists within one another"
-            raise UserError(f"{place or 'the configuration'} holds {what}: does an anchor name itself?")
+            raise UserError(
+                f"{place or 'the configuration'} holds {what}; make it smaller, or look for a YAML anchor (&name) that "
+                "contains itself (*name)"
+            )
         for key in part if isinstance(part, dict) else ():
             if not isinstance(key, str):
                 raise UserError(f"{where}: the key {shown(key)} is {_kind(key)}; a key is text: put it in quotes")
@@ -150,7 +153,7 @@ def plain(value: Any, place: str = "") -> Any:
 
 
 def _walk(value: Any, where: str, depth: int) -> Iterator[tuple[str, Any, int]]:
-    """Yield `value` and each value within it, with its place and depth."""
+    """Yield `value` and each value inside it, each with its place and depth."""
     yield where or "the top level", value, depth
     inside = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
     for key, part in inside:
@@ -163,7 +166,7 @@ def _refuse_unwritable(text: str, where: str) -> None:
 
 
 def _kind(value: Any) -> str:
-    """Return what YAML takes a value for, in words."""
+    """Say in words what YAML reads a value as."""
     if isinstance(value, bool):
         return "true or false to YAML, which reads on, off, yes and no so"
     kinds = {int: "a number", float: "a number", type(None): "empty"}
@@ -171,11 +174,11 @@ def _kind(value: Any) -> str:
 
 
 def shown(value: Any, length: int = 70) -> str:
-    """Return a value as sentences show it: true, false and null as YAML writes them, and a long value cut."""
+    """Write a value for a sentence: true, false and null as in YAML, cut to `length` characters."""
     text = json.dumps(value) if value is None or isinstance(value, bool) else repr(value)
     return text if len(text) <= length else f"{text[: length - 3]}..."
 
 
 def one_line(error: Exception) -> str:
-    """Return what an error says, on one line."""
+    """Write an error's message on one line."""
     return " ".join(str(error).split())

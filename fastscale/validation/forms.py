@@ -1,8 +1,8 @@
-"""Forms: what the mappings of a configuration may hold, as pydantic models, and the types of their values.
+"""Forms: pydantic models of what the mappings of a configuration may hold, and the types of their values.
 
-JSON schemas that are generated from forms have keywords beside the standard's, for sentences (checks.py): `unit` of a
-number (quantities.py), `form`, which says a pattern in words, `rule`, and `lone` of a list whose only entry may stand
-alone.
+JSON schemas that are generated from forms have keywords beside the standard's, from which checks.py writes sentences:
+`unit`, the unit of a number (quantities.py); `form`, a pattern in words; `rule`, a rule in words; and `lone`, of a list
+whose only entry may stand without the list.
 """
 
 import re
@@ -28,13 +28,13 @@ from fastscale.validation.quantities import typed
 
 
 class Form(BaseModel):
-    """What a mapping may hold: its keys, their types and their defaults. Only numbers may be written as text."""
+    """A mapping's keys, their types and defaults. Numbers, true, false and null may also be written as text."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False, defer_build=True)
 
 
 class Sparse(Form):
-    """A form that is written with the given keys alone: its defaults stand in no record."""
+    """A form that is written with only the keys that were given: its defaults stand in no record."""
 
     @model_serializer(mode="wrap")
     def _given(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
@@ -42,18 +42,18 @@ class Sparse(Form):
 
 
 def about(meaning: str, default: Any = ...) -> Any:
-    """Return a key's default, and what the key is for, as sentences, docs and editors say it."""
+    """Return the field of a key with this default and meaning; sentences, docs and editors show the meaning."""
     return Field(default, description=meaning)
 
 
 def optional(meaning: str | None = None) -> Any:
-    """Return what stands for a default where a key that is not given is not written either, and null is not allowed."""
+    """Return the default of a key that is left out of the output when it was not given; null is not allowed."""
     return Field(default_factory=NoneType, exclude_if=lambda value: value is None, description=meaning)
 
 
 @dataclass(frozen=True)
 class Number:
-    """The limits of an annotated number, and its unit (quantities.py): "4" is taken for 4, "16GF" for 16e9."""
+    """The limits of an annotated number, and its unit (quantities.py): the text "4" is read as 4, "16GF" as 16e9."""
 
     low: float | None = None
     high: float | None = None
@@ -61,29 +61,29 @@ class Number:
     unit: str = "number"
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
-        """Type a value before it is checked."""
+        """Convert a value to the type that it stands for, before it is checked."""
         types = [entry if isinstance(entry, type) else type(entry) for entry in get_args(source) or (source,)]
         limited = handler(Annotated[source, Field(ge=self.low, le=self.high, gt=self.above)])
         return core_schema.no_info_before_validator_function(partial(typed, types=types, quantity=self.unit), limited)
 
     def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
-        """Tell an editor that a quantity with a unit may be text."""
+        """Let the JSON schema accept text for a quantity with a unit."""
         return handler(schema) | ({} if self.unit == "number" else {"type": ["number", "string"], "unit": self.unit})
 
 
-TYPED = Number()  # for true, false and null, which may be written as text as well
+TYPED = Number()  # for true, false and null, which may also be written as text
 
 
 @dataclass(frozen=True, eq=False)
 class Rule:
-    """What an annotated value must fulfil beside its type: a test, its words behind the type's, and JSON keywords."""
+    """A condition on an annotated value beside its type: a test, words to follow those of the type, JSON keywords."""
 
     words: str
     test: Callable[[Any], Any]
     keywords: Mapping[str, Any] = field(default_factory=dict)
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
-        """Test a value after its type is known."""
+        """Test a value after its type was checked."""
 
         def tested(value: Any) -> Any:
             if not self.test(value):
@@ -93,22 +93,22 @@ class Rule:
         return core_schema.no_info_after_validator_function(tested, handler(source))
 
     def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
-        """Add the words and keywords."""
+        """Add the words and the keywords to the JSON schema."""
         return handler(schema) | {**self.keywords, **({"rule": self.words} if self.words else {})}
 
 
 def text(pattern: str, form: str) -> Rule:
-    """Return the rule of a text that is a pattern as a whole; `form` says the pattern in words."""
+    """Return the rule that a text matches a pattern as a whole; `form` says the pattern in words."""
     return Rule("", re.compile(pattern).fullmatch, {"pattern": f"^{pattern}$", "form": form})
 
 
 def choice(names: Collection[str]) -> Rule:
-    """Return the rule of a text that is one of `names`."""
+    """Return the rule that a text is one of `names`."""
     return Rule("", names.__contains__, {"enum": [*names]})
 
 
 class Lone:
-    """Takes a mapping that stands where a list of mappings is annotated for a list of one."""
+    """Accepts one mapping in place of a list of mappings."""
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
         """Put the mapping into a list before it is checked."""
@@ -116,7 +116,7 @@ class Lone:
         return core_schema.no_info_before_validator_function(listed, handler(source))
 
     def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
-        """Tell an editor of both."""
+        """Let the JSON schema accept a mapping or a list."""
         listed = handler(schema)
         return {"anyOf": [listed, listed["items"]], "lone": True}
 
@@ -128,10 +128,10 @@ RISING = Rule(", the first not above the second", lambda values: values[0] <= va
 
 
 class JsonSchema(GenerateJsonSchema):
-    """Writes JSON schemas; a key of a mapping that is not of the pattern is refused."""
+    """A generator of JSON schemas that refuse the keys of a mapping that do not match its pattern."""
 
     def dict_schema(self, schema: core_schema.DictSchema) -> JsonSchemaValue:
-        """Write `propertyNames` where pydantic's `patternProperties` would let other keys pass."""
+        """Write `propertyNames` instead of pydantic's `patternProperties`, which would let other keys pass."""
         made = super().dict_schema(schema)
         for pattern, values in made.pop("patternProperties", {}).items():
             made |= {"propertyNames": {"pattern": pattern, **made.get("propertyNames", {})}}

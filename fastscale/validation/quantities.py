@@ -1,4 +1,4 @@
-"""Quantities that people write as text: 16GF, 90min, 20GB, 1e-5; the parser of the command line and of YAML."""
+"""Quantities that people write as text: 16GF, 90min, 20GB, 1e-5; one parser for the command line and YAML."""
 
 import math
 import re
@@ -9,7 +9,7 @@ from typing import Any
 PREFIXES = {"": 1.0, "k": 1e3, "m": 1e6, "g": 1e9, "t": 1e12, "p": 1e15}
 TIMES = {"s": 1.0, "sec": 1.0, "second": 1.0, "min": 60.0, "minute": 60.0, "h": 3600.0, "hour": 3600.0, "d": 86400.0}
 
-# What may stand behind a number, in upper or lower case, and the factor that it stands for.
+# The units that may follow a number, in upper or lower case, and their factors.
 UNITS: Mapping[str, Mapping[str, float]] = {
     "number": {"": 1.0},
     "flops": {prefix + end: by for prefix, by in PREFIXES.items() for end in ("", "f", "flop", "flops")},
@@ -33,7 +33,7 @@ _QUANTITY = re.compile(r"([+-]?(?:\d+\.?\d*|\.\d+)(?:e[+-]?\d+)?)\s*([a-z]*)", r
 
 
 def parse(text: str, quantity: str = "number") -> float | None:
-    """Parse the text of a quantity: flops, seconds, bytes or a plain number; None if the text is not a finite one."""
+    """Parse the text of a finite quantity: flops, seconds, bytes or a plain number; None if the text is no quantity."""
     parts = _QUANTITY.fullmatch(text.strip())
     factor = parts and UNITS[quantity].get(parts[2].lower())
     value = float(parts[1]) * factor if parts and factor else math.nan
@@ -41,10 +41,10 @@ def parse(text: str, quantity: str = "number") -> float | None:
 
 
 def typed(value: Any, types: Collection[type], quantity: str = "number") -> Any:
-    """Turn a value into the one of `types` that it stands for: "4" and "4e0" into 4, "1e-5" into 1e-5, 4 into 4.0.
+    """Convert a value to the one of `types` that it stands for: "4" and "4e0" to 4, "1e-5" to 1e-5, 4 to 4.0.
 
-    YAML takes 1e-5 for text, and Snakemake takes for text whatever stands in braces behind `--config`. A value that
-    stands for none of the types is returned as it is, for a check to refuse: 4.0 is no integer.
+    YAML reads 1e-5 as text, and Snakemake reads all values in braces behind `--config` as text. A value that stands for
+    none of the types is returned unchanged, for a check to refuse: 4.0 is no integer.
     """
     if isinstance(value, str):
         word = value.strip().lower()
