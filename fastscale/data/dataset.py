@@ -54,7 +54,8 @@ class Dataset:
             else:
                 continue
             raise UserError(
-                f"{path} is damaged: it {damage} than when it was written; delete it and run snakemake again"
+                f"{path} is damaged: it {damage} than when it was written; delete {folder / 'data.json'} and run "
+                "snakemake again"
             )
         return dataset
 

@@ -55,11 +55,11 @@ class Selection(Form):
 
     bases: Names = optional("the bases to scale: built-in ones, and those under define and search")
     strategies: Names = optional("the strategies that scale the bases")
-    scales: Scales = optional("those of the sweep by default")
+    scales: Scales = optional("scales of this selection; the sweep's scales by default")
     networks: Names = optional("instead of bases and strategies: networks by their names")
     curve: Label = optional("with networks: they are one curve of that name, from its base on")
     label: Label = optional("with networks: what a table writes behind their names")
-    schedules: Names = optional("by which they are trained; the sweep's schedule by default")
+    schedules: Names = optional("schedules of the trainings; the sweep's schedule by default")
 
     @model_validator(mode="after")
     def _whole(self) -> "Selection":
@@ -128,9 +128,9 @@ class Profile(Form):
         "compiled",
         ["plain", "packed"],
     )
-    largest_batch: Annotated[int, Number(32, 1_000_000)] = about("of the batches that fit into a GPU", 4096)
+    largest_batch: Annotated[int, Number(32, 1_000_000)] = about("the largest batch to try on a GPU", 4096)
     devices: Annotated[int, Number(1, 100_000)] = about(
-        "an epoch on so many devices is told too: measured where the job has them", 8
+        "the time of an epoch is also given for this many devices: measured where the job has them", 8
     )
 
 
@@ -146,7 +146,7 @@ class Configuration(Form):
         "bases that a random search finds, by the name that they get (fastscale/sweep/search.py)", {}
     )
     scales: Scales = about("the scales of selections that give none", [1.0, 4.0, 16.0])
-    grid: Selections = about("points that are asked for whatever shows them; a selection or a list of selections", [])
+    grid: Selections = about("points beside those of figures and tables; a selection or a list of selections", [])
     figures: dict[FigureName, Shown] = about("what each figure shows; a selection or a list of selections", {})
     tables: dict[TableName, Shown] = about("the rows of Tables 5 to 8; a selection or a list of selections", {})
     schedules: Annotated[dict[FileName, Annotated[int, Number(1, 100_000)]], Field(min_length=1)] = about(
