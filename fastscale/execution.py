@@ -1,7 +1,8 @@
-"""Ways to execute a network: memory format, mode, and how grouped convolutions are computed. No torch.
+"""How a network is executed: memory format, mode, and how its grouped convolutions are computed. No torch.
 
-Which is fastest depends on network, batch and device: grouped convolutions differ by a factor of three between the two
-formats on some stacks. So ways are tried (fastscale/profiling/steps.py), and what was measured stands in the record.
+Which execution is the fastest depends on network, batch and device: on some stacks the two memory formats differ by a
+factor of three for grouped convolutions. So several executions are timed (fastscale/profiling/autotune.py), and each
+record names the one that ran.
 """
 
 import itertools
@@ -12,16 +13,18 @@ if TYPE_CHECKING:
     from fastscale.networks import Network
 
 MemoryFormat = Literal["channels_last", "contiguous"]
-# Each kernel by itself, or as torch's compiler fuses them; launched one by one, or all at once, as a CUDA graph.
+# Kernels run one by one or fused by torch's compiler; they are launched one by one, or all at once as a CUDA graph.
 Mode = Literal["eager", "graph", "compiled", "compiled-graph"]
-# On a GPU; a CPU has its own way. fastscale/models/convolution.py says what these are.
-Convolutions = Literal["plain", "packed", "shifted"]
+# Plain convolutions are torch's own. Packed and shifted ones are for a GPU, tuned ones for a CPU:
+# fastscale/models/convolution.py.
+Convolutions = Literal["plain", "packed", "tuned", "shifted"]
 FORMATS: tuple[MemoryFormat, ...] = get_args(MemoryFormat)
 MODES: tuple[Mode, ...] = get_args(Mode)
 CONVOLUTIONS: tuple[Convolutions, ...] = get_args(Convolutions)
+EAGER_CONVOLUTIONS = CONVOLUTIONS[:3]  # shifted ones are slow where torch's compiler does not fuse them
 
 TINY = 2  # the smallest batch: batch norm needs more than one value
-PACKED_WIDTH = 64  # channels of a group that a GPU's matrix units compute at once, whatever is zero among them
+PACKED_WIDTH = 64  # channels of a group that a GPU's matrix units compute at once, zeros included
 
 
 class Execution(NamedTuple):
@@ -33,32 +36,35 @@ class Execution(NamedTuple):
 
     @classmethod
     def from_record(cls, record: Mapping[str, Any]) -> Self:
-        """The one that a record tells of; of what it does not tell, the default, as nothing else was known then."""
+        """Parse the execution that a record names; a key that an older record lacks takes its default.
+
+        Records of a CPU that were written before there were tuned convolutions call these plain.
+        """
         return cls(**{key: record[key] for key in cls._fields if key in record})
 
     @property
     def is_compiled(self) -> bool:
-        """Whether torch's compiler is used."""
+        """Tell whether torch's compiler is used."""
         return self.mode.startswith("compiled")
 
     @property
     def is_graph(self) -> bool:
-        """Whether CUDA graphs are replayed."""
+        """Tell whether CUDA graphs are replayed."""
         return self.mode.endswith("graph")
 
     @property
     def eager(self) -> Self:
-        """The same without compiler and graph, for what is done rarely."""
+        """Return this execution without compiler and graph, for computations that are rare."""
         convolutions: Convolutions = "plain" if self.convolutions == "shifted" else self.convolutions
         return self._replace(mode="eager", convolutions=convolutions)
 
     @property
     def without_graph(self) -> Self:
-        """The same with its kernels launched one by one: no graph can hold an exchange between GPUs."""
+        """Return this execution with kernels launched one by one: no graph can hold an exchange between GPUs."""
         return self._replace(mode="compiled" if self.is_compiled else "eager")
 
     def __str__(self) -> str:
-        """For people."""
+        """Name the execution for people; plain convolutions go without saying."""
         return ", ".join(part for part in self if part != "plain")
 
 
@@ -67,25 +73,50 @@ def combinations(
     modes: Iterable[Mode] = ("eager",),
     convolutions: Iterable[Convolutions] = ("plain",),
 ) -> list[Execution]:
-    """All combinations, the cheapest to try first; shifted images are for the compiler alone."""
-    executions = [Execution(*execution) for execution in itertools.product(formats, modes, convolutions)]
-    executions = [execution for execution in executions if execution.is_compiled or execution.convolutions != "shifted"]
-    return sorted(executions, key=lambda execution: MODES.index(execution.mode))
+    """List all combinations, each once, the cheapest to try first.
+
+    Plain convolutions stand in for shifted ones without the compiler, and for tuned ones in another format.
+    """
+    executions = itertools.product(formats, modes, convolutions)
+    possible = dict.fromkeys(_possible(Execution(*execution)) for execution in executions)
+    return sorted(possible, key=lambda execution: MODES.index(execution.mode))
 
 
-def kinds(network: "Network", asked: Iterable[Convolutions]) -> list[Convolutions]:
-    """Those of the `asked` kinds of convolutions that differ for this network on a GPU; plain ones if none does."""
-    narrowest = min(network.group_widths)
-    differ = {"plain": True, "packed": narrowest <= PACKED_WIDTH // 2, "shifted": narrowest == 1}
-    return [kind for kind in asked if differ[kind]] or ["plain"]
+def _possible(execution: Execution) -> Execution:
+    """Return the execution, with plain convolutions where its format or mode cannot have its own."""
+    needs = {"shifted": execution.is_compiled, "tuned": execution.memory_format == "channels_last"}
+    return execution if needs.get(execution.convolutions, True) else execution._replace(convolutions="plain")
 
 
-def fastest(tried: Iterable[Mapping[str, Any]]) -> Execution:
-    """The one of least median time; the default where none was timed, as on a CPU."""
-    timed = [one for one in tried if "gap" not in one]
-    return Execution.from_record(min(timed, key=lambda one: one["step_seconds"]["median"])) if timed else Execution()
+def kinds(network: "Network", requested: Iterable[Convolutions], device_type: str) -> list[Convolutions]:
+    """List the requested kinds of convolutions that differ for this network on a "cuda" or "cpu" device.
+
+    Plain ones where none of them does.
+    """
+    narrowest, on_gpu = min(network.group_widths), device_type == "cuda"
+    differ = {
+        "plain": True,
+        "packed": on_gpu and narrowest <= PACKED_WIDTH // 2,
+        "tuned": not on_gpu,
+        "shifted": on_gpu and narrowest == 1,
+    }
+    return [kind for kind in requested if differ[kind]] or ["plain"]
 
 
-def result_of(execution: Execution, tried: Iterable[Mapping[str, Any]]) -> Mapping[str, Any]:
-    """What was found for a way that was timed."""
-    return next(one for one in tried if Execution.from_record(one) == execution and "gap" not in one)
+def untimed(device_type: str, precision: str) -> Execution:
+    """Return the execution of a training for which none was timed: with tuned convolutions on a CPU, in "fp32"."""
+    is_tuned = device_type == "cpu" and precision == "fp32"
+    return Execution(convolutions="tuned" if is_tuned else "plain")
+
+
+def fastest(timings: Iterable[Mapping[str, Any]], otherwise: Execution | None = None) -> Execution:
+    """Return the execution of least median time; `otherwise`, or torch's default, where none was timed."""
+    timed = [timing for timing in timings if "gap" not in timing]
+    if not timed:
+        return otherwise or Execution()
+    return Execution.from_record(min(timed, key=lambda timing: timing["step_seconds"]["median"]))
+
+
+def result_of(execution: Execution, timings: Iterable[Mapping[str, Any]]) -> Mapping[str, Any]:
+    """Return what was measured of an execution that was timed."""
+    return next(timing for timing in timings if Execution.from_record(timing) == execution and "gap" not in timing)

@@ -18,7 +18,7 @@ pytestmark = pytest.mark.slow
 DATA = {"kind": "fashion-mnist", "classes": 10, "train_images": 1280, "val_images": 250, "write_mode": "raw"}
 RECIPE = {"epochs": 3, "batch": 64, "norm_batch": 16, "lr": 0.5, "eval_crop": 1.0}
 RECIPE |= {"nesterov": True, "precise_bn": 256, "lighting": 0.1}
-STEPS = 20  # of an epoch
+STEPS = 20  # per epoch
 STOPPING = str(Path(__file__).with_name("stopping"))
 
 
@@ -50,19 +50,19 @@ def finish(data: Path, folder: Path, ranks: int) -> str:
 
 
 def ranks_of(process: subprocess.Popen[str]) -> list[int]:
-    """Process numbers of its ranks, in their order."""
+    """List the numbers of a training's ranks, as processes, in the order of the ranks."""
     children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
     return [int(pid) for pid in children if b"spawn_main" in Path(f"/proc/{pid}/cmdline").read_bytes()]
 
 
 def outcome(folder: Path) -> tuple[dict, dict]:
-    """The record, and the last state."""
+    """Read the record and the last state of the training in a folder."""
     newest = max((folder / "checkpoints").glob("*/step-*.pt"))
     return json.loads((folder / "record.json").read_text()), torch.load(newest, weights_only=True)
 
 
 def test_two_ranks_are_as_one(data: Path, tmp_path: Path) -> None:
-    """The same weights, average and statistics to rounding; also when one was killed, and both were stopped."""
+    """The same weights, average and statistics to rounding, though a rank was killed and both ranks were stopped."""
     one, two = tmp_path / "one", tmp_path / "two"
     finish(data, one, 1)
     process = start(data, two, 2)
@@ -71,7 +71,7 @@ def test_two_ranks_are_as_one(data: Path, tmp_path: Path) -> None:
     output, _ = process.communicate(timeout=600)
     assert process.returncode == 128 + signal.SIGKILL and "rank 1 of 2 was ended by SIGKILL" in output, output
 
-    # The steps of this life begin after the first epoch.
+    # This process goes on after the first epoch, and its steps are counted from there.
     process = start(data, two, 2, PYTHONPATH=STOPPING, STOP_AFTER_STEP=str(STEPS + 1))
     output, _ = process.communicate(timeout=600)
     assert process.returncode == 75 and "stopped by a signal after epoch 2." in output, output

@@ -19,7 +19,7 @@ pytestmark = pytest.mark.slow
 DATA = {"kind": "fashion-mnist", "classes": 10, "train_images": 2000, "val_images": 500, "write_mode": "raw"}
 RECIPE = {"epochs": 4, "batch": 64, "lr": 4.0, "crop_scale": [0.25, 1.0], "eval_crop": 1.0}
 RECIPE |= {"nesterov": True, "precise_bn": 512, "lighting": 0.1}
-STEPS = 31  # of an epoch
+STEPS = 31  # per epoch
 EXAMPLES = int(os.environ.get("EXAMPLES", "4"))
 STOPPING = str(Path(__file__).with_name("stopping"))
 
@@ -47,7 +47,7 @@ def finish(data: Path, folder: Path, *options: str) -> str:
 
 
 def outcome(folder: Path) -> dict:
-    """All that must be the same: numbers of the record, of each epoch, and every bit of the last state."""
+    """Read all that must be equal: numbers of the record and of each epoch, and every bit of the last state."""
     record = json.loads((folder / "record.json").read_text())
     numbers = {key: record[key] for key in ("status", "epochs", "top1_error", "top5_error", "train_loss")}
     (last,) = (folder / "checkpoints").glob(f"*/step-{RECIPE['epochs'] * STEPS:09}.pt")
@@ -60,9 +60,9 @@ def outcome(folder: Path) -> dict:
 
 @pytest.fixture(scope="module")
 def uninterrupted(data: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[dict, float]:
-    """What is to come out, and how long it takes."""
+    """Train without interruption; returns the outcome that is expected of all others, and the seconds it takes."""
     folder = tmp_path_factory.mktemp("uninterrupted")
-    finish(data, folder, "--warm")  # the first one starts the server
+    finish(data, folder, "--warm")  # the first training starts the server
     (folder / "record.json").unlink()
     for path in (folder / "checkpoints").rglob("*.*"):
         path.unlink()
@@ -73,7 +73,7 @@ def uninterrupted(data: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple
 
 @pytest.mark.parametrize("seed", range(EXAMPLES))
 def test_killed_at_random_points(data: Path, tmp_path: Path, uninterrupted: tuple[dict, float], seed: int) -> None:
-    """Twice: in an epoch, while saving, while validating, after the last step, wherever the clock says."""
+    """Twice, wherever a random time falls: in an epoch, while saving, while validating, after the last step."""
     expected, seconds = uninterrupted
     clock = random.Random(seed)
     for _ in range(2):
@@ -88,7 +88,7 @@ def test_killed_at_random_points(data: Path, tmp_path: Path, uninterrupted: tupl
 def test_stopped_by_slurms_signal_within_an_epoch(
     data: Path, tmp_path: Path, uninterrupted: tuple[dict, float]
 ) -> None:
-    """USR2: it saves after the step that it is at, says so, and goes on from there."""
+    """At USR2 the training saves its state after the running step and says so; the next process goes on from there."""
     process = start(data, tmp_path, PYTHONPATH=STOPPING, STOP_AFTER_STEP=str(STEPS + 5))
     output, _ = process.communicate(timeout=120)
     assert process.returncode == 75 and f"stopped by a signal after epoch {1 + 5 / STEPS:.4g}" in output, output
