@@ -14,7 +14,7 @@ import torch
 from compare import OURS, row, turns, write
 from torch import nn
 
-from fastscale.execution import EAGER_CONVOLUTIONS, FORMATS, Execution, Mode, combinations, fastest, kinds
+from fastscale.execution import FORMATS, Execution, Mode, combinations, fastest
 from fastscale.models.build import build
 from fastscale.models.placement import WARM_UP_CALLS
 from fastscale.networks import Network, base_network
@@ -132,14 +132,11 @@ def best(
 ) -> Callable[[], object]:
     """A step of one side, in the fastest of its ways; which these are, is told.
 
-    Ours are those that a long training tries; on a CPU, all that are timed. A peer has both formats, eager and, on a
-    GPU, compiled.
+    Ours are those that a long training tries. A peer has both formats, eager and, on a GPU, compiled.
     """
     network, modes = base_network(name), MODES_OF_PEERS if device.type == "cuda" else MODES_OF_PEERS[:1]
-    convolutions = kinds(network, EAGER_CONVOLUTIONS, device.type) if who == OURS else ["plain"]
     tried = autotune(10**9, network, batch, device, graphs=True) if who == OURS else []
-    executions = combinations(FORMATS, modes, convolutions)
-    tried = tried or time_executions(network, batch, device, executions, CHOICE_REPEATS, make)
+    tried = tried or time_executions(network, batch, device, combinations(FORMATS, modes), CHOICE_REPEATS, make)
     step = training_step(network, batch, device, fastest(tried), make=make)
     time_steps(step, WARM_UP_CALLS, device)
     told.append(f"{name}, {who}: {'; '.join(map(_way, tried))}")

@@ -15,13 +15,12 @@ if TYPE_CHECKING:
 MemoryFormat = Literal["channels_last", "contiguous"]
 # Kernels run one by one or fused by torch's compiler; they are launched one by one, or all at once as a CUDA graph.
 Mode = Literal["eager", "graph", "compiled", "compiled-graph"]
-# Plain convolutions are torch's own. Packed and shifted ones are for a GPU, tuned ones for a CPU:
-# fastscale/models/convolution.py.
-Convolutions = Literal["plain", "packed", "tuned", "shifted"]
+# Plain convolutions are torch's own; packed and shifted ones are for a GPU (fastscale/models/convolution.py).
+Convolutions = Literal["plain", "packed", "shifted"]
 FORMATS: tuple[MemoryFormat, ...] = get_args(MemoryFormat)
 MODES: tuple[Mode, ...] = get_args(Mode)
 CONVOLUTIONS: tuple[Convolutions, ...] = get_args(Convolutions)
-EAGER_CONVOLUTIONS = CONVOLUTIONS[:3]  # shifted ones are slow where torch's compiler does not fuse them
+EAGER_CONVOLUTIONS = CONVOLUTIONS[:2]  # shifted ones are slow where torch's compiler does not fuse them
 
 TINY = 2  # the smallest batch: batch norm needs more than one value
 PACKED_WIDTH = 64  # channels of a group that a GPU's matrix units compute at once, zeros included
@@ -38,7 +37,7 @@ class Execution(NamedTuple):
     def from_record(cls, record: Mapping[str, Any]) -> Self:
         """Parse the execution that a record names; a key that an older record lacks takes its default.
 
-        Records of a CPU that were written before there were tuned convolutions call these plain.
+        Records of a CPU from before 27 November 2026 call convolutions plain that kernels of our own computed in part.
         """
         return cls(**{key: record[key] for key in cls._fields if key in record})
 
@@ -55,8 +54,12 @@ class Execution(NamedTuple):
     @property
     def eager(self) -> Self:
         """Return this execution without compiler and graph, for computations that are rare."""
-        convolutions: Convolutions = "plain" if self.convolutions == "shifted" else self.convolutions
-        return self._replace(mode="eager", convolutions=convolutions)
+        return self._replace(mode="eager").without_shifts
+
+    @property
+    def without_shifts(self) -> Self:
+        """Return this execution with plain convolutions if its own are shifted: these are slow unless compiled."""
+        return self._replace(convolutions="plain") if self.convolutions == "shifted" else self
 
     @property
     def without_graph(self) -> Self:
@@ -75,45 +78,30 @@ def combinations(
 ) -> list[Execution]:
     """List all combinations, each once, the cheapest to try first.
 
-    Plain convolutions stand in for shifted ones without the compiler, and for tuned ones in another format.
+    Plain convolutions stand in for shifted ones where there is no compiler to fuse these.
     """
-    executions = itertools.product(formats, modes, convolutions)
-    possible = dict.fromkeys(_possible(Execution(*execution)) for execution in executions)
-    return sorted(possible, key=lambda execution: MODES.index(execution.mode))
-
-
-def _possible(execution: Execution) -> Execution:
-    """Return the execution, with plain convolutions where its format or mode cannot have its own."""
-    needs = {"shifted": execution.is_compiled, "tuned": execution.memory_format == "channels_last"}
-    return execution if needs.get(execution.convolutions, True) else execution._replace(convolutions="plain")
+    executions = [Execution(*execution) for execution in itertools.product(formats, modes, convolutions)]
+    sensible = [execution if execution.is_compiled else execution.without_shifts for execution in executions]
+    return sorted(dict.fromkeys(sensible), key=lambda execution: MODES.index(execution.mode))
 
 
 def kinds(network: "Network", requested: Iterable[Convolutions], device_type: str) -> list[Convolutions]:
     """List the requested kinds of convolutions that differ for this network on a "cuda" or "cpu" device.
 
-    Plain ones where none of them does.
+    Plain ones where none of them does; on a CPU there are no others.
     """
-    narrowest, on_gpu = min(network.group_widths), device_type == "cuda"
-    differ = {
-        "plain": True,
-        "packed": on_gpu and narrowest <= PACKED_WIDTH // 2,
-        "tuned": not on_gpu,
-        "shifted": on_gpu and narrowest == 1,
-    }
+    if device_type == "cpu":
+        return ["plain"]
+    narrowest = min(network.group_widths)
+    differ = {"plain": True, "packed": narrowest <= PACKED_WIDTH // 2, "shifted": narrowest == 1}
     return [kind for kind in requested if differ[kind]] or ["plain"]
 
 
-def untimed(device_type: str, precision: str) -> Execution:
-    """Return the execution of a training for which none was timed: with tuned convolutions on a CPU, in "fp32"."""
-    is_tuned = device_type == "cpu" and precision == "fp32"
-    return Execution(convolutions="tuned" if is_tuned else "plain")
-
-
-def fastest(timings: Iterable[Mapping[str, Any]], otherwise: Execution | None = None) -> Execution:
-    """Return the execution of least median time; `otherwise`, or torch's default, where none was timed."""
+def fastest(timings: Iterable[Mapping[str, Any]]) -> Execution:
+    """Return the execution of least median time; where none was timed, as on a CPU, the default."""
     timed = [timing for timing in timings if "gap" not in timing]
     if not timed:
-        return otherwise or Execution()
+        return Execution()
     return Execution.from_record(min(timed, key=lambda timing: timing["step_seconds"]["median"]))
 
 

@@ -379,16 +379,6 @@ def test_wrong_data_is_one_sentence_before_training(run, tmp_path):
     assert not list(tmp_path.glob("record*"))
 
 
-@pytest.mark.parametrize(("precision", "kind"), [("auto", "tuned"), ("bf16", "plain")])
-def test_a_record_names_the_convolutions_that_ran(run, monkeypatch, precision, kind):
-    from fastscale.models.convolution import Conv2d
-
-    calls, tuned = [], Conv2d._tuned
-    monkeypatch.setattr(Conv2d, "_tuned", lambda self, images: calls.append(self) or tuned(self, images))
-    record = run(epochs=1, precision=precision)
-    assert record["convolutions"] == kind and bool(calls) == (kind == "tuned")
-
-
 def by_calls(function):
     """Stand in for a CUDA graph, which this machine may lack: each replay is a call."""
     for _ in range(3):
@@ -406,7 +396,7 @@ def test_a_training_is_the_same_however_it_is_executed(run, monkeypatch):
     changes = {"network": small, "epochs": 1, "norm_batch": 32, "lr": 0.5, **options}
     usual = run(**changes)
     assert (usual["memory_format"], usual["mode"], usual["tried"]) == ("channels_last", "eager", [])
-    assert usual["convolutions"] == "tuned"
+    assert usual["convolutions"] == "plain"
     for execution in (
         {"memory_format": "contiguous", "mode": "eager", "convolutions": "packed"},
         {"memory_format": "channels_last", "mode": "compiled", "convolutions": "plain"},

@@ -148,7 +148,7 @@ def data(config: Any, folder: Path, threads: int) -> None:
     type=click.Choice(CONVOLUTIONS),
     multiple=True,
     default=EAGER_CONVOLUTIONS,
-    help="Kinds of convolutions, where they differ: plain ones are torch's own, tuned ones for a CPU.",
+    help="Kinds of grouped convolutions, on a GPU.",
 )
 @click.option("--largest-batch", type=count(32), default=4096, show_default=True, help="Of those a GPU fits.")
 @click.option("--devices", type=count(), default=8, show_default=True, help="An epoch on so many, too.")
@@ -157,7 +157,7 @@ def data(config: Any, folder: Path, threads: int) -> None:
 def profile(networks: Path, path: Path, threads: int, device: str | None, **options: Any) -> None:
     """Time the training steps of NETWORKS (a networks record), one after the other, on one device.
 
-    Each is timed in each memory format, mode and kind of convolutions; these options may be given again. The
+    Each is timed in each memory format, mode and kind of grouped convolutions; these options may be given again. The
     fastest counts.
     """
     from fastscale.records.networks import read_networks

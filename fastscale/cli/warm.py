@@ -4,6 +4,9 @@ Both take seconds, and so does a training of the default sweep. `run` hands a co
 and starts the server if there is none; the server ends when it has been idle for a while. All this is for a CPU and
 Linux: CUDA does not survive a fork, and other systems have no abstract sockets. The client is imported in a tenth of a
 second, so nothing that the server imports may be imported at the top of this module.
+
+A fork takes a ninth of the CPU seconds that a process of its own takes to start, and the default sweep less than half
+of the CPU seconds; even with one process per network, for all its trainings, it would take more: benchmarks/README.md.
 """
 
 import hashlib

@@ -72,7 +72,7 @@ def autotune(steps: int, network: Network, batch: int, device: torch.device, *, 
     """Time the executions worth trying for a training of `steps` steps: formats, graphs, kinds of convolutions.
 
     On a GPU the fastest of these is also timed compiled, if the training is so long that compiling may pay. On a CPU
-    nothing is timed: there a training's bits must not depend on a clock, and convolutions are `tuned`, by sizes alone.
+    nothing is timed: there a training's bits must not depend on a clock.
     """
     if device.type == "cpu" or steps < WORTH_TRYING:
         return []

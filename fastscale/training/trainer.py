@@ -22,7 +22,7 @@ from fastscale.data.epochs import Ahead, draw_epoch
 from fastscale.data.loaders import Share, steps_per_epoch, validation_batches
 from fastscale.data.normalise import Normalise
 from fastscale.data.prefetch import augmented, on_device
-from fastscale.execution import fastest, untimed
+from fastscale.execution import fastest
 from fastscale.models.build import build
 from fastscale.models.optimizer import sgd
 from fastscale.models.placement import MEMORY_FORMATS, place, prepared_forward, repeatable
@@ -47,6 +47,7 @@ class Training:
 
     Several ranks share every batch, and have the same state after every step. All randomness follows from the seed, the
     epoch, and the sample or the step, so `state` is all that a training needs to go on wherever it was stopped.
+
     `log` has a row per finished epoch; `resumed` lists after how many epochs the training was resumed (a fraction:
     within an epoch). `timings` are those of executions, as records have them, none on a CPU: the fastest is taken.
     """
@@ -63,8 +64,7 @@ class Training:
     ):
         self.network, self.dataset, self.recipe = network, dataset, recipe
         self.seed, self.threads, self.device, self.timings = seed, threads, device, timings
-        self.precision = _precision(recipe.precision, device)
-        self.execution = fastest(timings, untimed(device.type, self.precision))
+        self.execution = fastest(timings)
         self.share = Share(rank(), world_size())
         self.parts = recipe.parts(self.share.ranks) // self.share.ranks  # per share of a batch
         self.ask_steps = ASK_STEPS if self.share.ranks > 1 else 1
@@ -87,6 +87,7 @@ class Training:
         self.averages = _floats(self.average)
         settings: dict[str, Any] = {name: getattr(recipe, name) for name in ("momentum", "nesterov", "weight_decay")}
         self.optimizer = sgd(self.model, **settings)
+        self.precision = _precision(recipe.precision, device)
         self.scaler = torch.amp.GradScaler(device.type, enabled=self.precision == "fp16")
         self.normalise = Normalise(
             dataset.mean, dataset.std, network.resolution, device, MEMORY_FORMATS[self.execution.memory_format]
