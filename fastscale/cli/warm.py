@@ -5,8 +5,8 @@ and starts the server if there is none; the server ends when it has been idle fo
 Linux: CUDA does not survive a fork, and other systems have no abstract sockets. The client is imported in a tenth of a
 second, so nothing that the server imports may be imported at the top of this module.
 
-A fork takes a ninth of the CPU seconds that a process of its own takes to start, and the default sweep less than half
-of the CPU seconds; even with one process per network, for all its trainings, it would take more: benchmarks/README.md.
+With forks the trainings of the default sweep take half the CPU seconds that they take with a process each, and a
+quarter less than with a process per network, for all trainings of that network: benchmarks/README.md.
 """
 
 import hashlib

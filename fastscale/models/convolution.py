@@ -4,7 +4,7 @@
 faster on some GPUs.
 
 On a CPU all are torch's own. Kernels of our own (1x1 convolutions of small tensors as matrix products, the gradient of
-5x5 depthwise weights in pieces) brought the default sweep a tenth, too little to keep: benchmarks/README.md.
+5x5 depthwise weights in pieces) brought the default sweep less than a tenth, too little to keep: benchmarks/README.md.
 """
 
 from typing import Any
