@@ -47,7 +47,6 @@ class Training:
 
     Several ranks share every batch, and have the same state after every step. All randomness follows from the seed, the
     epoch, and the sample or the step, so `state` is all that a training needs to go on wherever it was stopped.
-
     `log` has a row per finished epoch; `resumed` lists after how many epochs the training was resumed (a fraction:
     within an epoch). `timings` are those of executions, as records have them, none on a CPU: the fastest is taken.
     """
