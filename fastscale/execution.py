@@ -1,7 +1,8 @@
-"""Ways to execute a network: memory format, mode, and how grouped convolutions are computed. No torch.
+"""How a network is executed: memory format, mode, and how its grouped convolutions are computed. No torch.
 
-Which is fastest depends on network, batch and device: grouped convolutions differ by a factor of three between the two
-formats on some stacks. So ways are tried (fastscale/profiling/steps.py), and what was measured stands in the record.
+Which execution is the fastest depends on network, batch and device: on some stacks the two memory formats differ by a
+factor of three for grouped convolutions. So several executions are timed (fastscale/profiling/autotune.py), and each
+record names the one that ran.
 """
 
 import itertools
@@ -12,16 +13,17 @@ if TYPE_CHECKING:
     from fastscale.networks import Network
 
 MemoryFormat = Literal["channels_last", "contiguous"]
-# Each kernel by itself, or as torch's compiler fuses them; launched one by one, or all at once, as a CUDA graph.
+# Kernels run one by one or fused by torch's compiler; they are launched one by one, or all at once as a CUDA graph.
 Mode = Literal["eager", "graph", "compiled", "compiled-graph"]
-# On a GPU; a CPU has its own way. fastscale/models/convolution.py says what these are.
+# Plain convolutions are torch's own; packed and shifted ones are for a GPU (fastscale/models/convolution.py).
 Convolutions = Literal["plain", "packed", "shifted"]
 FORMATS: tuple[MemoryFormat, ...] = get_args(MemoryFormat)
 MODES: tuple[Mode, ...] = get_args(Mode)
 CONVOLUTIONS: tuple[Convolutions, ...] = get_args(Convolutions)
+EAGER_CONVOLUTIONS = CONVOLUTIONS[:2]  # shifted ones are slow where torch's compiler does not fuse them
 
 TINY = 2  # the smallest batch: batch norm needs more than one value
-PACKED_WIDTH = 64  # channels of a group that a GPU's matrix units compute at once, whatever is zero among them
+PACKED_WIDTH = 64  # channels of a group that a GPU's matrix units compute at once, zeros included
 
 
 class Execution(NamedTuple):
@@ -33,32 +35,39 @@ class Execution(NamedTuple):
 
     @classmethod
     def from_record(cls, record: Mapping[str, Any]) -> Self:
-        """The one that a record tells of; of what it does not tell, the default, as nothing else was known then."""
+        """Parse the execution that a record names; a key that an older record lacks takes its default.
+
+        Records of a CPU from before 27 November 2026 call convolutions plain that kernels of our own computed in part.
+        """
         return cls(**{key: record[key] for key in cls._fields if key in record})
 
     @property
     def is_compiled(self) -> bool:
-        """Whether torch's compiler is used."""
+        """Tell whether torch's compiler is used."""
         return self.mode.startswith("compiled")
 
     @property
     def is_graph(self) -> bool:
-        """Whether CUDA graphs are replayed."""
+        """Tell whether CUDA graphs are replayed."""
         return self.mode.endswith("graph")
 
     @property
     def eager(self) -> Self:
-        """The same without compiler and graph, for what is done rarely."""
-        convolutions: Convolutions = "plain" if self.convolutions == "shifted" else self.convolutions
-        return self._replace(mode="eager", convolutions=convolutions)
+        """Return this execution without compiler and graph, for computations that are rare."""
+        return self._replace(mode="eager").without_shifts
+
+    @property
+    def without_shifts(self) -> Self:
+        """Return this execution with plain convolutions if its own are shifted: these are slow unless compiled."""
+        return self._replace(convolutions="plain") if self.convolutions == "shifted" else self
 
     @property
     def without_graph(self) -> Self:
-        """The same with its kernels launched one by one: no graph can hold an exchange between GPUs."""
+        """Return this execution with kernels launched one by one: no graph can hold an exchange between GPUs."""
         return self._replace(mode="compiled" if self.is_compiled else "eager")
 
     def __str__(self) -> str:
-        """For people."""
+        """Name the execution for people; plain convolutions go without saying."""
         return ", ".join(part for part in self if part != "plain")
 
 
@@ -67,25 +76,35 @@ def combinations(
     modes: Iterable[Mode] = ("eager",),
     convolutions: Iterable[Convolutions] = ("plain",),
 ) -> list[Execution]:
-    """All combinations, the cheapest to try first; shifted images are for the compiler alone."""
+    """List all combinations, each once, the cheapest to try first.
+
+    Plain convolutions stand in for shifted ones where there is no compiler to fuse these.
+    """
     executions = [Execution(*execution) for execution in itertools.product(formats, modes, convolutions)]
-    executions = [execution for execution in executions if execution.is_compiled or execution.convolutions != "shifted"]
-    return sorted(executions, key=lambda execution: MODES.index(execution.mode))
+    sensible = [execution if execution.is_compiled else execution.without_shifts for execution in executions]
+    return sorted(dict.fromkeys(sensible), key=lambda execution: MODES.index(execution.mode))
 
 
-def kinds(network: "Network", asked: Iterable[Convolutions]) -> list[Convolutions]:
-    """Those of the `asked` kinds of convolutions that differ for this network on a GPU; plain ones if none does."""
+def kinds(network: "Network", requested: Iterable[Convolutions], device_type: str) -> list[Convolutions]:
+    """List the requested kinds of convolutions that differ for this network on a "cuda" or "cpu" device.
+
+    Plain ones where none of them does; on a CPU there are no others.
+    """
+    if device_type == "cpu":
+        return ["plain"]
     narrowest = min(network.group_widths)
     differ = {"plain": True, "packed": narrowest <= PACKED_WIDTH // 2, "shifted": narrowest == 1}
-    return [kind for kind in asked if differ[kind]] or ["plain"]
+    return [kind for kind in requested if differ[kind]] or ["plain"]
 
 
-def fastest(tried: Iterable[Mapping[str, Any]]) -> Execution:
-    """The one of least median time; the default where none was timed, as on a CPU."""
-    timed = [one for one in tried if "gap" not in one]
-    return Execution.from_record(min(timed, key=lambda one: one["step_seconds"]["median"])) if timed else Execution()
+def fastest(timings: Iterable[Mapping[str, Any]]) -> Execution:
+    """Return the execution of least median time; where none was timed, as on a CPU, the default."""
+    timed = [timing for timing in timings if "gap" not in timing]
+    if not timed:
+        return Execution()
+    return Execution.from_record(min(timed, key=lambda timing: timing["step_seconds"]["median"]))
 
 
-def result_of(execution: Execution, tried: Iterable[Mapping[str, Any]]) -> Mapping[str, Any]:
-    """What was found for a way that was timed."""
-    return next(one for one in tried if Execution.from_record(one) == execution and "gap" not in one)
+def result_of(execution: Execution, timings: Iterable[Mapping[str, Any]]) -> Mapping[str, Any]:
+    """Return what was measured of an execution that was timed."""
+    return next(timing for timing in timings if Execution.from_record(timing) == execution and "gap" not in timing)

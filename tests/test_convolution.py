@@ -1,12 +1,20 @@
-"""Our convolution on a CPU against torch's: values, gradients and names, for every kind that a network has."""
+"""Our convolutions on a CPU beside torch's: plain ones are torch's own, all kinds have its values and gradients."""
 
+from collections import Counter
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from fastscale.execution import CONVOLUTIONS, PACKED_WIDTH, Convolutions
-from fastscale.models.convolution import FEW_VALUES, Conv2d
+from fastscale.execution import CONVOLUTIONS, FORMATS, PACKED_WIDTH, Convolutions, Execution, MemoryFormat
+from fastscale.models.build import build
+from fastscale.models.convolution import Conv2d
+from fastscale.models.placement import MEMORY_FORMATS, place
+from fastscale.networks import base_network
 
 
 @settings(deadline=None)
@@ -43,12 +51,42 @@ def test_it_is_torchs(
         torch.testing.assert_close(found, expected, rtol=1e-10, atol=1e-10)
 
 
-def test_small_ones_are_products_and_large_ones_are_not() -> None:
-    few, many = (torch.randn(n, 8, 16, 16).to(memory_format=torch.channels_last) for n in (1, 64))
-    assert 2 * few.numel() < FEW_VALUES < 2 * many.numel()
-    conv = Conv2d(8, 8, 1)
-    names = [conv(images).grad_fn.name() for images in (few, many)]
-    assert names == ["PermuteBackward0", "ConvolutionBackward0"]
+def operations(function: Any) -> Iterator[str]:
+    """Name what autograd calls for a result, from the last operation to the first; a name for each operation."""
+    seen, waiting = set(), [function]
+    while waiting:
+        if (function := waiting.pop()) is not None and function not in seen:
+            seen.add(function)
+            yield function.name()
+            waiting += [before for before, _ in function.next_functions]
+
+
+@pytest.mark.parametrize("base", ["EN-tiny", "RegNetY-tiny", "RegNetZ-tiny"])
+@pytest.mark.parametrize("memory_format", FORMATS)
+def test_plain_convolutions_are_torchs_own(base: str, memory_format: MemoryFormat) -> None:
+    """The same operations and bits, forward and backward."""
+    torch.manual_seed(0)
+    network = base_network(base).with_classes(10)
+    model = build(network).train()
+    images = torch.randn(4, 3, network.resolution, network.resolution)
+    images = images.contiguous(memory_format=MEMORY_FORMATS[memory_format])
+    layers = [module for module in model.modules() if isinstance(module, nn.Conv2d)]
+
+    def results() -> tuple[Counter[str], torch.Tensor, torch.Tensor]:
+        model.zero_grad()
+        logits = place(model, Execution(memory_format), torch.device("cpu"))(images)
+        logits.sin().sum().backward()
+        gradients = torch.cat(
+            [parameter.grad.flatten() for parameter in model.parameters() if parameter.grad is not None]
+        )
+        return Counter(operations(logits.grad_fn)), logits, gradients
+
+    plain = results()
+    for layer in layers:
+        layer.__class__ = nn.Conv2d
+    operations_of_torch, *values_of_torch = results()
+    assert plain[0] == operations_of_torch and plain[0]["ConvolutionBackward0"] == len(layers)
+    assert all(map(torch.equal, plain[1:], values_of_torch))
 
 
 def test_groups_are_packed_into_as_few_as_matrix_units_take() -> None:

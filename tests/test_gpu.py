@@ -13,7 +13,7 @@ from fastscale.data.autoaugment import augment, draw_augmentations
 from fastscale.data.prefetch import on_device
 from fastscale.execution import CONVOLUTIONS, FORMATS, MODES, Execution, combinations, kinds
 from fastscale.models.build import build
-from fastscale.models.placement import MEMORY_FORMATS, forward_of, place, repeatable
+from fastscale.models.placement import MEMORY_FORMATS, place, prepared_forward, repeatable
 from fastscale.networks import Network, base_network
 from fastscale.profiling import profile as timing
 from fastscale.profiling.autotune import autotune
@@ -30,8 +30,8 @@ def network_of(base: str) -> Network:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("base", BASES)
-def test_gradients_add_up_in_every_way(base: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Over two parts of a batch, as on a CPU; and what a graph was recorded with has left no trace."""
+def test_gradients_add_up_by_every_execution(base: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The gradients over two parts of a batch are those of a CPU; the capture of a graph has left no trace."""
     monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", False)
     network = network_of(base)
     torch.manual_seed(0)
@@ -40,10 +40,10 @@ def test_gradients_add_up_in_every_way(base: str, monkeypatch: pytest.MonkeyPatc
     labels = torch.randint(10, (2, 16))
     for module in model.modules():
         if isinstance(module, torch.nn.BatchNorm2d):
-            torch.nn.init.uniform_(module.weight, 0.5, 1.5)  # at 0, as the last one of a block is, no gradient passes
+            torch.nn.init.uniform_(module.weight, 0.5, 1.5)  # the last weights of a block are 0: no gradient would pass
     expected = trained(model, Execution(), images, labels, torch.device("cpu"))
     usual = statistics.median(tensor.abs().max() for tensor in expected.values())
-    for execution in combinations(FORMATS, MODES, kinds(network, CONVOLUTIONS)):
+    for execution in combinations(FORMATS, MODES, kinds(network, CONVOLUTIONS, "cuda")):
         found = trained(model, execution, images, labels, GPU)
         for name, tensor in expected.items():
             assert torch.allclose(found[name].cpu(), tensor, rtol=1e-2, atol=1e-2 * usual), (execution, name)
@@ -52,9 +52,9 @@ def test_gradients_add_up_in_every_way(base: str, monkeypatch: pytest.MonkeyPatc
 def trained(
     model: torch.nn.Module, execution: Execution, images: torch.Tensor, labels: torch.Tensor, device: torch.device
 ) -> dict:
-    """Gradients and buffers after two parts, in full precision, twice: the second time counts."""
-    mine = place(copy.deepcopy(model), execution, device).train()
-    forward = forward_of(mine, execution)
+    """Return gradients and buffers after two parts of a batch, in full precision, the second time they are computed."""
+    placed = place(copy.deepcopy(model), execution, device).train()
+    forward = prepared_forward(placed, execution)
 
     def accumulate(images: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
         loss = F.cross_entropy(forward(images), labels)
@@ -65,13 +65,13 @@ def trained(
         (i.to(device).contiguous(memory_format=MEMORY_FORMATS[execution[0]]), t.to(device))
         for i, t in zip(images, labels, strict=True)
     ]
-    repeat = repeatable(accumulate, execution, [torch.zeros_like(tensor) for tensor in parts[0]], mine.buffers())
+    repeat = repeatable(accumulate, execution, [torch.zeros_like(tensor) for tensor in parts[0]], placed.buffers())
     for _ in range(2):
-        mine.zero_grad(set_to_none=not execution.is_graph)
+        placed.zero_grad(set_to_none=not execution.is_graph)
         for part in parts:
             repeat(*part)
-    gradients = {name: parameter.grad for name, parameter in mine.named_parameters()}
-    return gradients | dict(mine.named_buffers())
+    gradients = {name: parameter.grad for name, parameter in placed.named_parameters()}
+    return gradients | dict(placed.named_buffers())
 
 
 def test_networks_are_timed_by_the_largest_batch_in_every_mode(tmp_path: Path) -> None:
@@ -80,13 +80,14 @@ def test_networks_are_timed_by_the_largest_batch_in_every_mode(tmp_path: Path) -
     timing.profile_all([network_of(base) for base in BASES], path, options, GPU)
     for record in read_record(path, "profiles")["records"]:
         assert record["batch"] == 512 and record["peak_memory_bytes"] > 1e6 and record["device"]["type"] == "cuda"
-        assert len(record["tried"]) == 8 and not [one["gap"] for one in record["tried"] if "gap" in one]
+        assert len(record["tried"]) == 8 and not [timing["gap"] for timing in record["tried"] if "gap" in timing]
         assert record["launch_seconds"] > 0
 
 
 def test_a_long_training_tries_all_it_can() -> None:
-    tried = autotune(10**9, network_of("EN-tiny"), 64, GPU, graphs=True)
-    assert {one["mode"] for one in tried} == set(MODES) and not [one["gap"] for one in tried if "gap" in one]
+    timings = autotune(10**9, network_of("EN-tiny"), 64, GPU, graphs=True)
+    assert {timing["mode"] for timing in timings} == set(MODES)
+    assert not [timing["gap"] for timing in timings if "gap" in timing]
 
 
 @pytest.mark.parametrize("policy", ["imagenet", "v0"])
@@ -145,7 +146,7 @@ def test_a_training_by_graphs_is_one_without(
 @pytest.mark.parametrize("mode", ["eager", "graph"])
 @pytest.mark.parametrize("precision", ["auto", "fp16"])
 def test_a_step_waits_for_nothing(fashion: Path, mode: str, precision: str) -> None:
-    """Nor does one of fp16 that may be skipped."""
+    """A step of fp16, which may be skipped, does not wait for the GPU either."""
     from fastscale.data import Dataset
     from fastscale.recipe import Recipe
     from fastscale.training.trainer import Training

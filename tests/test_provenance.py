@@ -70,7 +70,6 @@ def move_a_definition(package: Path) -> None:
 
 def rename_a_module(package: Path) -> None:
     (package / "runtime/distributed.py").rename(package / "runtime/processes.py")
-    edit(package, r"fastscale\.runtime import distributed\b", "fastscale.runtime import processes")
     edit(package, r"fastscale\.runtime\.distributed\b", "fastscale.runtime.processes")
 
 

@@ -1,4 +1,4 @@
-"""Timing on this CPU: ways to execute a network, what bounds it, and the search for the largest batch."""
+"""Timing on this CPU: executions of a network, what bounds its runtime, and the search for the largest batch."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -12,14 +12,14 @@ from fastscale.cost.roofline import EAGER_CROSSINGS, Roofline
 from fastscale.errors import UserError
 from fastscale.execution import FORMATS, Execution, combinations, fastest
 from fastscale.models.build import build
-from fastscale.models.placement import MEMORY_FORMATS, forward_of, place
+from fastscale.models.placement import MEMORY_FORMATS, place, prepared_forward
 from fastscale.networks import Network, base_network
 from fastscale.profiling import autotune, steps
 from fastscale.profiling import profile as timing
 from fastscale.profiling.batch_size import GRAIN, LARGEST, MARGIN, SMALL, TRIES, largest_batch
 from fastscale.records.records import read_record
 from fastscale.runtime.devices import choose_device
-from fastscale.runtime.distributed import run
+from fastscale.runtime.distributed import run_ranks
 
 CPU = torch.device("cpu")
 OPTIONS = timing.Options(batch=8, repeats=3, images=8000)
@@ -32,7 +32,7 @@ def network() -> Network:
 
 @pytest.fixture
 def smallest() -> Network:
-    """One block: compiling takes seconds a layer."""
+    """Make a network of one block: compiling takes seconds per layer."""
     shape = {"depth": 1, "w0": 8, "wa": 0.0, "wm": 2.0, "group_width": 8, "resolution": 8, "stem_width": 8}
     return base_network("smallest", {"smallest": {"family": "RegNetZ", **shape}}).with_classes(10)
 
@@ -60,17 +60,17 @@ def test_the_largest_batch_is_found_in_few_tries(fixed: float, per_image: float,
     assert len(tried) <= len(SMALL) + TRIES and len(tried) == len(set(tried)), tried
 
 
-def test_each_way_is_recorded_and_the_fastest_counts(network: Network, tmp_path: Path) -> None:
+def test_each_execution_is_recorded_and_the_fastest_counts(network: Network, tmp_path: Path) -> None:
     path = tmp_path / "profile.json"
     timing.profile_all([network], path, OPTIONS, CPU)
     (record,) = read_record(path, "profiles")["records"]
     peaks = record["peaks"]
     assert 1e9 < peaks["flops_per_second"] < 1e14 and 1e8 < peaks["bytes_per_second"] < 1e13, peaks
-    assert [(one["memory_format"], one["mode"]) for one in record["tried"]] == [
-        ("channels_last", "eager"),
-        ("contiguous", "eager"),
+    assert [tuple(Execution.from_record(timing)) for timing in record["tried"]] == [
+        ("channels_last", "eager", "plain"),
+        ("contiguous", "eager", "plain"),
     ]
-    best = min(record["tried"], key=lambda one: one["step_seconds"]["median"])
+    best = min(record["tried"], key=lambda timing: timing["step_seconds"]["median"])
     assert {key: record[key] for key in best} == best
     assert record["epoch_seconds"]["median"] == pytest.approx(1000 * record["step_seconds"]["median"])
     several = record["several"]
@@ -148,7 +148,7 @@ def test_a_gpu_that_is_not_there_is_told(monkeypatch: pytest.MonkeyPatch) -> Non
 
 @pytest.mark.slow
 @pytest.mark.parametrize("group_width", [1, 8])
-def test_every_way_computes_the_same(smallest: Network, group_width: int) -> None:
+def test_every_execution_computes_the_same(smallest: Network, group_width: int) -> None:
     torch.manual_seed(1)
     network = replace(smallest, stages=(replace(smallest.stages[0], group_width=group_width),))
     model = build(network).eval()
@@ -156,8 +156,8 @@ def test_every_way_computes_the_same(smallest: Network, group_width: int) -> Non
     expected = model(images)
     executions = combinations(FORMATS, ["eager"], ["plain", "packed"])
     for execution in [*executions, *combinations(["channels_last"], ["compiled"], ["packed", "shifted"])]:
-        forward = forward_of(place(model, execution, CPU), execution)
-        with torch.no_grad():  # else its gradients are compiled too
+        forward = prepared_forward(place(model, execution, CPU), execution)
+        with torch.no_grad():  # else gradients are compiled too
             found = forward(images.contiguous(memory_format=MEMORY_FORMATS[execution.memory_format]))
         assert torch.allclose(found, expected, atol=1e-5)
 
@@ -166,10 +166,10 @@ def test_every_way_computes_the_same(smallest: Network, group_width: int) -> Non
     ("base", "length", "graphs", "expected"),
     [
         ("EN-B0", 1000, True, 0),
-        ("EN-B0", 10_000, True, 8),  # two formats, launched one by one or as a graph, plain or packed
+        ("EN-B0", 10_000, True, 8),  # two formats, eager or as a graph, plain or packed
         ("EN-B0", 10_000, False, 4),
         ("ResNet50", 10_000, True, 4),
-        ("EN-B0", 10**6, True, 8 + 4),  # the best of them compiled, and shifted
+        ("EN-B0", 10**6, True, 8 + 4),  # the fastest also compiled, and shifted, both as a graph too
         ("RegNetZ-500MF", 10**6, True, 8 + 2),
         ("RegNetZ-500MF", 10**6, False, 4 + 1),
     ],
@@ -177,7 +177,7 @@ def test_every_way_computes_the_same(smallest: Network, group_width: int) -> Non
 def test_what_a_training_on_a_gpu_tries(
     monkeypatch: pytest.MonkeyPatch, base: str, length: int, graphs: bool, expected: int
 ) -> None:
-    """More the longer it takes; packing is the fastest here, wherever it makes a difference."""
+    """A longer training tries more; packed convolutions are the fastest here, wherever they differ from plain ones."""
 
     def made_up(network: Network, batch: int, device: torch.device, tried: list[Execution], repeats: int) -> list[dict]:
         assert len(set(tried)) == len(tried)
@@ -188,16 +188,16 @@ def test_what_a_training_on_a_gpu_tries(
     network = base_network(base)
     tried = autotune.autotune(length, network, 128, torch.device("cuda"), graphs=graphs)
     assert len(tried) == expected
-    assert {one["convolutions"] for one in tried[:8] if one["mode"] == "eager"} <= {"plain", "packed"}
+    assert {timing["convolutions"] for timing in tried[:8] if timing["mode"] == "eager"} <= {"plain", "packed"}
     if tried and base != "ResNet50":
         assert fastest(tried).convolutions == "packed"
-    assert graphs or not any(Execution.from_record(one).is_graph for one in tried)
+    assert graphs or not any(Execution.from_record(timing).is_graph for timing in tried)
     assert autotune.autotune(length, network, 128, CPU, graphs=graphs) == []
 
 
 @pytest.mark.slow
 def test_several_ranks_time_the_step_that_they_share(network: Network) -> None:
-    times = run(2, CPU, timing.step_times, network, 8, Execution(), 2)
+    times = run_ranks(2, CPU, timing.step_times, network, 8, Execution(), 2)
     assert len(times) == 2 and all(seconds > 0 for seconds in times)
 
 

@@ -29,7 +29,7 @@ SHORT = {
     "mixup": 0.1,
     "augment": None,
 }
-STEPS = 31  # of an epoch
+STEPS = 31  # per epoch
 FASHION = {"kind": "fashion-mnist", "classes": 10, "train_images": 2000, "val_images": 500, "write_mode": "raw"}
 
 
@@ -40,7 +40,7 @@ def fashion(tmp_path_factory):
 
 @pytest.fixture
 def run(fashion, tmp_path):
-    """Trains; the checkpoints of all calls of a test lie in one folder, if they are not told otherwise."""
+    """Return what trains; the checkpoints of all calls of a test lie in one folder, unless a call names another."""
     from fastscale.training.run import train
 
     def run(trial=1, network=NETWORK, data=fashion, record="record.json", checkpoints="checkpoints", **changes):
@@ -61,7 +61,7 @@ def run(fashion, tmp_path):
 
 @pytest.fixture
 def no_training(monkeypatch):
-    """From now on, an epoch that is trained is an error."""
+    """Return what makes each epoch that is trained from now on an error."""
 
     def forbid():
         monkeypatch.setattr("fastscale.training.run.Training.run_epoch", lambda *_: pytest.fail("an epoch was trained"))
@@ -170,7 +170,7 @@ def test_optimizer_is_torchs_sgd(nesterov):
 
 @pytest.mark.parametrize("nesterov", [False, True])
 def test_a_first_step_that_overflows_leaves_nothing_behind(nesterov):
-    """As it is with fp16, whose scale begins too high."""
+    """With fp16 the first step may overflow, as its scale begins too high."""
     import torch
 
     from fastscale.models.optimizer import sgd
@@ -188,7 +188,7 @@ def test_a_first_step_that_overflows_leaves_nothing_behind(nesterov):
             scaler.update()
         return model.weight.detach()
 
-    torch.use_deterministic_algorithms(True)  # which makes memory that is not defined NaN
+    torch.use_deterministic_algorithms(True)  # these fill undefined memory with NaN
     try:
         assert torch.equal(trained([float("inf"), 1, 1]), trained([1, 1]))
     finally:
@@ -207,7 +207,7 @@ def test_trains_records_and_repeats_nothing(run, tmp_path, no_training):
     assert float(epochs[1]["top1_error"]) == pytest.approx(record["top1_error"])
     assert float(epochs[1]["train_loss"]) < float(epochs[0]["train_loss"])
 
-    # Snakemake deletes declared outputs before a job: they come back without training.
+    # Snakemake deletes declared outputs before a job: they are written again without training.
     no_training()
     (tmp_path / "record.json").unlink()
     (tmp_path / "record.csv").unlink()
@@ -265,14 +265,14 @@ def test_killed_training_resumes_at_its_last_epoch(run, fashion, tmp_path, caplo
     process.wait()
     assert not (tmp_path / "record.json").exists()
     kept = sorted((tmp_path / "checkpoints").glob("*/step-*.pt"))
-    assert 2 <= len(kept) <= 3  # two, and a third if it was killed between writing one and dropping the oldest
+    assert 2 <= len(kept) <= 3  # a third if killed between writing one and deleting the oldest
     last = int(kept[-1].stem.removeprefix("step-")) // STEPS
 
     from fastscale.training.run import Training
 
     stop_at = last + 2
     original = Training.run_epoch
-    with pytest.MonkeyPatch.context() as patch:  # the next life is short too: an error after two more epochs
+    with pytest.MonkeyPatch.context() as patch:  # the next process is ended by an error after two more epochs
         patch.setattr(
             Training, "run_epoch", lambda self, *rest: original(self, *rest) if self.epoch < stop_at else 1 / 0
         )
@@ -284,7 +284,7 @@ def test_killed_training_resumes_at_its_last_epoch(run, fashion, tmp_path, caplo
 
 
 def with_flipped_bit(whole):
-    """In the midst of the largest file of the archive: between two of them it would do no harm."""
+    """Flip a bit in the midst of the largest file of an archive: between two files it would do no harm."""
     with ZipFile(io.BytesIO(whole)) as archive:
         values = archive.read(max(archive.infolist(), key=lambda entry: entry.file_size))
     place = whole.index(values) + len(values) // 2
@@ -346,7 +346,7 @@ def test_a_lost_training_ends_before_its_epoch(run, monkeypatch):
 
 
 def test_what_does_not_fit_in_memory_is_trained_with_a_smaller_batch(run, tmp_path, monkeypatch, caplog):
-    """A GPU's memory that is full cannot be had here: the error that torch then raises is."""
+    """No GPU is full here, so the error is raised that torch raises when a GPU is full."""
     import torch
 
     from fastscale.training.trainer import Training
@@ -380,7 +380,7 @@ def test_wrong_data_is_one_sentence_before_training(run, tmp_path):
 
 
 def by_calls(function):
-    """In the place of a CUDA graph, which this machine may lack: its replays are calls."""
+    """Stand in for a CUDA graph, which this machine may lack: each replay is a call."""
     for _ in range(3):
         function()
     result = function()
@@ -389,7 +389,7 @@ def by_calls(function):
 
 @pytest.mark.slow
 def test_a_training_is_the_same_however_it_is_executed(run, monkeypatch):
-    """As a GPU's measurement may have it; batch norm takes its statistics over two parts of a batch."""
+    """By executions that may be the fastest on a GPU; batch norm takes its statistics over two parts of a batch."""
     monkeypatch.setattr("fastscale.models.placement.capture", by_calls)
     shape = {"depth": 1, "w0": 8, "wa": 0.0, "wm": 2.0, "group_width": 8, "resolution": 8, "stem_width": 8}
     small = base_network("small", {"small": {"family": "RegNetZ", **shape}}).with_classes(10)
@@ -397,14 +397,15 @@ def test_a_training_is_the_same_however_it_is_executed(run, monkeypatch):
     changes = {"network": small, "epochs": 1, "norm_batch": 32, "lr": 0.5, **options}
     usual = run(**changes)
     assert (usual["memory_format"], usual["mode"], usual["tried"]) == ("channels_last", "eager", [])
-    for way in (
+    assert usual["convolutions"] == "plain"
+    for execution in (
         {"memory_format": "contiguous", "mode": "eager", "convolutions": "packed"},
         {"memory_format": "channels_last", "mode": "compiled", "convolutions": "plain"},
         {"memory_format": "channels_last", "mode": "graph", "convolutions": "plain"},
     ):
-        tried = {**way, "n": 1, "step_seconds": {"median": 1.0}}
-        monkeypatch.setattr("fastscale.training.run.autotune", lambda *_, tried=tried, **__: [tried])
-        other = run(record="other.json", checkpoints=way["mode"] + way["convolutions"], **changes)
-        assert {key: other[key] for key in way} == way and other["tried"] == [tried]
-        assert other["train_loss"] == pytest.approx(usual["train_loss"], rel=1e-3), way
-        assert other["top1_error"] == pytest.approx(usual["top1_error"], abs=0.5), way
+        timing = {**execution, "n": 1, "step_seconds": {"median": 1.0}}
+        monkeypatch.setattr("fastscale.training.run.autotune", lambda *_, timing=timing, **__: [timing])
+        other = run(record="other.json", checkpoints=execution["mode"] + execution["convolutions"], **changes)
+        assert {key: other[key] for key in execution} == execution and other["tried"] == [timing]
+        assert other["train_loss"] == pytest.approx(usual["train_loss"], rel=1e-3), execution
+        assert other["top1_error"] == pytest.approx(usual["top1_error"], abs=0.5), execution

@@ -26,7 +26,7 @@ def folder(tmp_path_factory):
 
 @pytest.fixture
 def command(folder, tmp_path):
-    """A warm training of a test, relative to the folder, as the DAG's are."""
+    """Return what makes the command of a warm training; its paths are relative to the folder, as in the DAG."""
 
     def command(data="data", program=(sys.executable, "-m", "fastscale.cli.main"), **changes):
         arguments = ["train", "RegNetY-tiny", "--classes", "10", "--data", data, "--schedule", "1x"]
@@ -60,7 +60,7 @@ def is_running(pid):
 
 
 def stop_servers():
-    """Kill what this Python's trainings are forked from, and their forks with it; wait until all are gone."""
+    """Kill the servers of this Python, and their forks with them; wait until all servers have ended."""
     started = []
     for path in Path("/proc").glob("[0-9]*/cmdline"):
         with suppress(OSError):
@@ -74,13 +74,13 @@ def stop_servers():
 
 
 def forks_of(log):
-    """The processes that write to a file, beside the command that was started with it."""
-    found = set()
+    """Return the numbers of the processes whose standard output is the file `log`."""
+    pids = set()
     for output in Path("/proc").glob("[0-9]*/fd/1"):
         with suppress(OSError):
             if output.readlink() == log:
-                found.add(int(output.parts[2]))
-    return found
+                pids.add(int(output.parts[2]))
+    return pids
 
 
 SCRIPT = str(Path(sys.executable).with_name("fastscale"))
@@ -88,7 +88,7 @@ SCRIPT = str(Path(sys.executable).with_name("fastscale"))
 
 @pytest.fixture
 def hostile(tmp_path):
-    """A folder with files that are named like modules: anything may lie where trainings are started."""
+    """Make a folder whose files are named like modules: trainings may be started in any folder."""
     hostile = tmp_path / "hostile"
     (hostile / "fastscale").mkdir(parents=True)
     for name in ("fastscale/__init__", *(name for name in sys.stdlib_module_names if name[0] != "_"), "torch", "yaml"):
@@ -97,7 +97,7 @@ def hostile(tmp_path):
 
 
 def trained(command, folder, record):
-    """The record of a training that imports nothing from the current folder; nor does what it is forked from."""
+    """Train in a hostile folder, and read the record: neither the training nor its server imports from there."""
     done = run(command, folder)
     assert done.returncode == 0 and "starts by itself" not in done.stderr, done.stderr
     return json.loads(record.read_text())
@@ -151,7 +151,7 @@ def test_killed_command_ends_its_training_and_the_next_resumes(command, folder, 
     wait(lambda: len(rows(tmp_path / "record.csv")) > epochs or process.poll() is not None)
     (fork,) = forks_of(log) - {process.pid}
     os.kill(fork, signal.SIGKILL)
-    assert process.wait(timeout=30) == 128 + signal.SIGKILL, "what ends the fork is told by the command"
+    assert process.wait(timeout=30) == 128 + signal.SIGKILL, "the command reports which signal ended its fork"
     assert "resumed after epoch" in log.read_text()
 
 
@@ -163,7 +163,7 @@ def test_data_are_written_where_files_are_named_like_modules(tmp_path):
     assert done.returncode == 0 and "from the current folder" not in done.stderr, done.stderr
 
 
-# What Python imports at its start: in a server, it breaks the import of one module.
+# Python imports this file, sitecustomize.py, at its start; in a server, the file breaks the import of one module.
 BROKEN = """
 import sys
 
@@ -179,22 +179,23 @@ if "fastscale.cli.warm" in sys.orig_argv:
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("module", "told"), [("hashlib", "it ended at once, with exit code 1"), ("torch", "it ended before it could start")]
+    ("module", "reason"),
+    [("hashlib", "it ended at once, with exit code 1"), ("torch", "it ended before it could start")],
 )
-def test_a_warm_start_that_cannot_be_had_is_a_cold_one(command, folder, tmp_path, module, told):
-    """The server ends before it listens, or while it imports what trainings need; the command itself is well."""
+def test_a_warm_start_that_cannot_be_had_is_a_cold_one(command, folder, tmp_path, module, reason):
+    """The server ends before it listens, or while it imports torch; the command itself can import everything."""
     stop_servers()
     (tmp_path / "sitecustomize.py").write_text(BROKEN.format(module=module))
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")])}
     done = subprocess.run(command(), cwd=folder, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    assert done.stderr.count("this training starts by itself") == 1 and told in done.stderr, done.stderr
+    assert done.stderr.count("this training starts by itself") == 1 and reason in done.stderr, done.stderr
     assert json.loads((tmp_path / "record.json").read_text())["status"] == "finished"
 
 
 @pytest.mark.slow
 def test_no_training_outlives_the_process_that_it_was_forked_from(command, folder, tmp_path):
-    """Killed, as by a lack of memory: the training goes on from its last epoch, and only once."""
+    """The server is killed, as by a lack of memory: the training goes on from its last epoch, in one process only."""
     log = tmp_path / "log"
     with log.open("w") as output:
         process = subprocess.Popen(command(epochs=15), cwd=folder, stdout=output, stderr=output)

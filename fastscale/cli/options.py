@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from fastscale.errors import Stopped, UserError
-from fastscale.execution import CONVOLUTIONS, FORMATS, MODES
+from fastscale.execution import CONVOLUTIONS, EAGER_CONVOLUTIONS, FORMATS, MODES
 from fastscale.validation.documents import read_json
 from fastscale.validation.quantities import EXAMPLES, parse
 
@@ -135,7 +135,7 @@ def execution_options(command: Any) -> Any:
             "--convolutions",
             "convolutions",
             CONVOLUTIONS,
-            CONVOLUTIONS[:2],
+            EAGER_CONVOLUTIONS,
             "Kind of grouped convolutions to try on a GPU; repeat for several.",
         ),
     )

@@ -1,9 +1,12 @@
-"""Trainings that start at once: forked from a process that has imported torch and compiled FFCV's loaders already.
+"""Trainings that start at once: forks of a server, which has imported torch and compiled FFCV's loaders already.
 
-Those take seconds, as a training of the default sweep does. `run` hands a command to the server of this checkout and
-starts one where there is none; the server leaves when it has had nothing to do for a while. On a CPU, and on Linux,
-only: CUDA does not survive a fork, and other systems have no abstract sockets. What asks is imported in a tenth of a
-second: it must not import what the server has.
+Both take seconds, and so does a training of the default sweep. `run` hands a command to the server of this checkout,
+and starts the server if there is none; the server ends when it has been idle for a while. All this is for a CPU and
+Linux: CUDA does not survive a fork, and other systems have no abstract sockets. The client is imported in a tenth of a
+second, so nothing that the server imports may be imported at the top of this module.
+
+With forks the trainings of the default sweep take half the CPU seconds that they take with a process each, and a
+quarter less than with a process per network, for all trainings of that network: benchmarks/README.md.
 """
 
 import hashlib
@@ -22,30 +25,30 @@ from pathlib import Path
 from pkgutil import resolve_name
 from typing import Any
 
-IDLE_SECONDS = 20.0  # between two jobs of a sweep lies a second
+IDLE_SECONDS = 20.0  # two jobs of a sweep are a second apart
 START_SECONDS = 30.0  # for a Python that imports nothing
-PREPARED_SECONDS = 120.0  # for what trainings import, and to compile their loaders
+PREPARED_SECONDS = 120.0  # for the imports of trainings, and to compile their loaders
 DIE_WITH_PARENT = 1  # prctl's PR_SET_PDEATHSIG
 NUMBER = struct.Struct("!I")
 
 
 def can_run(device: str | None) -> bool:
-    """Whether a warm start is possible here: not for a GPU, nor within a Slurm job, whose end would end the server."""
+    """Tell whether a warm start is possible: not for a GPU, nor within a Slurm job, whose end would end the server."""
     return device == "cpu" and sys.platform == "linux" and "SLURM_JOB_ID" not in os.environ
 
 
 class NoServer(Exception):
-    """There is no process to fork a training from, for the reason that the message gives: a cold start will do."""
+    """There is no server to fork a training from, for the reason in the message: the training has to start cold."""
 
 
 def run(arguments: Sequence[str], data_folder: Path, recipe: Any, threads: int) -> int:
     """Run `fastscale ARGUMENTS` in a fork of the server, with this process's folder, environment and output.
 
-    The other arguments say which loaders the command is going to use. Returns its exit code. When this process ends,
-    however it does, the fork is ended too.
+    Returns the exit code of the command. The other arguments say which loaders the command uses, so that the server can
+    compile them. When this process ends, in whatever way, the fork is killed.
 
     Raises:
-        NoServer: none is to be had, or it has ended, and its forks with it.
+        NoServer: the server does not start, or has ended, and its forks with it.
     """
     try:
         request = {
@@ -58,19 +61,19 @@ def run(arguments: Sequence[str], data_folder: Path, recipe: Any, threads: int) 
         sys.stdout.flush()
         try:
             return _ask(message)
-        except ConnectionError:  # the server was about to leave: the next one stays
+        except ConnectionError:  # the server was about to end: another one is started
             return _ask(message)
     except (OSError, ValueError) as error:
         raise NoServer(str(error)) from None
 
 
 def _ask(message: bytes) -> int:
-    """Have the server fork, and wait for the fork's end; returns its exit code."""
+    """Have the server fork, and wait for the end of the fork; returns the exit code of the fork."""
     with _connected() as connection:
         connection.settimeout(PREPARED_SECONDS)
         socket.send_fds(connection, [NUMBER.pack(len(message))], [1, 2])
         connection.sendall(message)
-        if not _receive(connection, NUMBER.size):  # the process's number: it has begun
+        if not _receive(connection, NUMBER.size):  # the number of the fork, which has begun
             raise NoServer("it ended before it could start one")
         connection.settimeout(None)
         if answer := _receive(connection, NUMBER.size):
@@ -79,10 +82,10 @@ def _ask(message: bytes) -> int:
 
 
 def _connected() -> socket.socket:
-    """A connection to the server, which is started where there is none.
+    """Connect to the server, and start the server if there is none.
 
     Raises:
-        NoServer, OSError: it does not come up.
+        NoServer, OSError: the server does not start.
     """
     deadline, started = time.monotonic() + START_SECONDS, None
     while time.monotonic() < deadline:
@@ -95,20 +98,20 @@ def _connected() -> socket.socket:
         if started is not None and started.poll():
             raise NoServer(f"it ended at once, with exit code {started.returncode}")
         if started is None or started.poll() is not None:
-            # -P: nothing is to be imported from the current folder, which may hold anything.
+            # -P: the current folder may hold anything, and nothing must be imported from there.
             started = subprocess.Popen(
                 [sys.executable, "-P", "-m", "fastscale.cli.warm", address()[1:]],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,
-                start_new_session=True,  # a Ctrl-C is not for it: others may use it
+                start_new_session=True,  # a Ctrl-C must not end it, as other clients may use it
             )
         time.sleep(0.05)
     raise NoServer(f"it did not come up in {START_SECONDS:.0f} s")
 
 
 def address() -> str:
-    """The server's socket, one for each user, Python and state of the code; an abstract name, so no file stays."""
+    """Name the server's socket, one per user, Python and state of the code; an abstract name leaves no file behind."""
     package = Path(__file__).parents[1]
     files = sorted((str(path), path.stat().st_mtime_ns) for path in package.rglob("*.py"))
     who = f"{os.getuid()} {sys.executable} {files}"
@@ -116,7 +119,7 @@ def address() -> str:
 
 
 def serve() -> None:
-    """Serve until nothing has been asked for `IDLE_SECONDS`. A second server for the same address ends at once."""
+    """Serve until there was no request for `IDLE_SECONDS`. A second server for the same address ends at once."""
     with socket.socket(socket.AF_UNIX) as listener, selectors.DefaultSelector() as selector:
         try:
             listener.bind(address())
@@ -124,8 +127,8 @@ def serve() -> None:
             return
         listener.listen(128)
         selector.register(listener, selectors.EVENT_READ)
-        # A running fork is watched twice: its client's connection, which closes when the client has gone, and its
-        # process, which becomes readable at its end.
+        # Two things are watched for each fork: the connection of its client, which closes when the client ends, and the
+        # process of the fork, which becomes readable when the fork ends.
         while events := selector.select(IDLE_SECONDS if len(selector.get_map()) == 1 else None):
             for key, _ in events:
                 if key.fileobj is listener:
@@ -151,7 +154,7 @@ def serve() -> None:
 
 
 def _fork(connection: socket.socket, listener: socket.socket) -> int | None:
-    """Fork for one client; returns the process's number, or None where the client is another user's or has gone."""
+    """Fork for one client; returns the number of the fork, or None if the client is another user's or has ended."""
     credentials = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
     if struct.unpack("3i", credentials)[1] != os.getuid():
         return None
@@ -166,13 +169,13 @@ def _fork(connection: socket.socket, listener: socket.socket) -> int | None:
     server = os.getpid()
     connection.setblocking(False)
     with suppress(BlockingIOError):
-        if not connection.recv(1, socket.MSG_PEEK):  # it did not wait so long, and trains by itself now
+        if not connection.recv(1, socket.MSG_PEEK):  # the client did not wait so long, and trains by itself
             return None
     connection.setblocking(True)
     pid = os.fork()
     if not pid:
         listener.close()
-        ctypes.CDLL(None).prctl(DIE_WITH_PARENT, signal.SIGKILL)  # else the client could not start another
+        ctypes.CDLL(None).prctl(DIE_WITH_PARENT, signal.SIGKILL)  # its client then trains
         if os.getppid() == server:
             _become(request, outputs)
         os._exit(1)
@@ -184,7 +187,7 @@ def _fork(connection: socket.socket, listener: socket.socket) -> int | None:
 
 
 def _become(request: dict[str, Any], outputs: Sequence[int]) -> None:
-    """In the fork: be the command that the client asked for. Does not return."""
+    """Run, in the fork, the command of the client. Does not return."""
     code = 1
     try:
         for output, standard in zip(outputs, (1, 2), strict=True):
@@ -192,7 +195,7 @@ def _become(request: dict[str, Any], outputs: Sequence[int]) -> None:
         os.chdir(request["folder"])
         os.environ.clear()
         os.environ.update(request["environment"])
-        main = resolve_name("fastscale.cli.main:main")  # by name, as a process of its own would: main knows this module
+        main = resolve_name("fastscale.cli.main:main")  # by name, as main imports this module
 
         main(request["arguments"], prog_name="fastscale")
     except SystemExit as end:
@@ -206,22 +209,22 @@ def _become(request: dict[str, Any], outputs: Sequence[int]) -> None:
 
 
 def _prepare(folder: str, recipe: Any, threads: int) -> None:
-    """Import what a training imports, and have its loaders compiled, where they are not yet."""
+    """Import all that a training imports, and compile its loaders, unless this has been done."""
     from fastscale.data import Dataset
     from fastscale.data.loaders import compile_loaders
     from fastscale.recipe import Recipe
     from fastscale.records.provenance import code_hash
     from fastscale.training.run import train  # noqa: F401
 
-    code_hash("train")  # computed once, for all
+    code_hash("train")  # computed once for all forks
 
-    if threads == 1:  # the threads that numba starts would be missing in a fork
-        with suppress(Exception):  # whatever is wrong, the training itself will find and say
+    if threads == 1:  # a fork would lack the threads that numba starts
+        with suppress(Exception):  # the training itself reports what is wrong
             compile_loaders(Dataset.open(Path(folder)), Recipe.from_dict(recipe), threads)
 
 
 def _receive(connection: socket.socket, size: int) -> bytes:
-    """`size` bytes, or none where the other side has closed."""
+    """Receive `size` bytes; none if the other side has closed."""
     received = b""
     while len(received) < size:
         part = connection.recv(size - len(received))
@@ -234,5 +237,5 @@ def _receive(connection: socket.socket, size: int) -> bytes:
 if __name__ == "__main__":
     if sys.argv[1:] not in ([], [address()[1:]]):
         sys.exit(f"this is another fastscale than the one that asks: {Path(__file__).parent}")
-    os.environ["CUDA_VISIBLE_DEVICES"] = ""  # FFCV would start CUDA, and no fork could use it
+    os.environ["CUDA_VISIBLE_DEVICES"] = ""  # FFCV would start CUDA, which no fork could use then
     serve()

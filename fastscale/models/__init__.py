@@ -1,1 +1,1 @@
-"""Networks as torch modules: building, placing and optimizing them."""
+"""Networks as torch modules: how they are built, placed on a device, and optimized."""

@@ -1,4 +1,4 @@
-"""From a network description to a torch module; every convolution stands in the order in which it is counted."""
+"""Torch modules built from network descriptions; their convolutions stand in the order in which they are counted."""
 
 import math
 from typing import Any
@@ -12,18 +12,18 @@ ACTIVATIONS = {"relu": nn.ReLU, "silu": nn.SiLU}
 
 
 def build(network: Network) -> nn.Module:
-    """The network as a module that maps images (N, 3, r, r) to logits (N, classes), initialised for training."""
+    """Build a module that maps images (N, 3, r, r) to logits (N, classes), initialised for training."""
     model = Classifier(network)
     model.apply(_initialise)
     for module in model.modules():
         if isinstance(module, BlockModule) and module.has_shortcut:
-            # The residual branch starts as nothing (Goyal et al. 2017, the paper's [7]).
+            # The residual branch starts at zero (Goyal et al. 2017, the paper's [7]).
             nn.init.zeros_(module.last_norm.weight)
     return model
 
 
 class ConvNorm(nn.Sequential):
-    """A padded convolution without bias, batch norm, and an activation where one is given."""
+    """A padded convolution without bias, batch norm, and the layer's activation if it has one."""
 
     def __init__(self, layer: layers.Conv):
         width_in, width_out, kernel, stride, groups, activation = layer
@@ -34,7 +34,7 @@ class ConvNorm(nn.Sequential):
 
 
 class SqueezeExcitation(nn.Module):
-    """Channels weighted by what their global average says (Hu et al. 2018)."""
+    """Channels multiplied by weights that are computed from the global averages of all channels (Hu et al. 2018)."""
 
     def __init__(self, layer: layers.SqueezeExcitation):
         super().__init__()
@@ -47,12 +47,12 @@ class SqueezeExcitation(nn.Module):
         )
 
     def forward(self, x: Tensor) -> Tensor:
-        """(N, width, r, r) to the same shape."""
+        """Weight the channels of (N, width, r, r); returns the same shape."""
         return x * self.weigh(x)
 
 
 class BlockModule(nn.Module):
-    """1x1 conv, k x k group conv, SE, 1x1 conv, and a shortcut (Figure 3 of the paper)."""
+    """A block: 1x1 conv, k x k group conv, SE, 1x1 conv, and a shortcut (Figure 3 of the paper)."""
 
     def __init__(self, block: layers.BlockLayers):
         super().__init__()
@@ -63,12 +63,12 @@ class BlockModule(nn.Module):
 
     @property
     def last_norm(self) -> nn.BatchNorm2d:
-        """The batch norm that ends the residual branch."""
+        """Return the batch norm at the end of the residual branch."""
         last: Any = self.residual[-1]
         return last[1]
 
     def forward(self, x: Tensor) -> Tensor:
-        """(N, width_in, r, r) to (N, width, ceil(r / stride), ceil(r / stride))."""
+        """Map (N, width_in, r, r) to (N, width, ceil(r / stride), ceil(r / stride))."""
         y = self.residual(x)
         if self.has_shortcut:
             y = y + (x if self.projection is None else self.projection(x))
@@ -76,7 +76,7 @@ class BlockModule(nn.Module):
 
 
 class Classifier(nn.Module):
-    """Stem, stages, head; `resolution` is the side of the images that the network was scaled for, in pixels."""
+    """A whole network: stem, stages, head; it was scaled for images of `resolution` pixels a side."""
 
     def __init__(self, network: Network):
         super().__init__()
@@ -103,7 +103,7 @@ class Classifier(nn.Module):
         self.classifier = nn.Linear(network.head_width or width, network.classes)
 
     def forward(self, images: Tensor) -> Tensor:
-        """(N, 3, r, r) to logits (N, classes)."""
+        """Map images (N, 3, r, r) to logits (N, classes)."""
         features = self.pool(self.head(self.stages(self.stem(images))))
         return self.classifier(features.flatten(1))
 

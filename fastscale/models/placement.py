@@ -1,4 +1,4 @@
-"""Executing a network in one of the ways of fastscale/execution.py."""
+"""Networks as they are executed: memory format, kind of convolutions, torch's compiler and CUDA graphs."""
 
 from collections.abc import Callable, Iterable, Sequence
 from typing import TypeVar
@@ -12,33 +12,34 @@ from fastscale.runtime.devices import precision
 
 MEMORY_FORMATS = {"channels_last": torch.channels_last, "contiguous": torch.contiguous_format}
 Result = TypeVar("Result")
-WARM_UP_CALLS = 3  # cuDNN chooses its kernels at the first, the allocator has seen all at the second
+WARM_UP_CALLS = 3  # cuDNN chooses its kernels at the first call, the allocator has seen all sizes at the second
 
 
 def place(module: nn.Module, execution: Execution, device: torch.device) -> nn.Module:
-    """The module on the device, in the way's format, with convolutions of its kind."""
+    """Move a module to a device, in the memory format and with the kind of convolutions of `execution`."""
     for layer in module.modules():
         if isinstance(layer, Conv2d):
             layer.kind = execution.convolutions
-    # torch's annotations do not know the two together.
+    # torch's annotations do not know a device together with a memory format.
     return module.to(device, memory_format=MEMORY_FORMATS[execution.memory_format])  # type: ignore[call-overload]
 
 
-def forward_of(module: nn.Module, execution: Execution) -> Callable[[Tensor], Tensor]:
-    """What maps images to logits; compiled at its first call, if that is the way."""
+def prepared_forward(module: nn.Module, execution: Execution) -> Callable[[Tensor], Tensor]:
+    """Return the function from images to logits; `execution` may have it compiled, at its first call."""
     if not execution.is_compiled:
         return module
-    torch.compiler.reset()  # else the ninth network would run eagerly, as all share their code
+    torch.compiler.reset()  # else the ninth network would run eagerly, as all networks share their code
     return torch.compile(module, dynamic=False)
 
 
 def repeatable(
     function: Callable[..., Result], execution: Execution, examples: Sequence[Tensor], changed: Iterable[Tensor] = ()
 ) -> Callable[..., Result]:
-    """`function`, to be called with many tensors like the examples: itself, or a CUDA graph of it, if that is the way.
+    """Wrap `function` as a CUDA graph if `execution` asks for one, else return it.
 
-    A graph is recorded here, by calls whose changes of the tensors `changed` are undone. Whatever else the function
-    changes (gradients) must be tensors that stay where they are. What it returns, the next call writes over.
+    Arguments must have the shapes and types of `examples`. To capture the graph the function is called, and what it did
+    to the tensors in `changed` is undone. All other tensors that the function changes (gradients) must keep their
+    addresses. Each call overwrites the result of the call before.
     """
     if not execution.is_graph:
         return function
@@ -48,10 +49,10 @@ def repeatable(
     for tensor, value in zip(changed, before, strict=True):
         tensor.copy_(value)
 
-    def repeat(*given: Tensor) -> Result:
-        for example, tensor in zip(examples, given, strict=True):
-            if example is not tensor:
-                example.copy_(tensor, non_blocking=True)
+    def repeat(*arguments: Tensor) -> Result:
+        for example, argument in zip(examples, arguments, strict=True):
+            if example is not argument:
+                example.copy_(argument, non_blocking=True)
         replay()
         return result
 
@@ -59,12 +60,12 @@ def repeatable(
 
 
 def capture(function: Callable[[], Result]) -> tuple[Callable[[], None], Result]:
-    """Record `function` as a CUDA graph, after calls that warm it up; returns what replays it, and where its result is.
+    """Capture `function` as a CUDA graph, after calls that warm it up; returns the replay, and the replay's result.
 
-    Peak memory is counted anew from here on: that of the graph, without what choosing its kernels took.
+    Peak memory is counted anew after the warm-up: that of the graph, without what choosing kernels took.
 
     Raises:
-        RuntimeError: there is no GPU, or the function waits for it.
+        RuntimeError: there is no GPU, or the function waits for the GPU.
     """
     if not torch.cuda.is_available():
         raise RuntimeError("only a GPU has CUDA graphs")
@@ -82,6 +83,6 @@ def capture(function: Callable[[], Result]) -> tuple[Callable[[], None], Result]
 
 
 def autocast(device: torch.device) -> torch.autocast:
-    """The device's precision for what is computed inside."""
+    """Return a context in which a device computes in its own precision."""
     dtype = precision(device)
     return torch.autocast(device.type, dtype if device.type == "cuda" else None, enabled=dtype != torch.float32)

@@ -1,1 +1,1 @@
-"""How fast networks are on this device: steps, batch sizes, peaks."""
+"""How fast networks are on this device: their steps, their largest batches, and the device's peaks."""

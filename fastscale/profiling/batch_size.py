@@ -1,18 +1,18 @@
-"""The largest batch that fits, in few tries: memory is linear in the batch, so two small ones tell of the large."""
+"""The largest batch that fits, found in few tries: memory is linear in the batch, so two small batches predict it."""
 
 from collections.abc import Callable
 
 LARGEST = 4096
 SMALL = (16, 32)
-GRAIN = 32  # of larger batches; smaller ones are powers of two
-TRIES = 6  # beside the two small ones
-MARGIN = 0.95  # of the memory that is free: allocators waste some, and convolutions take workspaces as they find room
+GRAIN = 32  # larger batches are multiples of it; smaller ones are powers of two
+TRIES = 6  # beside the two small batches
+MARGIN = 0.95  # share of the free memory to fill: allocators waste some, and convolutions take any room as workspace
 
 
 def largest_batch(peak_of: Callable[[int], int | None], free: int, most: int = LARGEST) -> int:
-    """The largest batch that fits into `free` bytes, to within a tenth, at most `most`; 0 if not even one image does.
+    """Find the largest batch that fits into `free` bytes, to within a tenth, at most `most`; 0 if no image fits.
 
-    `peak_of` runs a step of a batch, and returns its peak bytes, or None where they did not fit.
+    `peak_of` runs a step of a batch, and returns its peak memory in bytes, or None where the batch does not fit.
     """
     peaks: list[int] = []
     for batch in SMALL:
@@ -31,7 +31,7 @@ def largest_batch(peak_of: Callable[[int], int | None], free: int, most: int = L
             failing, guess = batch, max(fitting, 0.92 * batch)
             continue
         fitting = batch
-        # Larger batches may take less an image than the small ones told.
+        # A larger batch may take less memory per image than the small ones, so the slope is taken from it.
         guess = batch + (MARGIN * free - peak) / max(1.0, (peak - peaks[0]) / (batch - SMALL[0]))
         if guess < 1.1 * batch:
             break

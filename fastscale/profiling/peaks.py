@@ -1,4 +1,4 @@
-"""What a device reaches at its best: measured by a large matrix product and a large copy, not taken on trust."""
+"""The peaks of a device, measured by a large matrix product and a large copy, not taken from its data sheet."""
 
 from collections.abc import Callable
 from typing import Any
@@ -9,15 +9,15 @@ from fastscale.models.placement import WARM_UP_CALLS
 from fastscale.profiling.steps import time_steps
 from fastscale.runtime.devices import precision
 
-SIDES = {"cuda": 8192, "cpu": 1024}  # of the matrices; arithmetic exceeds traffic by far
+SIDES = {"cuda": 8192, "cpu": 1024}  # of the matrices: so large that arithmetic takes far longer than traffic
 COPIED = {"cuda": 2**30, "cpu": 2**28}  # bytes, several times what caches hold
 REPEATS = 10
 
 
 def measure(device: torch.device) -> dict[str, Any]:
-    """Floating-point operations a second (an add or a multiply each) and bytes a second: the best of `n`.
+    """Measure floating-point operations (an add or a multiply each) and bytes per second: the best of `n` repeats.
 
-    The best, as both are bounds: what disturbs them only makes them slower.
+    The best, as both are bounds: a disturbance only makes them slower.
     """
     dtype = precision(device)
     side, values = SIDES[device.type], COPIED[device.type] // 4

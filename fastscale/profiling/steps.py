@@ -1,4 +1,4 @@
-"""Steps of a network on synthetic images, and how long they take."""
+"""Training and inference steps of a network on synthetic images, and how long they take."""
 
 import itertools
 import statistics
@@ -11,12 +11,12 @@ from torch import Tensor, nn
 from fastscale.execution import Execution
 from fastscale.models.build import build
 from fastscale.models.optimizer import sgd
-from fastscale.models.placement import MEMORY_FORMATS, autocast, forward_of, place, repeatable
+from fastscale.models.placement import MEMORY_FORMATS, autocast, place, prepared_forward, repeatable
 from fastscale.networks import Network
 
 
 def synthetic_images(network: Network, batch: int, device: torch.device, execution: Execution) -> Tensor:
-    """Noise, (batch, 3, r, r)."""
+    """Draw images of noise, (batch, 3, r, r)."""
     images = torch.randn(batch, 3, network.resolution, network.resolution, device=device)
     return images.contiguous(memory_format=MEMORY_FORMATS[execution.memory_format])
 
@@ -29,14 +29,14 @@ def training_step(
     parallel: Callable[[nn.Module], nn.Module] = lambda model: model,
     make: Callable[[Network], nn.Module] = build,
 ) -> Callable[[], None]:
-    """One step of SGD on a synthetic batch: forward, backward, update; nothing waits for the device.
+    """Make a step of SGD on a synthetic batch: forward, backward, update; the step does not wait for the device.
 
-    `make` builds the model; `parallel` wraps it where several ranks share the step.
+    `make` builds the model; `parallel` wraps the model where several ranks share the step.
     """
     torch.backends.cudnn.benchmark = True
-    with device:  # which draws weights faster than the host
+    with device:  # a GPU draws weights faster than the host
         model = place(make(network), execution, device).train()
-    forward = forward_of(parallel(model), execution)
+    forward = prepared_forward(parallel(model), execution)
     optimizer = sgd(model, momentum=0.9, weight_decay=5e-5)
     loss_of = nn.CrossEntropyLoss(label_smoothing=0.1)
     images = synthetic_images(network, batch, device, execution)
@@ -58,9 +58,9 @@ def training_step(
 
 
 def inference_step(network: Network, batch: int, device: torch.device, execution: Execution) -> Callable[[], None]:
-    """One forward pass of a synthetic batch, with the running statistics of batch norm."""
+    """Make a forward pass of a synthetic batch, with the running statistics of batch norm."""
     with device:
-        forward = forward_of(place(build(network), execution, device).eval(), execution)
+        forward = prepared_forward(place(build(network), execution, device).eval(), execution)
     images = synthetic_images(network, batch, device, execution)
 
     def infer(images: Tensor) -> None:
@@ -72,7 +72,7 @@ def inference_step(network: Network, batch: int, device: torch.device, execution
 
 
 def time_steps(step: Callable[[], object], repeats: int, device: torch.device) -> list[float]:
-    """Seconds of each of `repeats` steps; on a GPU by device events, read after the last step."""
+    """Time each of `repeats` steps, in seconds; on a GPU by device events, read after the last step."""
     if device.type == "cuda":
         events = [torch.cuda.Event(enable_timing=True) for _ in range(repeats + 1)]
         events[0].record()
@@ -89,7 +89,7 @@ def time_steps(step: Callable[[], object], repeats: int, device: torch.device) -
 
 
 def spread(times: Sequence[float]) -> dict[str, float]:
-    """Quartiles and median, in seconds."""
+    """Compute the quartiles and the median of times, in seconds."""
     if len(times) == 1:
         return dict.fromkeys(("q1", "median", "q3"), times[0])
     return dict(zip(("q1", "median", "q3"), statistics.quantiles(times, n=4, method="inclusive"), strict=True))

@@ -1,1 +1,1 @@
-"""The machine that a job runs on: devices, several of them, memory and signals."""
+"""The machine that a job runs on: its devices, its memory, several processes, and signals."""

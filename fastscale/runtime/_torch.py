@@ -1,14 +1,15 @@
-"""Use private parts of torch: optimizers without its compiler, skipped steps, and operations on lists of tensors.
+"""Private parts of torch: optimizers without its compiler, skipped steps, and operations on lists of tensors.
 
-- torch's optimizers import its compiler, as long as all of torch takes, just to keep the compiler from tracing them.
-  Nothing is compiled here: `EagerSGD` calls the functions below those decorators. Another version than those of
-  `fastscale.runtime.upstream` is used as it is: only the start is slower. This ends when `torch._disable_dynamo`, and
-  the decorator of `SGD.step`, call their function as it is where no compiler was imported.
-- `EagerSGD.skipped` is what torch's GradScaler leaves with an optimizer during a step, for kernels: `found_inf`. The
-  scaler itself tells of a skipped step only by another scale, which must be waited for. This ends when GradScaler has
-  a public tensor that says so.
-- `torch._foreach_...` computes with many tensors by a few kernels, where a loop takes one for each tensor. This ends
-  when torch gives these functions public names.
+- torch's optimizers import torch's compiler just to keep the compiler from tracing them; that import takes as long as
+  the import of all else of torch. Optimizers are not compiled here: `EagerSGD` calls the functions below those
+  decorators. Where the installed torch is none of the versions of `fastscale.runtime.upstream`, its methods are used
+  as they are, and only the start is slower. This patch ends when `torch._disable_dynamo`, and the decorator of
+  `SGD.step`, call their function directly where no compiler was imported.
+- `EagerSGD.skipped` is `found_inf`, which torch's GradScaler leaves with an optimizer during a step, for kernels. The
+  scaler itself tells of a skipped step only by another scale, and reading the scale waits for the GPU. This patch ends
+  when GradScaler has a public tensor that says whether the step was skipped.
+- `torch._foreach_...` computes with many tensors by a few kernels; a loop takes a kernel per tensor. This use ends when
+  torch gives these functions public names.
 """
 
 import inspect
@@ -36,10 +37,10 @@ _step = _uncompiled(SGD.step)
 
 
 class EagerSGD(SGD):
-    """Do what torch's SGD does, outside of its compiler.
+    """torch's SGD, without the import of torch's compiler.
 
-    `skipped` is above 0 where torch's GradScaler found a gradient of the last step that was not finite, and the step
-    changed nothing: a number on the device; None without a scaler.
+    `skipped` is a number on the device, above 0 where torch's GradScaler found a gradient that was not finite, so that
+    the last step changed nothing; None without a scaler.
     """
 
     skipped: Tensor | None = None
@@ -52,5 +53,5 @@ class EagerSGD(SGD):
     @torch.no_grad()
     def step(self) -> None:  # type: ignore[override]
         """Update the parameters."""
-        self.skipped = getattr(self, "found_inf", None)  # a scaler's, who takes it away again
+        self.skipped = getattr(self, "found_inf", None)  # the scaler deletes it after the step
         _step(self)

@@ -10,18 +10,18 @@ import torch
 from fastscale.errors import UserError
 from fastscale.records.provenance import processor
 
-# Of cuDNN, where no algorithm finds room to work in; of cuDNN and cuBLAS; of the driver.
+# Messages of a full GPU: cuDNN's where no algorithm has room to work, those of cuDNN and cuBLAS, the driver's.
 FULL = "unable to find an engine", "STATUS_ALLOC_FAILED", "CUDA error: out of memory"
 
 
 def choose_device(name: str | None = None) -> torch.device:
-    """The device of that name, or CUDA where there is one, else the CPU; it is the one that torch uses from now on.
+    """Choose a device by its name, without a name CUDA if present, else the CPU; torch uses that device from now on.
 
     Raises:
-        UserError: no device of that name, or CUDA is asked for and absent.
+        UserError: there is no device of that name, or CUDA is asked for and absent.
     """
     name = name or ("cuda" if torch.cuda.is_available() else "cpu")
-    if not re.fullmatch(r"cpu|cuda(:\d{1,3})?", name, re.ASCII):  # torch knows more, of which nothing here was tried
+    if not re.fullmatch(r"cpu|cuda(:\d{1,3})?", name, re.ASCII):  # torch has more kinds of devices; none was tried
         raise UserError(f"unknown device {name!r}; allowed are cpu, cuda, and cuda:1 and so on for one of several")
     device = torch.device(name)
     if device.type == "cuda" and not torch.cuda.is_available():
@@ -37,13 +37,13 @@ def choose_device(name: str | None = None) -> torch.device:
 
 
 def describe(device: torch.device) -> dict[str, Any]:
-    """The device, for records: type, name, and the threads that torch uses on the host."""
+    """Describe a device for records: its type, its name, and the threads that torch uses on the host."""
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else processor()
     return {"type": device.type, "name": name, "threads": torch.get_num_threads()}
 
 
 def precision(device: torch.device) -> torch.dtype:
-    """What a device computes in by default: bfloat16, or float16 where it has none, on a GPU; float32 on a CPU."""
+    """Return the type a device computes in by default: on a GPU bfloat16, or float16 if it lacks that; else float32."""
     if device.type != "cuda":
         return torch.float32
     return torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else torch.float16
@@ -51,13 +51,13 @@ def precision(device: torch.device) -> torch.dtype:
 
 @contextmanager
 def out_of_memory() -> Iterator[None]:
-    """Have all that a full GPU raises in here be torch.OutOfMemoryError; its libraries have errors of their own."""
-    told = None
+    """Turn every error of a full GPU into torch.OutOfMemoryError; its libraries raise RuntimeErrors of their own."""
+    message = None
     try:
         yield
     except RuntimeError as error:
         if isinstance(error, torch.OutOfMemoryError) or not any(words in str(error) for words in FULL):
             raise
-        told = str(error)
-    if told is not None:  # not above: that error would hold what did not fit
-        raise torch.OutOfMemoryError(told)
+        message = str(error)
+    if message is not None:  # raised outside of `except`: else the error would hold the tensors that did not fit
+        raise torch.OutOfMemoryError(message)

@@ -1,4 +1,4 @@
-"""Ranks: processes of one machine that train a network together, a GPU each. A process alone is rank 0 of 1."""
+"""Ranks: processes of one machine that train a network together, one GPU each. A lone process is rank 0 of 1."""
 
 import logging
 import os
@@ -21,20 +21,20 @@ from fastscale.errors import Stopped, UserError
 from fastscale.runtime._torch import copy_to_each
 from fastscale.runtime.signals import STOPPING
 
-GRACE = 5.0  # seconds for the other ranks to end by themselves when one has failed
+GRACE = 5.0  # seconds in which the other ranks may end by themselves when one has failed
 log = logging.getLogger(__name__)
 
 
-def run(size: int, device: torch.device, function: Callable[..., Any], *arguments: Any) -> Any:
-    """`function(device, *arguments)` in `size` ranks, each with a GPU of its own; returns what rank 0's returns.
+def run_ranks(size: int, device: torch.device, function: Callable[..., Any], *arguments: Any) -> Any:
+    """Call `function(device, *arguments)` in `size` ranks, one GPU each; returns the result of rank 0.
 
-    Function, arguments and result must be picklable. A STOPPING signal reaches all ranks. A single rank is this
-    process.
+    Function, arguments and result must be picklable. A STOPPING signal reaches all ranks. With a `size` of 1, the
+    function is called in this process.
 
     Raises:
-        UserError, Stopped, torch.OutOfMemoryError: what the function raised, in whichever rank.
+        UserError, Stopped, torch.OutOfMemoryError: the function raised it in some rank.
         SystemExit: a rank was killed; the exit code tells by which signal.
-        ProcessRaisedException: the function raised something else; the message is the traceback.
+        ProcessRaisedException: the function raised another error; the message is its traceback.
     """
     if size == 1:
         return function(device, *arguments)
@@ -44,7 +44,7 @@ def run(size: int, device: torch.device, function: Callable[..., Any], *argument
         folder, failure = Path(name), None
         with _forwarded() as pids:
             context = processes.start_processes(
-                _be, (folder, size, device, function, arguments), nprocs=size, join=False, start_method="spawn"
+                _worker, (folder, size, device, function, arguments), nprocs=size, join=False, start_method="spawn"
             )
             pids.extend(context.pids())
             signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPPING)
@@ -67,9 +67,9 @@ def run(size: int, device: torch.device, function: Callable[..., Any], *argument
 
 @contextmanager
 def _forwarded() -> Iterator[list[int]]:
-    """A list for the ranks' process numbers; a STOPPING signal that comes is sent on to them.
+    """Yield a list for the ranks' process numbers, to which STOPPING signals are forwarded.
 
-    Until they are unblocked these signals wait, in the ranks too: none of them dies of one while it starts.
+    Until they are unblocked these signals wait, in the ranks too: none of the ranks dies of a signal while it starts.
     """
     pids: list[int] = []
 
@@ -88,12 +88,12 @@ def _forwarded() -> Iterator[list[int]]:
             signal.signal(number, handler)
 
 
-def _be(
+def _worker(
     index: int, folder: Path, size: int, device: torch.device, function: Callable[..., Any], arguments: Sequence[Any]
 ) -> None:
-    """Be one of the ranks, from its start to its end."""
+    """Join the group as rank `index`, call `function`, and leave its outcome in `folder`."""
     if index:
-        logging.disable(logging.WARNING)  # each has the same to say
+        logging.disable(logging.WARNING)  # all ranks have the same to say
     if device.type == "cuda":
         device = torch.device("cuda", index)
         torch.cuda.set_device(device)
@@ -105,60 +105,60 @@ def _be(
         rank=index,
         world_size=size,
     )
-    told, failed = folder / f"{index:04}.outcome", False
+    path, has_failed = folder / f"{index:04}.outcome", False
     try:
         outcome = function(device, *arguments)
     except Stopped as stopped:  # at the same step in all ranks
         outcome = stopped
     except (UserError, torch.OutOfMemoryError) as error:
-        outcome, failed = error, True
-    if failed or index == 0:
-        told.write_bytes(pickle.dumps(outcome))
-    if failed:
+        outcome, has_failed = error, True
+    if has_failed or index == 0:
+        path.write_bytes(pickle.dumps(outcome))
+    if has_failed:
         sys.exit(1)
     distributed.destroy_process_group()
 
 
-def index() -> int:
-    """This process's rank."""
+def rank() -> int:
+    """Return this process's rank."""
     return distributed.get_rank() if distributed.is_initialized() else 0
 
 
-def count() -> int:
-    """How many ranks there are."""
+def world_size() -> int:
+    """Count the ranks."""
     return distributed.get_world_size() if distributed.is_initialized() else 1
 
 
-def first(function: Callable[[], Any]) -> Any:
-    """What it returns in the first rank, for all; the others wait."""
-    if count() == 1:
+def on_rank_zero(function: Callable[[], Any]) -> Any:
+    """Call `function` in rank 0 and return its result in all ranks; the others wait."""
+    if world_size() == 1:
         return function()
-    told = [function() if index() == 0 else None]
-    distributed.broadcast_object_list(told)
-    return told[0]
+    results = [function() if rank() == 0 else None]
+    distributed.broadcast_object_list(results)
+    return results[0]
 
 
 def any_rank(flag: bool) -> bool:
-    """Whether `flag` is true in any rank. All must ask."""
-    if count() == 1:
+    """Tell whether `flag` is true in any rank. All ranks must call this function."""
+    if world_size() == 1:
         return flag
-    asked = torch.tensor(int(flag))
-    distributed.all_reduce(asked, distributed.ReduceOp.MAX)
-    return bool(asked)
+    largest = torch.tensor(int(flag))
+    distributed.all_reduce(largest, distributed.ReduceOp.MAX)
+    return bool(largest)
 
 
-def average(tensors: Sequence[Tensor]) -> None:
-    """Replace tensors of one dtype by their means over all ranks, with one call."""
-    if count() == 1:
+def average_over_ranks(tensors: Sequence[Tensor]) -> None:
+    """Replace tensors of one dtype by their means over all ranks, by one exchange."""
+    if world_size() == 1:
         return
     flat = torch.cat([tensor.flatten() for tensor in tensors])
     distributed.all_reduce(flat)
-    means = (flat / count()).split([tensor.numel() for tensor in tensors])
+    means = (flat / world_size()).split([tensor.numel() for tensor in tensors])
     copy_to_each(list(tensors), [mean.view_as(tensor) for mean, tensor in zip(means, tensors, strict=True)])
 
 
-def total(tensor: Tensor) -> Tensor:
-    """The tensor's sum over all ranks."""
-    if count() > 1:
+def sum_over_ranks(tensor: Tensor) -> Tensor:
+    """Replace a tensor by its sum over all ranks, and return it."""
+    if world_size() > 1:
         distributed.all_reduce(tensor)
     return tensor

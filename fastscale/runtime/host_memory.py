@@ -1,4 +1,4 @@
-"""The host's memory, kept between the steps of a training."""
+"""The host's memory: freed memory is kept for the next step of a training."""
 
 import ctypes
 from contextlib import suppress
@@ -8,9 +8,9 @@ LARGEST_TENSOR = 1 << 30  # bytes
 
 
 def keep_freed_memory() -> None:
-    """Have glibc keep what a tensor frees for the next one; elsewhere nothing changes.
+    """Have glibc keep the memory that a tensor frees for the next tensor; without glibc nothing changes.
 
-    It would hand large pieces back to the kernel, which clears them anew in each step: up to a third of a step's time.
+    Otherwise glibc returns large pieces to the kernel, which clears them anew in each step: up to a third of its time.
     """
     with suppress(AttributeError, OSError, TypeError):  # no glibc
         mallopt = ctypes.CDLL(None).mallopt

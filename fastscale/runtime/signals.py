@@ -1,4 +1,4 @@
-"""Signals that ask to stop, as flags: what runs is ended between two steps, with its state kept."""
+"""Signals that ask to stop, as flags: a training ends between two steps, and its state is kept."""
 
 import signal
 import threading
@@ -6,13 +6,13 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-# USR2 comes from Slurm before a time limit or a preemption, TERM from whoever ends a process in an orderly way.
+# Slurm sends USR2 before a time limit or a preemption; TERM is the usual request to end in an orderly way.
 STOPPING = (signal.SIGUSR2, signal.SIGTERM)
 
 
 @contextmanager
 def stop_requests() -> Iterator[Callable[[], bool]]:
-    """A function that says whether one of the STOPPING signals has come; outside the main thread none does."""
+    """Yield a function that tells whether a STOPPING signal has come; outside the main thread none ever comes."""
     came = threading.Event()
 
     def handle(number: int, frame: FrameType | None) -> None:
@@ -22,7 +22,7 @@ def stop_requests() -> Iterator[Callable[[], bool]]:
         yield came.is_set
         return
     before = {number: signal.signal(number, handle) for number in STOPPING}
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPPING)  # a rank starts with these blocked
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPPING)  # a rank starts with these signals blocked
     try:
         yield came.is_set
     finally:

@@ -1,6 +1,6 @@
-"""Versions of other packages whose private parts are relied on or replaced, each in one file: `_ffcv.py`, `_torch.py`.
+"""Versions of the packages whose private parts are used or replaced, in one file per package: `_ffcv.py`, `_torch.py`.
 
-A file of that kind says in its docstring what it does, why, and which change of the other package would end it.
+The docstring of such a file says what it does, why, and which change of the other package would make it needless.
 """
 
 from functools import cache

@@ -1,1 +1,1 @@
-"""Training a network, from a checkpoint if there is one, to its record."""
+"""Training: the steps, batch norm's statistics, checkpoints, and the run from images to a record."""

@@ -1,4 +1,4 @@
-"""Batch norm's running statistics: where a batch is computed in parts, where a step is skipped, and taken anew."""
+"""Batch norm's running statistics: over the parts of a batch, restored after a skipped step, and taken anew."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -12,17 +12,17 @@ MOMENTUM = 0.1  # torch's own
 
 
 class RunningStatistics:
-    """The running means and variances of a model, `tensors`: a step moves them towards the mean of all its parts'."""
+    """The running means and variances of a model, `tensors`; a step moves them towards the means over all its parts."""
 
     def __init__(self, model: nn.Module, parts: int):
         self.tensors = statistics_of(model)
         self.parts = parts
-        for norm in _norms(model):  # one number for all parts: a compiled model holds it
+        for norm in _norms(model):  # the same for all parts, as a compiled model holds it as a constant
             norm.momentum = MOMENTUM if parts == 1 else 1.0
 
     @contextmanager
     def step(self) -> Iterator[Callable[[], object]]:
-        """Around a step: what is to be called after each part."""
+        """Yield, around a step, a function to be called after each part of the batch."""
         if self.parts == 1:
             yield lambda: None
             return
@@ -33,26 +33,26 @@ class RunningStatistics:
         copy_to_each(self.tensors, before)
 
     def copied(self) -> Tensor:
-        """All of them as they are now, one after the other."""
+        """Copy all statistics into one tensor."""
         return torch.cat(self.tensors)
 
     def restore(self, before: Tensor, where: Tensor) -> None:
-        """Make them what was `copied` before if `where`, a number on their device, is above 0; nothing waits for it."""
-        chosen = torch.where(where > 0, before, self.copied())  # these may be NaN, of which no arithmetic gets rid
+        """Restore the `copied` statistics if the number `where` is above 0; the host does not wait for this number."""
+        chosen = torch.where(where > 0, before, self.copied())  # statistics may be NaN, which no arithmetic removes
         copy_to_each(self.tensors, chosen.split([len(tensor) for tensor in self.tensors]))
 
 
 def statistics_of(model: nn.Module) -> list[Tensor]:
-    """The running means and variances of a model's batch norms, each of a number a channel."""
+    """List the running means and variances of a model's batch norms, each (channels,)."""
     return [tensor for norm in _norms(model) for tensor in (norm.running_mean, norm.running_var) if tensor is not None]
 
 
 @torch.no_grad()
 def renew_statistics(module: nn.Module, models: Sequence[nn.Module], batches: Iterable[Tensor]) -> None:
-    """Take the running statistics of `models` anew: the means of those of each of the `batches` (precise batch norm).
+    """Replace the running statistics of `models` by the means of the statistics of `batches` (precise batch norm).
 
-    Batches are images as a model is fed with them, (N, 3, r, r). `module` is a model of the same layers, perhaps one of
-    them, by whose way of execution all are computed; it ends in evaluation.
+    Batches are images as models take them, (N, 3, r, r). `module` has the layers of the models, and may be one of them;
+    all models are executed as `module` is, which is left in evaluation mode.
     """
     states = [dict(model.named_parameters()) | dict(model.named_buffers()) for model in models]
     tensors = [tensor for model in models for tensor in statistics_of(model)]
@@ -63,7 +63,7 @@ def renew_statistics(module: nn.Module, models: Sequence[nn.Module], batches: It
     )
     module.train()
     for norm in _norms(module):
-        norm.momentum = 1.0  # what a batch leaves behind is its own alone
+        norm.momentum = 1.0  # a batch leaves the statistics of no other batch behind
     for batch in batches:
         for state in states:
             torch.func.functional_call(module, state, batch)

@@ -1,4 +1,4 @@
-"""Checkpoints: the last two kept, each whole or not there; a damaged one is known, and nothing in them can run code."""
+"""Checkpoints: the last two are kept, each whole or absent; damage is detected, and loading one runs no code of it."""
 
 import json
 import logging
@@ -16,9 +16,9 @@ log = logging.getLogger(__name__)
 
 
 class Checkpoints:
-    """The checkpoints of one training, told from others by its `identity` (plain data): each has a folder of its own.
+    """The checkpoints of one training, in a folder of their own that the training's `identity` (plain data) names.
 
-    A changed recipe thus starts anew and, changed back, finds what was there.
+    A training with a changed recipe thus starts anew and, when the recipe is changed back, goes on where it was.
     """
 
     def __init__(self, folder: Path, identity: dict[str, Any]):
@@ -26,7 +26,7 @@ class Checkpoints:
         self.folder = folder / digest(identity)[:12]
 
     def save(self, step: int, state: dict[str, Any]) -> None:
-        """Write the state after `step` steps; then drop all but the last two.
+        """Write the state after `step` steps; then delete all but the last two states.
 
         Raises:
             UserError: the disk is full.
@@ -34,19 +34,19 @@ class Checkpoints:
         with replacing(self.folder / f"step-{step:09}.pt") as temporary, temporary.open("wb") as file:
             try:
                 torch.save({"identity": self.identity, **state}, file)
-            except RuntimeError as error:  # torch's own, while it closes what the full disk did not take
+            except RuntimeError as error:  # torch's, when it closes a file that the full disk cut off
                 raise error.__context__ if isinstance(error.__context__, OSError) else error from None
         for old in self._newest_first()[KEPT:]:
             old.unlink()
 
     def load(self) -> dict[str, Any] | None:
-        """The newest whole state of this training, on the CPU, or None. Says which files it had to pass over."""
+        """Load the newest whole state of this training to the CPU; None without one. A file passed over is logged."""
         for path in self._newest_first():
             try:
                 _check(path)
                 state = torch.load(path, map_location="cpu", weights_only=True)
                 identity = state["identity"]
-            except Exception as error:  # a damaged file raises whatever its bytes lead to
+            except Exception as error:  # a damaged file may raise any error
                 log.warning("%s is damaged (%s); using the one before", path, str(error) or type(error).__name__)
                 continue
             if identity == self.identity:
@@ -55,11 +55,11 @@ class Checkpoints:
         return None
 
     def finish(self, result: dict[str, Any]) -> None:
-        """Keep the result of the finished training."""
+        """Write the result of the finished training."""
         write_record(self.folder / "finished.json", {"digest": digest(result), "identity": self.identity, **result})
 
     def finished(self) -> dict[str, Any] | None:
-        """The result of the finished training, or None."""
+        """Read the result of the finished training; None where there is none, or it is damaged."""
         try:
             result = json.loads((self.folder / "finished.json").read_text())
             checksum, identity = result.pop("digest"), result.pop("identity")
@@ -68,7 +68,7 @@ class Checkpoints:
         return result if identity == self.identity and checksum == digest(result) else None
 
     def clear(self) -> None:
-        """Forget all that was kept."""
+        """Delete all states and the result."""
         for path in [*self.folder.glob("step-*.pt"), self.folder / "finished.json"]:
             path.unlink(missing_ok=True)
 
@@ -77,10 +77,10 @@ class Checkpoints:
 
 
 def _check(path: Path) -> None:
-    """Read all of a file that torch has saved (a zip archive) against its checksums, which torch's own reader leaves.
+    """Check a file that torch has saved (a zip archive) against its checksums, which torch's own reader ignores.
 
     Raises:
-        BadZipFile: a byte is missing or another one.
+        BadZipFile: a byte is missing or wrong.
     """
     with ZipFile(path) as archive:
         if damaged := archive.testzip():

@@ -1,4 +1,4 @@
-"""Training one network by the recipe of section 6.1 of the paper, from .beton files to a train record."""
+"""One training by the recipe of section 6.1 of the paper, from .beton files to a train record."""
 
 import gc
 import logging
@@ -20,7 +20,7 @@ from fastscale.records.files import write_text
 from fastscale.records.provenance import code_hash, provenance
 from fastscale.records.records import write_record
 from fastscale.runtime.devices import choose_device, describe, out_of_memory
-from fastscale.runtime.distributed import any_rank, count, first, index, run
+from fastscale.runtime.distributed import any_rank, on_rank_zero, rank, run_ranks, world_size
 from fastscale.runtime.host_memory import keep_freed_memory
 from fastscale.runtime.signals import stop_requests
 from fastscale.training.checkpoint import Checkpoints
@@ -44,16 +44,16 @@ def train(
 ) -> dict[str, Any]:
     """Train `network` and write its record, with a CSV of the epochs beside it; `trial` is the seed.
 
-    `ranks` processes share each batch and the `threads`, each with a GPU of its own.
+    `ranks` processes, one GPU each, share each batch and the `threads`.
 
-    After each epoch, and when a signal asks to stop, the state goes to `checkpoint_folder`: a training that was
-    interrupted goes on from there, on a CPU to the same bits as one that was not. One that has ended already, with the
-    same code, is not repeated: just its record is written again.
+    After each epoch, and when a signal asks to stop, the state is written to `checkpoint_folder`. An interrupted
+    training goes on from there; on a CPU it ends with the same bits as an uninterrupted one. A training that the same
+    code has finished already is not repeated: only its record is written again.
 
     Raises:
-        UserError: data that is missing, damaged or of another number of classes, a batch larger than the data, or one
-            that the ranks cannot share, no GPU or too few where they are asked for, or a full disk.
-        Stopped: a signal asked for it; the state is in `checkpoint_folder`.
+        UserError: data that are missing, damaged or of another number of classes; a batch that is larger than the data
+            or that the ranks cannot share; fewer GPUs than are asked for; a full disk.
+        Stopped: a signal asked to stop; the state is in `checkpoint_folder`.
     """
     recipe = recipe.for_family(network.family)
     dataset = Dataset.open(data_folder)
@@ -81,7 +81,7 @@ def train(
     halved.parts(ranks)
     while True:
         try:
-            outcome = run(ranks, chosen, job, halved)
+            outcome = run_ranks(ranks, chosen, job, halved)
             break
         except torch.OutOfMemoryError as error:
             if halved.batch // halved.parts(ranks) < 4:
@@ -90,7 +90,7 @@ def train(
                 ) from error
         halved = halved.halved(ranks)
         checkpoints.clear()
-        gc.collect()  # the training that failed refers to itself
+        gc.collect()  # the failed training holds references to itself
         torch.cuda.empty_cache()
         log.warning(
             "%s does not fit in this GPU's memory: halving the batch to %d, lr with it", network.id, halved.batch
@@ -104,7 +104,7 @@ def train(
         **identity,
         "recipe": recipe.to_dict(),
         "data": {"name": dataset.name, "images": dict(dataset.images), "content": dict(dataset.content)},
-        **outcome["found"],
+        **outcome["measured"],
         "ranks": ranks,
         "provenance": provenance("train", ("torch", "ffcv", "numpy")),
     }
@@ -123,28 +123,28 @@ def _train(
     device: torch.device,
     recipe: Recipe,
 ) -> dict[str, Any]:
-    """Train in this rank, from the newest checkpoint on; returns what was found, for the record, and the epochs."""
+    """Train in this rank, from the newest checkpoint on; returns what was measured, for the record, and the epochs."""
     torch.set_num_threads(threads)
     keep_freed_memory()
     state = checkpoints.load()
-    while state and recipe.batch > state["batch"]:  # its memory was too small for more
-        recipe = recipe.halved(count())
+    while state and recipe.batch > state["batch"]:  # the memory was too small for a larger batch
+        recipe = recipe.halved(world_size())
     if state:
-        tried = state["tried"]
+        timings = state["tried"]
     else:
-        parts = recipe.parts(count())
-        steps, part = recipe.epochs * steps_per_epoch(dataset, recipe.batch) * parts // count(), recipe.batch // parts
-        alone = count() == 1  # no graph can hold an exchange
-        tried = first(lambda: autotune(steps, network, part, device, graphs=alone))
+        parts = recipe.parts(world_size())
+        steps = recipe.epochs * steps_per_epoch(dataset, recipe.batch) * parts // world_size()
+        images, graphs = recipe.batch // parts, world_size() == 1  # no graph can hold an exchange between GPUs
+        timings = on_rank_zero(lambda: autotune(steps, network, images, device, graphs=graphs))
     with stop_requests() as stop:
-        training = Training(network, dataset, recipe, trial, threads, device, tried)
+        training = Training(network, dataset, recipe, trial, threads, device, timings)
         if state:
             training.load_state(state)
             log.warning("%s, trial %d: resumed after epoch %s", network.id, trial, training.progress)
         _complete(training, checkpoints, log_path, lambda: any_rank(stop()))
     last, has_diverged = training.log[-1], training.has_diverged
-    found = {
-        "batch": training.recipe.batch,  # less than the recipe's where that did not fit
+    measured = {
+        "batch": training.recipe.batch,  # smaller than the recipe's where that did not fit
         "status": "diverged" if has_diverged else "finished",
         "epochs": training.epoch,
         **{key: None if has_diverged else last[key] for key in ("top1_error", "top5_error", "train_loss")},
@@ -154,15 +154,15 @@ def _train(
         "loader": choose_reader()[0],
         "precision": training.precision,
         **training.execution._asdict(),
-        "tried": tried,
+        "tried": timings,
         "device": describe(device),
     }
-    return {"found": found, "log": training.log}
+    return {"measured": measured, "log": training.log}
 
 
 def _complete(training: Training, checkpoints: Checkpoints, log_path: Path, stop: Callable[[], bool]) -> None:
-    """Train to the last epoch, or until the loss is lost; what was done is kept after each epoch."""
-    epochs, steps, is_first = training.recipe.epochs, training.steps, index() == 0
+    """Train to the last epoch, or until the loss is lost; the state and the log are written after each epoch."""
+    epochs, steps, is_first = training.recipe.epochs, training.steps, rank() == 0
     if is_first:
         write_text(log_path, _csv(training.log))
     done = training.epoch * steps + training.step

@@ -1,4 +1,4 @@
-"""One training in the making: its state, its steps and its validation."""
+"""A training in progress: its state, its steps and its validation."""
 
 import copy
 import math
@@ -25,30 +25,30 @@ from fastscale.data.prefetch import augmented, on_device
 from fastscale.execution import fastest
 from fastscale.models.build import build
 from fastscale.models.optimizer import sgd
-from fastscale.models.placement import MEMORY_FORMATS, forward_of, place, repeatable
+from fastscale.models.placement import MEMORY_FORMATS, place, prepared_forward, repeatable
 from fastscale.networks import Network
 from fastscale.recipe import Recipe
 from fastscale.records.provenance import code_hash
-from fastscale.runtime import distributed as ranks
 from fastscale.runtime.devices import precision
+from fastscale.runtime.distributed import average_over_ranks, rank, sum_over_ranks, world_size
 from fastscale.training.batch_norm import RunningStatistics, renew_statistics, statistics_of
 
-# A loss that is not finite for so many steps does not come back. To look costs a synchronisation, so it is done rarely.
+# A loss that is not finite for LOST_STEPS steps does not become finite again. Reading the loss waits for the device, so
+# it is read every LOOK_STEPS steps only.
 LOST_STEPS, LOOK_STEPS = 5, 100
-# Steps between two times that several ranks ask each other whether to stop, for the same reason.
+# Steps between two exchanges in which several ranks ask each other whether to stop; an exchange waits for the device.
 ASK_STEPS = 8
 
 PROGRESS = ("epoch", "step", "spent", "loss_sum", "left_out", "lost", "log")
 
 
 class Training:
-    """A network that is being trained: `run_epoch` until `epoch` is the recipe's.
+    """A network in training; the caller calls `run_epoch` until `epoch` is the recipe's number of epochs.
 
-    Where there are several ranks, each has its share of every batch and all have the same state after every step.
-    All randomness follows from the seed, the epoch, and the sample or the step, so that a training that was stopped
-    anywhere needs no other state than `state`. `log` has a row for each epoch that is over, `resumed` the epochs (a
-    fraction: within one) after which it was resumed. `tried` are the ways to execute the network that were timed (none
-    on a CPU): the fastest is taken.
+    Several ranks share every batch, and have the same state after every step. All randomness follows from the seed, the
+    epoch, and the sample or the step, so `state` is all that a training needs to go on wherever it was stopped.
+    `log` has a row per finished epoch; `resumed` lists after how many epochs the training was resumed (a fraction:
+    within an epoch). `timings` are those of executions, as records have them, none on a CPU: the fastest is taken.
     """
 
     def __init__(
@@ -59,18 +59,18 @@ class Training:
         seed: int,
         threads: int,
         device: torch.device,
-        tried: list[dict[str, Any]],
+        timings: list[dict[str, Any]],
     ):
         self.network, self.dataset, self.recipe = network, dataset, recipe
-        self.seed, self.threads, self.device, self.tried = seed, threads, device, tried
-        self.execution = fastest(tried)
-        self.share = Share(ranks.index(), ranks.count())
-        self.parts = recipe.parts(self.share.ranks) // self.share.ranks  # of this rank's share of a batch
+        self.seed, self.threads, self.device, self.timings = seed, threads, device, timings
+        self.execution = fastest(timings)
+        self.share = Share(rank(), world_size())
+        self.parts = recipe.parts(self.share.ranks) // self.share.ranks  # per share of a batch
         self.ask_steps = ASK_STEPS if self.share.ranks > 1 else 1
         self.steps = steps_per_epoch(dataset, recipe.batch)
-        self.epoch, self.step, self.spent = 0, 0, 0.0  # epochs that are over; steps and seconds of the present one
+        self.epoch, self.step, self.spent = 0, 0, 0.0  # finished epochs; steps and seconds of the running one
         self.loss_sum = torch.zeros((), device=device)
-        # Steps whose losses are not in this sum, as they were skipped and had none; those without, one after the other.
+        # Skipped steps, whose losses are not in this sum; consecutive steps without a finite loss.
         self.left_out, self.lost = (torch.zeros((), dtype=torch.int64, device=device) for _ in range(2))
         self.log: list[dict[str, Any]] = []
         self.resumed: list[float] = []
@@ -81,7 +81,7 @@ class Training:
         self.average = place(copy.deepcopy(self.model), self.execution.eager, device).requires_grad_(False).eval()
         self.statistics = RunningStatistics(self.model, self.parts)
         self.parallel = self._parallel() if self.share.ranks > 1 else None
-        self.forward = forward_of(self.parallel or self.model, self.execution)
+        self.forward = prepared_forward(self.parallel or self.model, self.execution)
         self.weights = _floats(self.model)
         self.averages = _floats(self.average)
         settings: dict[str, Any] = {name: getattr(recipe, name) for name in ("momentum", "nesterov", "weight_decay")}
@@ -97,18 +97,18 @@ class Training:
 
     @property
     def progress(self) -> str:
-        """How many epochs are done, of how many."""
+        """Tell how many epochs are done, of how many."""
         return f"{self.epoch + self.step / self.steps:.4g} of {self.recipe.epochs}"
 
     @property
     def has_diverged(self) -> bool:
-        """Whether the loss of the last epoch is not finite."""
+        """Tell whether the loss of the last epoch is not finite."""
         return bool(self.log) and not math.isfinite(self.log[-1]["train_loss"])
 
     def run_epoch(self, bar: tqdm, stop: Callable[[], bool]) -> bool:
         """Train to the end of the epoch, then measure the averaged weights on all validation images.
 
-        False if `stop` said so before its end: nothing is lost, the next call goes on at the same step.
+        Returns False if `stop` ended the epoch early; the next call goes on at the next step.
         """
         start, first = time.perf_counter(), self.step
         if not self.train_epoch(bar, stop):
@@ -136,12 +136,12 @@ class Training:
         return True
 
     def _loss(self) -> float:
-        """The mean loss of the epoch's steps; not finite where it is lost."""
+        """Return the mean loss of the epoch's steps; not finite where the loss is lost."""
         counted = self.steps - self.left_out.item()
         return self.loss_sum.item() / counted if counted and self.lost < LOST_STEPS else math.nan
 
     def train_epoch(self, bar: tqdm, stop: Callable[[], bool]) -> bool:
-        """The steps of the epoch that are still to be done; False if stopped before the last one."""
+        """Train the remaining steps of the epoch; returns False if stopped before the last one."""
         recipe, epoch = self.recipe, self.epoch
         batches = self._batches(epoch, self.step)
         if recipe.precise_bn:
@@ -174,8 +174,8 @@ class Training:
         return True
 
     def _batches(self, epoch: int, first: int) -> Iterator[tuple[Tensor, Tensor, Tensor, Tensor | None]]:
-        """What `_update` takes, for each step of an epoch from `first` on: drawn at once, but read when it is taken."""
-        done = first % self.grouped if self.grouped else 0  # of a group of batches that are augmented together
+        """Draw the arguments of `_update` for each step of an epoch from `first` on; images are read step by step."""
+        done = first % self.grouped if self.grouped else 0  # batches before `first` that are augmented together with it
         drawn = self.draw(epoch, first - done)
         mixing = torch.from_numpy(drawn.mixing).to(self.device, torch.float32)
         lights: Sequence[Tensor | None] | Tensor = [None] * self.steps
@@ -185,9 +185,9 @@ class Training:
         return ((*batch, mixing[step], lights[step]) for step, batch in enumerate(batches, start=first))
 
     def _update(self, images: Tensor, labels: Tensor, mixing: Tensor, lights: Tensor | None = None) -> Tensor:
-        """One step; returns the loss of the whole batch.
+        """Train one step; returns the loss of the whole batch.
 
-        `mixing` is the part that another image has in mixup, `lights`, (N, 3), what is added to colours.
+        `mixing` is the share of the other image in mixup; `lights`, (N, 3), is added to the colours of the images.
         """
         self.optimizer.zero_grad(set_to_none=not self.execution.is_graph)
         losses = torch.zeros((), device=self.device)
@@ -199,37 +199,37 @@ class Training:
                 take_in()
         self.scaler.step(self.optimizer)
         self.scaler.update()
-        ranks.average([*self.statistics.tensors, losses])
+        average_over_ranks([*self.statistics.tensors, losses])
         if before is not None and self.optimizer.skipped is not None:
             self.statistics.restore(before, where=self.optimizer.skipped)
         return losses
 
     def _parts(self, *tensors: Tensor | None) -> Iterator[tuple[Tensor, ...]]:
-        """Those of the tensors that there are, of a batch, for each of its parts."""
+        """Split the tensors of a batch, except those that are None, into its parts."""
         return zip(*(tensor.chunk(self.parts) for tensor in tensors if tensor is not None), strict=True)
 
     def _accumulate(self, mixing: Tensor, images: Tensor, labels: Tensor, lights: Tensor | None = None) -> Tensor:
-        """Add the gradients of a part of a batch; returns its part of the loss."""
+        """Add the gradients of a part of a batch; returns the part's share of the loss."""
         loss = self._mixed_loss(self._inputs(images, lights), labels, mixing) / self.parts
         self.scaler.scale(loss).backward()
         return loss.detach()
 
     def _inputs(self, images: Tensor, lights: Tensor | None = None) -> Tensor:
-        """What the model is fed with: pixels as floats, and what is added to the colours of each image."""
+        """Turn images, (N, 3, r, r) of uint8, into the model's inputs: normalised, plus `lights` on their colours."""
         inputs = self.normalise(images)
         return inputs if lights is None else inputs.add_(lights[:, :, None, None])
 
     def _mixed_loss(self, inputs: Tensor, labels: Tensor, mixing: Tensor) -> Tensor:
-        """The loss with each image mixed with its counterpart in the reversed order (mixup)."""
-        wanted = F.one_hot(labels, self.network.classes).float()
+        """Return the loss with each image mixed with its counterpart in the reversed order (mixup)."""
+        targets = F.one_hot(labels, self.network.classes).float()
         if self.recipe.mixup:
             inputs = inputs.lerp_(inputs.flip(0), mixing)
-            wanted = wanted.lerp_(wanted.flip(0), mixing)
+            targets = targets.lerp_(targets.flip(0), mixing)
         with self._autocast():
-            return F.cross_entropy(self.forward(inputs), wanted, label_smoothing=self.recipe.label_smoothing)
+            return F.cross_entropy(self.forward(inputs), targets, label_smoothing=self.recipe.label_smoothing)
 
     def _examples(self) -> tuple[Tensor, ...]:
-        """What `_accumulate` takes: a part of a batch, of black images."""
+        """Make arguments for `_accumulate`: a part of a batch, of black images."""
         images, side = self.recipe.batch // self.share.ranks // self.parts, self.network.resolution
         black = torch.zeros(images, 3, side, side, dtype=torch.uint8, device=self.device)
         labels = torch.zeros(images, dtype=torch.int64, device=self.device)
@@ -238,18 +238,18 @@ class Training:
         return torch.zeros((), device=self.device), black, labels, *lights
 
     def _renew_statistics(self) -> None:
-        """Take batch norm's statistics anew, of the model and its average, over the first images of the epoch.
+        """Take batch norm's statistics of the model and of its average anew, over the first images of the epoch.
 
-        In full precision, as the authors do it: none of these batches may overflow.
+        Full precision, as the authors have it, lets none of these batches overflow.
         """
         batches = islice(self._batches(self.epoch, 0), self.recipe.precise_batches(self.steps))
         parts = (self._inputs(*part) for images, _, _, lights in batches for part in self._parts(images, lights))
         renew_statistics(self.average, [self.model, self.average], parts)
-        ranks.average([*self.statistics.tensors, *statistics_of(self.average)])
+        average_over_ranks([*self.statistics.tensors, *statistics_of(self.average)])
 
     @torch.inference_mode()
     def validate(self) -> tuple[float, float]:
-        """Top-1 and top-5 error of the averaged weights, in percent of all validation images."""
+        """Measure top-1 and top-5 error of the averaged weights, in percent of all validation images."""
         recipe, size = self.recipe, self.recipe.validation_batch(self.share.ranks)
         batches = validation_batches(
             self.dataset, self.network.resolution, size, recipe.eval_crop, self.threads, self.share
@@ -260,28 +260,28 @@ class Training:
                 logits = self.average(self.normalise(images))
             best = logits.topk(min(5, self.network.classes)).indices == labels[:, None]
             hits += torch.stack([best[:, 0].sum(), best.sum()])
-        top1, top5 = (round(100 * (1 - hit / seen), 4) for hit in ranks.total(hits).tolist())
+        top1, top5 = (round(100 * (1 - hit / seen), 4) for hit in sum_over_ranks(hits).tolist())
         return top1, top5
 
     def state(self) -> dict[str, Any]:
-        """All that the next step depends on."""
+        """Return all that the next step depends on."""
         modules = {part: getattr(self, part).state_dict() for part in ("model", "average", "optimizer", "scaler")}
         progress = {part: getattr(self, part) for part in (*PROGRESS, "resumed")}
         codes = [*self.earlier_codes, code_hash("train")]
-        return {**modules, **progress, "codes": codes, "batch": self.recipe.batch, "tried": self.tried}
+        return {**modules, **progress, "codes": codes, "batch": self.recipe.batch, "tried": self.timings}
 
     def load_state(self, state: dict[str, Any]) -> None:
-        """Go on from what `state` returned in another process."""
+        """Go on from a state, which `state` returned in another process."""
         for part in ("model", "average", "optimizer", "scaler"):
             getattr(self, part).load_state_dict(state[part])
         for part in PROGRESS:
-            value = state.get(part, getattr(self, part))  # of before there was this part, that of the beginning
+            value = state.get(part, getattr(self, part))  # an older state lacks parts: those keep their first values
             setattr(self, part, value.to(self.device) if isinstance(value, Tensor) else value)
         self.resumed = [*state["resumed"], round(self.epoch + self.step / self.steps, 4)]
         self.earlier_codes = [code for code in state["codes"] if code != code_hash("train")]
 
     def _parallel(self) -> DistributedDataParallel:
-        """The model, with gradients that are averaged over the ranks. Its statistics are averaged in `_update`."""
+        """Wrap the model so that gradients are averaged over the ranks. `_update` averages its statistics."""
         device_ids = [self.device] if self.device.type == "cuda" else None
         return DistributedDataParallel(self.model, device_ids, forward_sync_buffers=False, gradient_as_bucket_view=True)
 
@@ -291,10 +291,10 @@ class Training:
 
 
 def _floats(model: nn.Module) -> list[Tensor]:
-    """What is averaged: weights, and the running mean and variance of batch norm."""
+    """List the tensors that are averaged: weights, and the running means and variances of batch norm."""
     return [tensor for tensor in model.state_dict().values() if tensor.is_floating_point()]
 
 
-def _precision(wanted: str, device: torch.device) -> str:
+def _precision(requested: str, device: torch.device) -> str:
     names = {torch.float32: "fp32", torch.bfloat16: "bf16", torch.float16: "fp16"}
-    return names[precision(device)] if wanted == "auto" else wanted
+    return names[precision(device)] if requested == "auto" else requested
