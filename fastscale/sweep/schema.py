@@ -158,9 +158,7 @@ class Configuration(Form):
     recipe: Recipe = about("differences from the paper's recipe (fastscale/recipe.py)", Recipe())
     profile: Profile = about("how networks are timed", Profile())
     gpus: Annotated[int, Number(0, 1024)] = about("GPUs that a profile or train job asks for (0: CPU)", 0)
-    gpu_hour_price: Annotated[float, Number(0, 1_000_000)] = about(
-        "what the plan takes an hour of one GPU to cost", 2.0
-    )
+    gpu_hour_price: Annotated[float, Number(0, 1_000_000)] = about("the price of one GPU hour, for the plan", 2.0)
     train_threads: Annotated[int, Number(1, 4096)] = about("CPU threads of a training", 1)
     schedule: str = Field(
         default_factory=lambda config: next(iter(config["schedules"])),
