@@ -154,7 +154,7 @@ def test_lock_files_pin_and_hash_everything_and_name_no_host(name):
 @pytest.mark.slow
 def test_what_needs_a_missing_program_is_skipped_but_not_in_ci(tmp_path: Path) -> None:
     """Said in the reason; nothing is set up for it. One process does both, as imports are what costs."""
-    tests = [f"{ROOT}/tests/{name}" for name in ("test_report.py", "slurm/test_retries.py")]
+    tests = [f"{ROOT}/tests/{name}" for name in ("test_report.py::test_claims_come_first", "slurm/test_retries.py")]
     options = ["-rs", "-p", "no:cacheprovider", *tests]
     blind = f"""
 import os, pytest, shutil
