@@ -12,11 +12,11 @@ from torchvision.transforms.autoaugment import AutoAugmentPolicy
 
 from fastscale.data import autoaugment as ours
 from fastscale.data import like_pillow
-from fastscale.recipe import POLICIES
 
 TORCHVISION = v2.AutoAugment()
 GEOMETRIC = ("ShearX", "ShearY", "TranslateX", "TranslateY", "Rotate")
-ARTICLES = tuple(policy for policy in POLICIES if policy != "v0")
+ARTICLES = ("imagenet", "cifar10", "svhn")
+POLICIES = ("v0", *ARTICLES)
 # The policy of the paper's authors as their pycls has it, each level as a share of the highest.
 V0 = """
 equalize 0.8 0.1, shear_y 0.8 0.4               color 0.4 0.9, equalize 0.6 0.3
