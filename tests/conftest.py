@@ -14,6 +14,9 @@ __all__ = ["browser", "checkout"]
 # Threads of torch that wait for each other sleep: on a busy machine they would spin most of the time.
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
+# torch's compiler works in the test's own process: each of its helpers would import torch for a few small kernels.
+os.environ.setdefault("TORCHINDUCTOR_COMPILE_THREADS", "1")
+
 # No test has a deadline: on a busy machine an example takes longer than Hypothesis allows by default.
 settings.register_profile("any machine", deadline=None)
 settings.load_profile("any machine")

@@ -13,8 +13,12 @@ from functools import cache
 from pathlib import Path
 from tempfile import TemporaryFile
 
-SERVER = """
+# Executors for tests, which `python -m` would find by PYTHONPATH.
+PLUGINS = str(Path(__file__).parent / "plugins")
+
+SERVER = f"""
 import json, os, signal, sys
+sys.path.append({PLUGINS!r})
 import numpy.random, smart_open, snakemake.report.html_reporter
 from snakemake import cli
 

@@ -42,9 +42,8 @@ def test_records_of_before_are_those_of_a_recipe_without(
         assert sweep.artefacts["fig6"][0].exists()
         return
     ((key, value),) = changes.items()
-    with pytest.raises(
-        UserError, match=f"another recipe than the sweep's .{key} is {LATER[key]} there and {value} here"
-    ):
+    difference = f"{key} is {LATER[key]} in the record and {value} in the sweep"
+    with pytest.raises(UserError, match=f"another recipe than the sweep's .{difference}"):
         aggregate(sweep, "fig6")
 
 
