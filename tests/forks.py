@@ -13,12 +13,8 @@ from functools import cache
 from pathlib import Path
 from tempfile import TemporaryFile
 
-# Executors for tests, which `python -m` would find by PYTHONPATH.
-PLUGINS = str(Path(__file__).parent / "plugins")
-
-SERVER = f"""
+SERVER = """
 import json, os, signal, sys
-sys.path.append({PLUGINS!r})
 import numpy.random, smart_open, snakemake.report.html_reporter
 from snakemake import cli
 

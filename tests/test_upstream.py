@@ -12,7 +12,6 @@ from importlib.metadata import version
 from pathlib import Path
 from types import SimpleNamespace
 
-import forks
 import pytest
 import torch
 from packaging.requirements import Requirement
@@ -30,6 +29,7 @@ from snakemake_executor_plugin_submitit.claims import Claim
 from snakemake_executor_plugin_submitit.ledger import Batch, Entry
 
 ROOT = Path(__file__).parents[1]
+PLUGINS = str(Path(__file__).parent / "plugins")
 OTHER = "==0.0.1"  # a version of nothing
 
 
@@ -187,7 +187,11 @@ def test_another_ffcv_is_not_used_and_another_numba_looks_for_scipy() -> None:
 
 
 def snakemake(folder: Path, *arguments: str) -> "subprocess.CompletedProcess[str]":
-    return forks.snakemake(folder, "--cores", "1", *arguments)
+    command = [sys.executable, "-m", "snakemake", "--cores", "1", *arguments]
+    environment = {**os.environ, "PYTHONPATH": PLUGINS}
+    return subprocess.run(
+        command, cwd=folder, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+    )
 
 
 JOB = """
