@@ -127,7 +127,8 @@ def test_a_job_that_the_next_process_cannot_see(faults: Project, slurm: Cluster,
 def test_a_waiting_job_without_its_claim_does_not_begin(faults: Project, slurm: Cluster) -> None:
     """A job ends before it begins if a later job has claimed its outputs while it waited in the queue."""
     process = faults.start("0.slow", "--default-resources", "slurm_extra='--hold'")
-    until(lambda: len(slurm.jobs()) == 1, seconds=60)
+    # Not earlier: what the job is to do is written when sbatch has answered.
+    until(lambda: faults.has_told("as Slurm job"), seconds=60)
     process.send_signal(signal.SIGKILL)
     process.wait()
     (old,) = slurm.jobs()
