@@ -9,16 +9,18 @@ run: setup    ## the default sweep of config.yaml, to its tables and figures in 
 	.venv/bin/snakemake --quiet host reason -- all
 
 test: setup-test  ## static checks, then the tests, on a real Slurm too
-	.venv/bin/ruff check
-	.venv/bin/ruff format --check
-	.venv/bin/snakefmt --check Snakefile workflow
-	.venv/bin/snakemake --lint
-	.venv/bin/lint-imports
-	.venv/bin/mypy
-	.venv/bin/vulture
-	.venv/bin/codespell
-	$(SITE)
-	.venv/bin/pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder
+	@$(MAKE) --no-print-directory --jobs=2 --output-sync $(addprefix check-,$(CHECKS))
+	.venv/bin/pytest --numprocesses 4 --dist loadfile --no-loadscope-reorder
+
+# The longest first; each prints all that it has to say at its end.
+CHECKS = mypy site snakefmt vulture lint-imports lint codespell ruff format
+check-mypy check-vulture check-lint-imports check-codespell: check-%:
+	.venv/bin/$*
+check-ruff: ; .venv/bin/ruff check
+check-format: ; .venv/bin/ruff format --check
+check-snakefmt: ; .venv/bin/snakefmt --check Snakefile workflow
+check-lint: ; .venv/bin/snakemake --lint
+check-site: ; $(SITE)
 
 docs: setup   ## the documentation, in site/: open site/index.html
 	$(SITE)
