@@ -2,18 +2,16 @@
 
 import random
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image, ImageEnhance, ImageOps
-from torchvision.transforms import v2
-from torchvision.transforms.autoaugment import AutoAugmentPolicy
 
 from fastscale.data import autoaugment as ours
 from fastscale.data import like_pillow
 
-TORCHVISION = v2.AutoAugment()
 GEOMETRIC = ("ShearX", "ShearY", "TranslateX", "TranslateY", "Rotate")
 ARTICLES = ("imagenet", "cifar10", "svhn")
 POLICIES = ("v0", *ARTICLES)
@@ -96,11 +94,20 @@ def images(request: pytest.FixtureRequest) -> torch.Tensor:
     return pictures.contiguous(memory_format=torch.channels_last)
 
 
+def by_torchvision(policy: str = "imagenet") -> Any:
+    """Torchvision's transform, imported only here: each process of the tests collects this module."""
+    from torchvision.transforms import v2
+    from torchvision.transforms.autoaugment import AutoAugmentPolicy
+
+    return v2.AutoAugment(AutoAugmentPolicy(policy))
+
+
 def applied_by_torchvision(image: torch.Tensor, name: str, level: int) -> torch.Tensor:
-    magnitudes = TORCHVISION._AUGMENTATION_SPACE[name][0](10, *image.shape[-2:])
+    theirs = by_torchvision()
+    magnitudes = theirs._AUGMENTATION_SPACE[name][0](10, *image.shape[-2:])
     magnitude = 0.0 if magnitudes is None else float(magnitudes[abs(level)]) * (1 if level >= 0 else -1)
-    return TORCHVISION._apply_image_or_video_transform(
-        image, name, magnitude, interpolation=TORCHVISION.interpolation, fill=TORCHVISION._fill
+    return theirs._apply_image_or_video_transform(
+        image, name, magnitude, interpolation=theirs.interpolation, fill=theirs._fill
     )
 
 
@@ -139,8 +146,7 @@ def test_operations_of_v0_equal_pillows(
 
 @pytest.mark.parametrize("policy", ARTICLES)
 def test_policies_of_the_article_equal_torchvisions(policy: str) -> None:
-    expected = v2.AutoAugment(AutoAugmentPolicy(policy))._policies
-    assert [tuple(map(tuple, pair)) for pair in ours.policies()[policy]] == expected
+    assert [tuple(map(tuple, pair)) for pair in ours.policies()[policy]] == by_torchvision(policy)._policies
 
 
 def test_v0_equals_the_authors_policy() -> None:

@@ -11,7 +11,6 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from torchvision.datasets import ImageFolder
 
 from fastscale.data.folders import find_classes, folder_state, list_images
 from fastscale.data.images import image_folder
@@ -43,6 +42,8 @@ FILES = st.sampled_from(["0.png", "Z.JPG", "a b.webp", "a.tar.tiff", "é.jpeg", 
 @settings(deadline=None, max_examples=50)
 @given(st.dictionaries(st.tuples(PARTS, st.lists(PARTS, max_size=2).map(tuple)), st.sets(FILES, min_size=1)))
 def test_images_and_their_order_equal_torchvisions(drawn: dict) -> None:
+    from torchvision.datasets import ImageFolder  # slow to import, and each process of the tests collects this module
+
     with tempfile.TemporaryDirectory() as name:
         for split in ("train", "val"):
             for (class_name, below), files in {("a", ()): {"0.png"}, **drawn}.items():
