@@ -102,8 +102,7 @@ def by_torchvision(policy: str = "imagenet") -> Any:
     return v2.AutoAugment(AutoAugmentPolicy(policy))
 
 
-def applied_by_torchvision(image: torch.Tensor, name: str, level: int) -> torch.Tensor:
-    theirs = by_torchvision()
+def applied_by_torchvision(theirs: Any, image: torch.Tensor, name: str, level: int) -> torch.Tensor:
     magnitudes = theirs._AUGMENTATION_SPACE[name][0](10, *image.shape[-2:])
     magnitude = 0.0 if magnitudes is None else float(magnitudes[abs(level)]) * (1 if level >= 0 else -1)
     return theirs._apply_image_or_video_transform(
@@ -114,10 +113,13 @@ def applied_by_torchvision(image: torch.Tensor, name: str, level: int) -> torch.
 @pytest.mark.parametrize("operation", ours.ARTICLE, ids=lambda operation: operation.name)
 def test_operations_of_the_article_equal_torchvisions(images: torch.Tensor, operation: ours.Operation) -> None:
     """At every level, all in one batch. Ties of nearest pixels and of rounding may be broken either way."""
-    drawn, levels = at_all_levels(images, operation)
+    theirs, (drawn, levels) = by_torchvision(), at_all_levels(images, operation)
     changed = ours.augment(images, drawn)
     expected = torch.stack(
-        [applied_by_torchvision(image, operation.name, level) for image, level in zip(images, levels, strict=True)]
+        [
+            applied_by_torchvision(theirs, image, operation.name, level)
+            for image, level in zip(images, levels, strict=True)
+        ]
     )
     difference = (changed.int() - expected.int()).abs()
     if operation.name in GEOMETRIC:
@@ -193,8 +195,10 @@ def test_augmented_images_have_the_same_distribution(images: torch.Tensor, polic
     picture = images[5]
     many = picture.expand(count, -1, -1, -1)
     results = ours.augment(many, ours.draw_augmentations(policy, count, seed=1, epoch=0)).double()
-    other = (lambda image: from_pillow(augmented_as_by_authors(to_pillow(image)))) if policy == "v0" else TORCHVISION
-    expected = torch.stack([other(picture) for _ in range(count)]).double()
+    others = (
+        (lambda image: from_pillow(augmented_as_by_authors(to_pillow(image)))) if policy == "v0" else by_torchvision()
+    )
+    expected = torch.stack([others(picture) for _ in range(count)]).double()
     chance = torch.sqrt((results.var(0) + expected.var(0)) / count) + 0.1
     off = (results.mean(0) - expected.mean(0)).abs() / chance
     assert off.max() < 5 and off.mean() < 1.5
