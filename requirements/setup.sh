@@ -128,16 +128,19 @@ install_python_packages() {
     local index=${UV_DEFAULT_INDEX:-${PIP_INDEX_URL:-$("${pip[@]}" config get global.index-url 2>/dev/null || true)}}
     [ -z "$index" ] || export UV_DEFAULT_INDEX=$index
     export VIRTUAL_ENV=$venv
-    # Compiled now, once: where Python may not write its caches, each start of Snakemake would compile for two seconds.
-    local build=(--require-hashes --no-build-isolation --compile-bytecode)
+    local build=(--require-hashes --no-build-isolation)
     others ffcv >"$venv/lock.txt"
     "${uv[@]}" sync "${build[@]}" "$venv/lock.txt"
     "${uv[@]}" install --no-deps --no-build-isolation --editable .
-    "$venv/bin/python" -c 'import torch, torchvision'
+    # What a run imports is compiled now: where Python may not write its caches, each start of Snakemake would compile
+    # for two seconds. All packages, thousands of modules that nobody imports, would take half a minute.
+    local compiling=(env -u PYTHONDONTWRITEBYTECODE "$venv/bin/python" -c)
+    "${compiling[@]}" 'import torch, torchvision'
+    "${compiling[@]}" 'import matplotlib.pyplot, smart_open, snakemake.cli, snakemake.report.html_reporter, submitit'
     if can_build_ffcv; then
         locked ffcv >"$venv/ffcv.txt"
         "${uv[@]}" install --no-deps "${build[@]}" --requirements "$venv/ffcv.txt" || true
-        "$venv/bin/python" -c 'import ffcv' || say "FFCV cannot be built here: $instead"
+        "${compiling[@]}" 'import ffcv' || say "FFCV cannot be built here: $instead"
     fi
     if lacks $images; then unpack $images; fi
     can_build_ffcv || unpack libturbojpeg0   # decodes JPEGs as fast
