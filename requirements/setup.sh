@@ -134,13 +134,13 @@ install_python_packages() {
     "${uv[@]}" install --no-deps --no-build-isolation --editable .
     # What a run imports is compiled now: where Python may not write its caches, each start of Snakemake would compile
     # for two seconds. All packages, thousands of modules that nobody imports, would take half a minute.
-    local compiling=(env -u PYTHONDONTWRITEBYTECODE "$venv/bin/python" -c)
-    "${compiling[@]}" 'import torch, torchvision'
-    "${compiling[@]}" 'import matplotlib.pyplot, smart_open, snakemake.cli, snakemake.report.html_reporter, submitit'
+    unset PYTHONDONTWRITEBYTECODE
+    "$venv/bin/python" -c 'import torch, torchvision'
+    "$venv/bin/python" -c 'import matplotlib.pyplot, smart_open, snakemake.cli, snakemake.report.html_reporter, submitit'
     if can_build_ffcv; then
         locked ffcv >"$venv/ffcv.txt"
         "${uv[@]}" install --no-deps "${build[@]}" --requirements "$venv/ffcv.txt" || true
-        "${compiling[@]}" 'import ffcv' || say "FFCV cannot be built here: $instead"
+        "$venv/bin/python" -c 'import ffcv' || say "FFCV cannot be built here: $instead"
     fi
     if lacks $images; then unpack $images; fi
     can_build_ffcv || unpack libturbojpeg0   # decodes JPEGs as fast
