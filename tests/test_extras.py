@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+import sysconfig
 from pathlib import Path
 
 import pytest
@@ -32,7 +33,23 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     options = ["--quiet", "--link-mode", "symlink", "--constraint", ROOT / "requirements/lock.txt"]
     command = [TOOLS / "uv", "pip", "install", *options, "--python", folder / "venv/bin/python", wheel]
     subprocess.run(command, env=os.environ | index(), check=True)
+    link_bytecode(folder / "venv" / Path(sysconfig.get_path("purelib")).relative_to(sys.prefix))
     return folder / "venv/bin"
+
+
+def link_bytecode(packages: Path) -> None:
+    """Link the bytecode of this Python's packages, which takes seconds to compile; that of other files is not used.
+
+    Only packages that are there already have a folder for it: none is added.
+    """
+    ours = Path(sysconfig.get_path("purelib"))
+    for package in packages.iterdir():
+        for cache in (ours / package.name).rglob("__pycache__"):
+            place = packages / cache.relative_to(ours)
+            if place.parent.is_dir():
+                place.mkdir(exist_ok=True)
+                for file in cache.iterdir():
+                    (place / file.name).symlink_to(file)
 
 
 def run(programs: Path, program: str, *arguments: str) -> subprocess.CompletedProcess[str]:

@@ -120,13 +120,6 @@ def test_warm_training_leaves_the_record_of_a_cold_one(command, folder, tmp_path
     assert warm == cold
 
 
-@pytest.mark.slow
-def test_ranks_import_nothing_from_the_current_folder(command, folder, tmp_path, hostile):
-    start = command(data=str(folder / "data"), program=[SCRIPT])
-    record = trained([*start, "--cold", "--ranks", "2"], hostile, tmp_path / "record.json")
-    assert (record["status"], record["ranks"]) == ("finished", 2)
-
-
 def test_mistake_is_told_by_the_command_itself(command, folder):
     done = run(command(data="nowhere"), folder)
     assert done.returncode == 1 and "nowhere" in done.stderr and "data.json is missing" in done.stderr
@@ -153,6 +146,22 @@ def test_killed_command_ends_its_training_and_the_next_resumes(command, folder, 
     os.kill(fork, signal.SIGKILL)
     assert process.wait(timeout=30) == 128 + signal.SIGKILL, "the command reports which signal ended its fork"
     assert "resumed after epoch" in log.read_text()
+
+
+@pytest.mark.slow
+def test_no_training_outlives_the_process_that_it_was_forked_from(command, folder, tmp_path):
+    """The server is killed, as by a lack of memory: the training goes on from its last epoch, in one process only."""
+    log = tmp_path / "log"
+    with log.open("w") as output:
+        process = subprocess.Popen(command(epochs=8), cwd=folder, stdout=output, stderr=output)
+    wait(lambda: len(rows(tmp_path / "record.csv")) >= 1 or process.poll() is not None)
+    (fork,) = forks_of(log) - {process.pid}
+    os.kill(fork, signal.SIGSTOP)  # it has not ended when its server is killed
+    stop_servers()
+    assert not is_running(fork)
+    assert process.wait(timeout=600) == 0, log.read_text()
+    assert log.read_text().count("this training starts by itself") == 1 and "resumed after epoch" in log.read_text()
+    assert json.loads((tmp_path / "record.json").read_text())["epochs"] == 8
 
 
 @pytest.mark.slow
@@ -191,21 +200,6 @@ def test_a_warm_start_that_cannot_be_had_is_a_cold_one(command, folder, tmp_path
     assert done.returncode == 0, done.stderr
     assert done.stderr.count("this training starts by itself") == 1 and reason in done.stderr, done.stderr
     assert json.loads((tmp_path / "record.json").read_text())["status"] == "finished"
-
-
-@pytest.mark.slow
-def test_no_training_outlives_the_process_that_it_was_forked_from(command, folder, tmp_path):
-    """The server is killed, as by a lack of memory: the training goes on from its last epoch, in one process only."""
-    log = tmp_path / "log"
-    with log.open("w") as output:
-        process = subprocess.Popen(command(epochs=15), cwd=folder, stdout=output, stderr=output)
-    wait(lambda: len(rows(tmp_path / "record.csv")) >= 2 or process.poll() is not None)
-    (fork,) = forks_of(log) - {process.pid}
-    stop_servers()
-    assert not is_running(fork)
-    assert process.wait(timeout=600) == 0, log.read_text()
-    assert log.read_text().count("this training starts by itself") == 1 and "resumed after epoch" in log.read_text()
-    assert json.loads((tmp_path / "record.json").read_text())["epochs"] == 15
 
 
 def test_no_warm_start_on_a_gpu_nor_within_slurm(monkeypatch):
