@@ -153,7 +153,7 @@ def test_no_training_outlives_the_process_that_it_was_forked_from(command, folde
     """The server is killed, as by a lack of memory: the training goes on from its last epoch, in one process only."""
     log = tmp_path / "log"
     with log.open("w") as output:
-        process = subprocess.Popen(command(epochs=8), cwd=folder, stdout=output, stderr=output)
+        process = subprocess.Popen(command(epochs=15), cwd=folder, stdout=output, stderr=output)
     wait(lambda: len(rows(tmp_path / "record.csv")) >= 1 or process.poll() is not None)
     (fork,) = forks_of(log) - {process.pid}
     os.kill(fork, signal.SIGSTOP)  # it has not ended when its server is killed
@@ -161,7 +161,7 @@ def test_no_training_outlives_the_process_that_it_was_forked_from(command, folde
     assert not is_running(fork)
     assert process.wait(timeout=600) == 0, log.read_text()
     assert log.read_text().count("this training starts by itself") == 1 and "resumed after epoch" in log.read_text()
-    assert json.loads((tmp_path / "record.json").read_text())["epochs"] == 8
+    assert json.loads((tmp_path / "record.json").read_text())["epochs"] == 15
 
 
 @pytest.mark.slow
