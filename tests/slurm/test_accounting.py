@@ -2,18 +2,17 @@
 
 import re
 import signal
-from subprocess import Popen
 
 import pytest
 from cluster import Cluster
-from project import Project, until
+from project import Process, Project, until
 from test_retries import kill
 from test_survival import is_at_work
 
 pytestmark = pytest.mark.slow
 
 
-def look_again_when_forgotten(process: Popen[str], cluster: Cluster) -> None:
+def look_again_when_forgotten(process: Process, cluster: Cluster) -> None:
     """Continue a stopped main process when its jobs have ended and squeue no longer lists them."""
     until(lambda: not cluster.run("squeue", "-h", "-t", "all"), seconds=60)
     process.send_signal(signal.SIGCONT)
