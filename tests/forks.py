@@ -18,11 +18,12 @@ from threading import Thread
 
 # Each fork has a parent of its own, which reports its end. Snakemake imports the plugin, which notes the time.
 SERVER = """
-import json, os, signal, sys, time
+import gc, json, os, signal, sys, time
 import numpy.random, smart_open, snakemake.report.html_reporter
 from snakemake import cli
 from snakemake_executor_plugin_submitit import inner
 
+gc.freeze()  # forks share the pages of all that is imported, which the garbage collector would copy
 signal.signal(signal.SIGCHLD, signal.SIG_IGN)
 for line in sys.stdin:
     if os.fork():
