@@ -101,6 +101,13 @@ class Project:
     def calls(self, command: str) -> Path:
         return self.folder.parent / f"{command}.calls"
 
+    def looks(self, seconds: float) -> float:
+        """Return how often a Snakemake calls squeue in this time, at most: once before the first poll, then per poll.
+
+        The time is that of a fork, without imports.
+        """
+        return 1 + 1 + seconds / POLL
+
     def count(self, command: str) -> int:
         path = self.calls(command)
         return len(path.read_text().splitlines()) if path.exists() else 0

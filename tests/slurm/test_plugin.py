@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from cluster import Cluster
-from project import COUNTED, POLL, Project, make_project, until
+from project import COUNTED, Project, make_project, until
 
 pytestmark = pytest.mark.slow
 
@@ -43,7 +43,7 @@ def test_slurm_gets_the_resources_of_the_rule(finished: Project, slurm: Cluster)
 
 def test_one_squeue_per_poll_serves_all_jobs(finished: Project) -> None:
     assert finished.count("sbatch") == 1  # three jobs with equal resources are one array
-    assert 2 <= finished.count("squeue") <= finished.seconds / POLL
+    assert 2 <= finished.count("squeue") <= finished.looks(finished.seconds)
     assert finished.count("sacct") == finished.count("scancel") == 0
 
 
@@ -110,6 +110,6 @@ def test_troubled_squeue_fails_no_job(project: Project) -> None:
         """,
     )
     assert project.run("slow.txt") == 0, project.output
-    assert 5 < project.count("squeue") <= project.seconds / POLL + 1
+    assert 5 < project.count("squeue") <= project.looks(project.seconds)
     assert project.output.count("Unable to contact slurm controller") == 1
     assert "Slurm answers again" in project.output

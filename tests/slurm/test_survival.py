@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import pytest
 from cluster import Cluster
-from project import POLL, Project, until
+from project import Project, until
 
 pytestmark = pytest.mark.slow
 
@@ -129,7 +129,7 @@ def test_controller_restarts(project: Project, slurm: Cluster) -> None:
     output, _ = process.communicate(timeout=120)
     assert process.returncode == 0 and project.count("sbatch") == 2, output
     assert "Slurm does not say how the jobs are" in output and "Slurm answers again" in output
-    assert project.count("squeue") <= (time.monotonic() - began) / POLL + 1
+    assert project.count("squeue") <= project.looks(time.monotonic() - began)
 
 
 @pytest.mark.parametrize("grace", [0, 30], ids=["no grace", "30 s of grace"])
