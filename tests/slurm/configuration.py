@@ -19,7 +19,7 @@ JobAcctGatherType=jobacct_gather/linux
 JobAcctGatherFrequency=task=1
 JobAcctGatherParams=OverMemoryKill,UsePss
 MinJobAge=2
-MaxArraySize=5
+MaxArraySize=3
 """
 UNACCOUNTED = "JobAcctGatherType=jobacct_gather/none\n"
 

@@ -1,7 +1,7 @@
 # Jobs that last until they are let go: until there is a file named after their word, or after themselves. Each notes in
 # `<name>.runs` when it begins and ends, and in which Slurm job.
 WORD = config.get("word", "one")
-WAIT = "for i in $(seq 3000); do [ ! -e {params.word}.go ] || break; sleep 0.1; done"
+WAIT = "for i in $(seq 1500); do [ ! -e {params.word}.go ] || break; sleep 0.2; done"
 
 
 rule quick:
@@ -23,7 +23,7 @@ rule slow:
         word=WORD,
     shell:
         "echo began ${{SLURM_JOB_ID:-local}} >> {wildcards.name}.runs; "
-        "for i in $(seq 3000); do [ ! -e {params.word}.go -a ! -e {wildcards.name}.go ] || break; sleep 0.1; done; "
+        "for i in $(seq 1500); do [ ! -e {params.word}.go -a ! -e {wildcards.name}.go ] || break; sleep 0.2; done; "
         "echo ended ${{SLURM_JOB_ID:-local}} >> {wildcards.name}.runs; echo {params.word} > {output:q}"
 
 

@@ -3,21 +3,20 @@
 import os
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import forks
 import pytest
 from cluster import Cluster
+from forks import Fork
 
 PROFILE = Path(__file__).parents[2] / "profiles" / "slurm"
 WORKFLOW = Path(__file__).with_name("workflow.smk")
 POLL = 1.0
-SNAKEMAKE = (sys.executable, "-m", "snakemake")
+Process = subprocess.Popen[str] | Fork
 COUNTED = ("sbatch", "squeue", "sacct", "scancel", "scontrol")
 
 
@@ -30,13 +29,26 @@ class Project:
     workflow: Path = WORKFLOW
     seconds: float = 0.0
     output: str = field(default="", repr=False)
-    processes: list[subprocess.Popen[str]] = field(default_factory=list, repr=False)
-    snakemake: tuple[str, ...] = SNAKEMAKE
+    processes: list[Process] = field(default_factory=list, repr=False)
+    snakemake: tuple[str, ...] = ()
 
-    def start(self, *arguments: str) -> subprocess.Popen[str]:
-        """Start Snakemake, with SIGINT as by default, even where the tests ignore it."""
-        process = subprocess.Popen(
-            [*self.snakemake, *self.options(), *arguments],
+    def start(self, *arguments: str) -> Process:
+        """Start Snakemake in a session of its own, with SIGINT as by default, even where the tests ignore it.
+
+        It is a fork of one that has imported Snakemake, unless the project has a command of its own.
+        """
+        arguments = (*self.options(), *arguments)
+        if self.snakemake:
+            process = self.start_command(*self.snakemake, *arguments)
+        else:
+            process = Fork(self.folder, arguments, self.environment)
+        self.processes.append(process)
+        return process
+
+    def start_command(self, *command: str) -> subprocess.Popen[str]:
+        """Start a command as a process of its own."""
+        return subprocess.Popen(
+            command,
             cwd=self.folder,
             env=self.environment,
             text=True,
@@ -45,8 +57,6 @@ class Project:
             start_new_session=True,
             preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         )
-        self.processes.append(process)
-        return process
 
     def options(self) -> list[str]:
         """What Snakemake is told in any case."""
@@ -54,20 +64,12 @@ class Project:
         return [*options, "--submitit-poll-interval", str(POLL), "--latency-wait", "10", "--cores", "2"]
 
     def run(self, *arguments: str, timeout: int = 180) -> int:
-        """Run Snakemake to its end; keep its output and time, return its exit code.
-
-        It is a fork of one that has imported Snakemake: nobody sends it signals.
-        """
+        """Run Snakemake to its end; keep its output and time, return its exit code."""
         began = time.monotonic()
-        if self.snakemake == SNAKEMAKE:
-            done = forks.snakemake(self.folder, *self.options(), *arguments, seconds=timeout, **self.environment)
-            self.output, code = done.stdout, done.returncode
-        else:
-            process = self.start(*arguments)
-            self.output, _ = process.communicate(timeout=timeout)
-            code = process.returncode
+        process = self.start(*arguments)
+        self.output, _ = process.communicate(timeout=timeout)
         self.seconds = time.monotonic() - began
-        return code
+        return process.returncode
 
     def has_told(self, words: str) -> bool:
         """Tell whether the log of a Snakemake has these words by now."""
@@ -98,6 +100,13 @@ class Project:
 
     def calls(self, command: str) -> Path:
         return self.folder.parent / f"{command}.calls"
+
+    def looks(self, seconds: float) -> float:
+        """Return how often a Snakemake calls squeue in this time, at most: once before the first poll, then per poll.
+
+        The time is that of a fork, without imports.
+        """
+        return 1 + 1 + seconds / POLL
 
     def count(self, command: str) -> int:
         path = self.calls(command)
@@ -148,4 +157,4 @@ def until(condition: Callable[[], bool], seconds: float) -> None:
     end = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < end
-        time.sleep(0.1)
+        time.sleep(0.2)  # most conditions call squeue

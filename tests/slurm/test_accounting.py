@@ -2,18 +2,17 @@
 
 import re
 import signal
-from subprocess import Popen
 
 import pytest
 from cluster import Cluster
-from project import Project, until
+from project import Process, Project, until
 from test_retries import kill
 from test_survival import is_at_work
 
 pytestmark = pytest.mark.slow
 
 
-def look_again_when_forgotten(process: Popen[str], cluster: Cluster) -> None:
+def look_again_when_forgotten(process: Process, cluster: Cluster) -> None:
     """Continue a stopped main process when its jobs have ended and squeue no longer lists them."""
     until(lambda: not cluster.run("squeue", "-h", "-t", "all"), seconds=60)
     process.send_signal(signal.SIGCONT)
@@ -54,7 +53,7 @@ def test_nobody_knows(accounted_project: Project, accounted: Cluster) -> None:
     """The database is down when the jobs end, and has no record of them: the results that they wrote decide."""
     accounted_project.wrap("sacct", '[ $(wc -l < "$calls") != 1 ] || exec "$real" "$@"')
     process = accounted_project.start("patients", "--config", "steps=30")
-    until(lambda: all(is_at_work(accounted_project, 1, str(i))() for i in range(3)), seconds=60)
+    until(lambda: all(is_at_work(accounted_project, 1, str(i))() for i in range(2)), seconds=60)
     process.send_signal(signal.SIGSTOP)
     with accounted.without_database():
         look_again_when_forgotten(process, accounted)

@@ -161,6 +161,7 @@ def test_damaged_ledger(faults: Project) -> None:
 
 def test_ledger_deleted_between_two_runs(faults: Project) -> None:
     leave_behind(faults, "0.slow", "1.slow")
+    until(has_begun(faults, "1"), seconds=60)  # jobs write there before they begin
     shutil.rmtree(faults.folder / ".snakemake")
     output = adopt_and_let_go(faults, "0.slow", "1.slow")
     assert len(runs(faults, "0")) == len(runs(faults, "1")) == 2 and "rror" not in output

@@ -8,14 +8,14 @@ from pathlib import Path
 
 import pytest
 from cluster import Cluster
-from project import COUNTED, POLL, Project, make_project, until
+from project import COUNTED, Project, make_project, until
 
 pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory, slurm: Cluster) -> Project:
-    """Run a project in which four jobs use the two GPUs."""
+    """Run a project in which three jobs use the two GPUs."""
     project = make_project(tmp_path_factory.mktemp("finished"), slurm.environment)
     for command in COUNTED:
         project.wrap(command, 'exec "$real" "$@"')
@@ -25,7 +25,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory, slurm: Cluster) -> Projec
 
 def test_two_jobs_at_a_time_on_two_gpus(finished: Project, slurm: Cluster) -> None:
     jobs = {slurm_id: device for slurm_id, device, *_ in finished.facts()}
-    assert len(jobs) == 4 and slurm.most_at_once(jobs) == 2
+    assert len(jobs) == 3 and slurm.most_at_once(jobs) == 2
     spans = [(*slurm.span(slurm_id), device) for slurm_id, device in jobs.items()]
     for one, other in combinations(spans, 2):
         if one[0] < other[1] and other[0] < one[1]:
@@ -42,8 +42,8 @@ def test_slurm_gets_the_resources_of_the_rule(finished: Project, slurm: Cluster)
 
 
 def test_one_squeue_per_poll_serves_all_jobs(finished: Project) -> None:
-    assert finished.count("sbatch") == 1  # four jobs with equal resources are one array
-    assert 2 <= finished.count("squeue") <= finished.seconds / POLL
+    assert finished.count("sbatch") == 1  # three jobs with equal resources are one array
+    assert 2 <= finished.count("squeue") <= finished.looks(finished.seconds)
     assert finished.count("sacct") == finished.count("scancel") == 0
 
 
@@ -110,6 +110,6 @@ def test_troubled_squeue_fails_no_job(project: Project) -> None:
         """,
     )
     assert project.run("slow.txt") == 0, project.output
-    assert 5 < project.count("squeue") <= project.seconds / POLL + 1
+    assert 5 < project.count("squeue") <= project.looks(project.seconds)
     assert project.output.count("Unable to contact slurm controller") == 1
     assert "Slurm answers again" in project.output

@@ -29,7 +29,7 @@ def kill(cluster: Cluster, slurm_id: str, whom: str) -> str:
 
 def test_killed_jobs_are_submitted_again(project: Project, slurm: Cluster) -> None:
     """When a process of a job dies, the other processes die too, and the job succeeds in its second life."""
-    process = project.start("patients", "--config", "steps=60")
+    process = project.start("patients", "patient/2.txt", "--config", "steps=60")
     until(lambda: all(is_at_work(project, 1, str(i))() for i in range(3)), seconds=60)
     jobs = slurm.run("squeue", "-h", "-r", "-o", "%i").split()
     killed = [kill(slurm, job, whom) for job, whom in zip(jobs, ("worker.py", INSIDE, "all"), strict=True)]

@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import pytest
 from cluster import Cluster
-from project import POLL, Project, until
+from project import Project, until
 
 pytestmark = pytest.mark.slow
 
@@ -71,28 +71,28 @@ def test_killed_main_process(project: Project, slurm: Cluster, moment: str) -> N
     if moment == "sbatch is at work":
         project.wrap("sbatch", 'out=$("$real" "$@"); sleep 3; echo "$out"')
     first = project.start("patients", "--config", "steps=150")
-    until(lambda: states(slurm) == ["RUNNING"] * 3, seconds=60)
+    until(lambda: states(slurm) == ["RUNNING"] * 2, seconds=60)
     first.send_signal(signal.SIGKILL)
     first.wait()
     if moment == "one has ended":
         until(lambda: (project.folder / "patient/1.txt").exists(), seconds=90)
     elif moment == "all run":
-        assert not any((project.folder / f"patient/{i}.txt").exists() for i in range(3))
+        assert not any((project.folder / f"patient/{i}.txt").exists() for i in range(2))
     assert project.run("patients", "--config", "steps=150") == 0, project.output
     assert project.count("sbatch") == 1, project.output
-    assert [path.read_text() for path in sorted((project.folder / "patient").iterdir())] == ["150 steps in 1 lives"] * 3
+    assert [path.read_text() for path in sorted((project.folder / "patient").iterdir())] == ["150 steps in 1 lives"] * 2
     again = project.run("patients", "--config", "steps=150")
     assert again == 0 and "Nothing to be done" in project.output, project.output
 
 
 def test_terminated_main_process_waits_for_its_jobs(project: Project, slurm: Cluster) -> None:
     process = project.start("patients", "--config", "steps=40")
-    until(lambda: states(slurm) == ["RUNNING"] * 3, seconds=60)
+    until(lambda: states(slurm) == ["RUNNING"] * 2, seconds=60)
     process.send_signal(signal.SIGTERM)
     process.communicate(timeout=90)
     assert project.run("patients", "--config", "steps=40") == 0, project.output
     assert project.count("sbatch") == 1
-    assert len(list((project.folder / "patient").iterdir())) == 3
+    assert len(list((project.folder / "patient").iterdir())) == 2
 
 
 def test_a_second_main_process_is_refused(project: Project, slurm: Cluster) -> None:
@@ -123,13 +123,13 @@ def test_controller_restarts(project: Project, slurm: Cluster) -> None:
     """Jobs run and end while Slurm is down: none has failed, none is submitted twice; there is one squeue per poll."""
     began = time.monotonic()
     process = project.start("patients", "fine.txt", "--config", "steps=150")
-    until(lambda: all(is_at_work(project, 1, str(i))() for i in range(3)), seconds=60)
+    until(lambda: all(is_at_work(project, 1, str(i))() for i in range(2)), seconds=60)
     with slurm.without_controller():
-        until(lambda: all((project.folder / f"patient/{i}.txt").exists() for i in range(3)), seconds=60)
+        until(lambda: all((project.folder / f"patient/{i}.txt").exists() for i in range(2)), seconds=60)
     output, _ = process.communicate(timeout=120)
     assert process.returncode == 0 and project.count("sbatch") == 2, output
     assert "Slurm does not say how the jobs are" in output and "Slurm answers again" in output
-    assert project.count("squeue") <= (time.monotonic() - began) / POLL + 1
+    assert project.count("squeue") <= project.looks(time.monotonic() - began)
 
 
 @pytest.mark.parametrize("grace", [0, 30], ids=["no grace", "30 s of grace"])

@@ -88,13 +88,18 @@ def test_no_folder_for_the_ledger(faults: Project) -> None:
     assert "Traceback" not in faults.output
 
 
-@pytest.mark.parametrize("error", ["ENOSYS", "ENOLCK"])
-def test_a_file_system_without_locks(faults: Project, error: str) -> None:
-    """On Lustre without -o flock, or NFS without its lock daemon, a lock file is used, and a stale one is broken."""
+def without_locks(error: str) -> tuple[str, ...]:
+    """Return a command that runs Snakemake as on a file system whose locks fail with this error."""
     patch = f"import errno, fcntl, os, runpy\ndef flock(*_): raise OSError(errno.{error}, os.strerror(errno.{error}))\n"
     run = "fcntl.flock = flock\nrunpy.run_module('snakemake', run_name='__main__', alter_sys=True)"
-    faults.snakemake = (sys.executable, "-c", patch + run)
+    return (sys.executable, "-c", patch + run)
+
+
+def test_a_file_system_without_locks(faults: Project) -> None:
+    """On Lustre without -o flock, or NFS without its lock daemon, a lock file is used, and a stale one is broken."""
+    faults.snakemake = without_locks("ENOSYS")
     leave_behind(faults, "0.slow")
+    faults.snakemake = without_locks("ENOLCK")
     process = faults.start("0.slow")
     until(lambda: faults.has_told("which an earlier process submitted as"), seconds=60)
     assert faults.run("1.slow") != 0 and "Another Snakemake runs here already (process" in faults.output, faults.output
@@ -216,7 +221,8 @@ def test_the_reason_why_jobs_wait_is_reported(faults: Project, slurm: Cluster) -
 def test_a_partition_that_is_closed_for_a_while(faults: Project, slurm: Cluster) -> None:
     slurm.run("scontrol", "update", "partition=spot", "state=drain")
     try:
-        process = faults.start("quicks", "--default-resources", "slurm_partition=spot", "mem_mb=100")
+        options = ("--default-resources", "slurm_partition=spot", "mem_mb=100", "--config", "jobs=2")
+        process = faults.start("quicks", *options)
         until(lambda: faults.has_told("Jobs wait here"), seconds=60)
     finally:
         slurm.run("scontrol", "update", "partition=spot", "state=up")
@@ -225,12 +231,12 @@ def test_a_partition_that_is_closed_for_a_while(faults: Project, slurm: Cluster)
 
 
 def test_a_limit_of_jobs_in_the_queue(faults: Project) -> None:
-    """The limit is four; sbatch's words are imitated, as Slurm exempts root. All jobs are submitted in the end."""
+    """The limit is three; sbatch's words are imitated, as Slurm exempts root. All jobs are submitted in the end."""
     faults.wrap(
         "sbatch",
         """
         array=$(printf '%s\n' "$@" | grep -o 'array=0-[0-9]*' | grep -o '[0-9]*$'); wanted=$((${array:-0} + 1))
-        if [ $((wanted + $(squeue --me -h -r -n quick -o %i | wc -l))) -gt 4 ]; then
+        if [ $((wanted + $(squeue --me -h -r -n quick -o %i | wc -l))) -gt 3 ]; then
             echo 'sbatch: error: AssocMaxSubmitJobLimit' >&2
             echo 'sbatch: error: Batch job submission failed: Job violates accounting/QOS policy (job submit limit)' >&2
             exit 1
@@ -238,8 +244,8 @@ def test_a_limit_of_jobs_in_the_queue(faults: Project) -> None:
         exec "$real" "$@"
         """,
     )
-    assert faults.run("quicks") == 0, faults.output
-    assert len(list(faults.folder.glob("*.quick"))) == 6 and "Jobs wait here" in faults.output
+    assert faults.run("quicks", "--config", "jobs=4") == 0, faults.output
+    assert len(list(faults.folder.glob("*.quick"))) == 4 and "Jobs wait here" in faults.output
     assert faults.count("sbatch") < 30
 
 
@@ -250,9 +256,9 @@ def test_arrays_that_are_too_large(accounted_project: Project, accounted: Cluste
         if name == "not told":
             accounted_project.wrap("scontrol", "exit 1")
         before = accounted_project.count("sbatch")
-        assert accounted_project.run("quicks", "--forceall", "--config", "jobs=6") == 0, accounted_project.output
-        assert accounted_project.count("sbatch") - before <= (3 if name == "told" else 8)
-    assert len(list(accounted_project.folder.glob("*.quick"))) == 6
+        assert accounted_project.run("quicks", "--forceall", "--config", "jobs=4") == 0, accounted_project.output
+        assert accounted_project.count("sbatch") - before <= (3 if name == "told" else 5)
+    assert len(list(accounted_project.folder.glob("*.quick"))) == 4
 
 
 @pytest.mark.parametrize("grace", [0, 30], ids=["no grace", "30 s of grace"])

@@ -1,7 +1,7 @@
 # A small workflow for the plugin's tests: no torch, seconds per job.
 rule gpus:
     input:
-        expand("gpu/{i}.txt", i=range(4)),
+        expand("gpu/{i}.txt", i=range(3)),
 
 
 rule mixed:
@@ -70,7 +70,7 @@ rule slow:
 
 rule patients:
     input:
-        expand("patient/{i}.txt", i=range(3)),
+        expand("patient/{i}.txt", i=range(2)),
 
 
 # Like a training: told to stop it keeps its count and ends with an error; the next life goes on from there.
@@ -101,7 +101,7 @@ rule hungry:
 
 rule many:
     input:
-        expand("small/{i}.txt", i=range(config.get("jobs", 100))),
+        expand("small/{i}.txt", i=range(config.get("jobs", 60))),
 
 
 # Small jobs go through Slurm in groups (--group-components), each of which starts one Snakemake.
