@@ -101,3 +101,12 @@ def test_missing_extra_is_a_sentence(installed: Path, extra: str, package: str, 
     assert (ran.returncode, ran.stdout) == (1, "")
     assert package in ran.stderr and ran.stderr.endswith(f': pip install "fastscale[{extra}]" adds them\n')
     assert len(ran.stderr.splitlines()) == 1
+
+
+def test_files_that_are_not_installed_are_a_sentence(installed: Path) -> None:
+    (installed_as,) = installed.parent.glob("lib/*/site-packages/fastscale-*.dist-info")
+    hidden = installed_as.rename(installed_as.with_name("hidden"))
+    ran = run(installed, "python", "-m", "fastscale.cli.main", "verdict")
+    hidden.rename(installed_as)
+    assert (ran.returncode, ran.stdout) == (1, "") and len(ran.stderr.splitlines()) == 1
+    assert ran.stderr.startswith("Error: fastscale is not installed here") and "fastscale[workflow]" in ran.stderr

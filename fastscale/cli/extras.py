@@ -11,9 +11,15 @@ def require(extra: str) -> None:
     """Check that each package of an extra of pyproject.toml is installed, before a verb begins its work.
 
     Raises:
-        UserError: packages of the extra are missing.
+        UserError: packages of the extra are missing, or fastscale is not installed.
     """
-    requirements = [Requirement(text) for text in requires("fastscale") or ()]
+    try:
+        requirements = [Requirement(text) for text in requires("fastscale") or ()]
+    except PackageNotFoundError:
+        raise UserError(
+            "fastscale is not installed here, only its files were found: "
+            f'pip install "fastscale[{extra}]" installs it with what this command needs'
+        ) from None
     names = [item.name for item in requirements if item.marker and item.marker.evaluate({"extra": extra})]
     if missing := ", ".join(name for name in names if not _is_installed(name)):
         raise UserError(
