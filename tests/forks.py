@@ -16,9 +16,13 @@ from functools import cache
 from pathlib import Path
 from threading import Thread
 
+# Executors for tests, which `python -m` would find by PYTHONPATH.
+PLUGINS = str(Path(__file__).parent / "plugins")
+
 # Each fork has a parent of its own, which reports its end. Snakemake imports the plugin, which notes the time.
-SERVER = """
+SERVER = f"""
 import gc, json, os, signal, sys, time
+sys.path.append({PLUGINS!r})
 import numpy.random, smart_open, snakemake.report.html_reporter
 from snakemake import cli
 from snakemake_executor_plugin_submitit import inner

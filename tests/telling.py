@@ -1,13 +1,12 @@
 """Values that a shell, YAML, Python or Snakemake take for something else, and what rules see of them."""
 
-import os
 import subprocess
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import forks
 import yaml
 
 WORKFLOW = Path(__file__).with_name("telling.smk")
@@ -62,14 +61,7 @@ class Told:
         """Run Snakemake in a new folder."""
         folder.mkdir(parents=True)
         (folder / "it's $HOME.yaml").write_text(yaml.safe_dump(dict(self.file), allow_unicode=True))
-        return subprocess.run(
-            [sys.executable, "-m", "snakemake", "--cores", "2", *options, *self.arguments()],
-            cwd=folder,
-            env={**os.environ, **environment},
-            text=True,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-        )
+        return forks.snakemake(folder, "--cores", "2", *options, *self.arguments(), **environment)
 
 
 def as_name(word: str) -> str:

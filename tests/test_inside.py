@@ -5,7 +5,6 @@ import os
 import pickle
 import shlex
 import subprocess
-import sys
 from collections.abc import Mapping
 from contextlib import nullcontext
 from dataclasses import fields, is_dataclass
@@ -13,6 +12,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+import forks
 import pytest
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
@@ -24,7 +24,6 @@ from telling import PIECES, Told, as_name, written
 pytestmark = pytest.mark.slow
 
 EXAMPLES = int(os.environ.get("EXAMPLES", "2"))
-PLUGINS = str(Path(__file__).parent / "plugins")
 
 WORDS = st.lists(st.sampled_from(PIECES), min_size=1, max_size=5).map("".join)
 KEYS = st.one_of(WORDS, st.integers(), st.booleans(), st.dates(), st.just("2020-01-01"))
@@ -53,7 +52,7 @@ def test_a_job_sees_what_a_local_snakemake_sees(told: Told) -> None:
         here, inside = Path(folder) / "here", Path(folder) / "inside"
         local = told.run(here, "--force-use-threads")
         assert local.returncode == 0, local.stdout
-        ran = told.run(inside, "--executor", "here", "--jobs", "1", PYTHONPATH=PLUGINS)
+        ran = told.run(inside, "--executor", "here", "--jobs", "1")
         assert ran.returncode == 0, ran.stdout
         assert written(inside) == written(here) != {}
         assert not list(Path(folder).rglob("PWNED")) and not Path("/PWNED").exists()
@@ -62,14 +61,7 @@ def test_a_job_sees_what_a_local_snakemake_sees(told: Told) -> None:
 def snakemake(folder: Path, workflow: str, *arguments: str) -> "subprocess.CompletedProcess[str]":
     """Run a workflow in a folder, whose Snakefile it becomes."""
     (folder / "Snakefile").write_text(workflow)
-    return subprocess.run(
-        [sys.executable, "-m", "snakemake", "--cores", "2", "--jobs", "1", *arguments],
-        cwd=folder,
-        env={**os.environ, "PYTHONPATH": PLUGINS},
-        text=True,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-    )
+    return forks.snakemake(folder, "--cores", "2", "--jobs", "1", *arguments)
 
 
 # The first rule edits each file of the configuration, or deletes it; the job says what its configuration is.

@@ -14,6 +14,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import forks
 import pytest
 import torch
 from packaging.requirements import Requirement
@@ -31,7 +32,6 @@ from snakemake_executor_plugin_submitit.claims import Claim
 from snakemake_executor_plugin_submitit.ledger import Batch, Entry
 
 ROOT = Path(__file__).parents[1]
-PLUGINS = str(Path(__file__).parent / "plugins")
 OTHER = "==0.0.1"  # a version of nothing
 
 
@@ -206,11 +206,7 @@ def test_another_ffcv_is_not_used_and_another_numba_looks_for_scipy() -> None:
 
 
 def snakemake(folder: Path, *arguments: str) -> "subprocess.CompletedProcess[str]":
-    command = [sys.executable, "-m", "snakemake", "--cores", "1", *arguments]
-    environment = {**os.environ, "PYTHONPATH": PLUGINS}
-    return subprocess.run(
-        command, cwd=folder, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
-    )
+    return forks.snakemake(folder, "--cores", "1", *arguments)
 
 
 JOB = """
