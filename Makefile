@@ -1,6 +1,6 @@
 # Each command sets up what it needs, once: requirements/setup.sh.
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
-# Hundreds of processes import the same modules.
+# Bytecode is kept, whatever the environment says: hundreds of processes import the same modules.
 unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: help run test docs setup setup-test lock benchmarks clean

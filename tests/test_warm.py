@@ -126,39 +126,38 @@ def test_mistake_is_told_by_the_command_itself(command, folder):
     assert "Traceback" not in done.stderr
 
 
-@pytest.mark.slow
-def test_killed_command_ends_its_training_and_the_next_resumes(command, folder, tmp_path):
+def begin(command, folder, tmp_path, epochs, logged=0):
+    """Start a training; when it has logged more than `logged` epochs, return the command's process and its fork's."""
     log = tmp_path / "log"
     with log.open("w") as output:
-        process = subprocess.Popen(command(epochs=500), cwd=folder, stdout=output, stderr=output)
-    wait(lambda: len(rows(tmp_path / "record.csv")) >= 2 or process.poll() is not None)
+        process = subprocess.Popen(command(epochs=epochs), cwd=folder, stdout=output, stderr=output)
+    wait(lambda: len(rows(tmp_path / "record.csv")) > logged or process.poll() is not None)
     assert process.poll() is None, log.read_text()
     (fork,) = forks_of(log) - {process.pid}
+    return process, fork
+
+
+@pytest.mark.slow
+def test_killed_command_ends_its_training_and_the_next_resumes(command, folder, tmp_path):
+    process, fork = begin(command, folder, tmp_path, epochs=500, logged=1)
     process.send_signal(signal.SIGKILL)
     process.wait()
     wait(lambda: not is_running(fork))
-    epochs = len(rows(tmp_path / "record.csv"))
 
-    with log.open("w") as output:
-        process = subprocess.Popen(command(epochs=500), cwd=folder, stdout=output, stderr=output)
-    wait(lambda: len(rows(tmp_path / "record.csv")) > epochs or process.poll() is not None)
-    (fork,) = forks_of(log) - {process.pid}
+    process, fork = begin(command, folder, tmp_path, epochs=500, logged=len(rows(tmp_path / "record.csv")))
     os.kill(fork, signal.SIGKILL)
     assert process.wait(timeout=30) == 128 + signal.SIGKILL, "the command reports which signal ended its fork"
-    assert "resumed after epoch" in log.read_text()
+    assert "resumed after epoch" in (tmp_path / "log").read_text()
 
 
 @pytest.mark.slow
 def test_no_training_outlives_the_process_that_it_was_forked_from(command, folder, tmp_path):
     """The server is killed, as by a lack of memory: the training goes on from its last epoch, in one process only."""
-    log = tmp_path / "log"
-    with log.open("w") as output:
-        process = subprocess.Popen(command(epochs=15), cwd=folder, stdout=output, stderr=output)
-    wait(lambda: len(rows(tmp_path / "record.csv")) >= 1 or process.poll() is not None)
-    (fork,) = forks_of(log) - {process.pid}
+    process, fork = begin(command, folder, tmp_path, epochs=15)
     os.kill(fork, signal.SIGSTOP)  # it has not ended when its server is killed
     stop_servers()
     assert not is_running(fork)
+    log = tmp_path / "log"
     assert process.wait(timeout=600) == 0, log.read_text()
     assert log.read_text().count("this training starts by itself") == 1 and "resumed after epoch" in log.read_text()
     assert json.loads((tmp_path / "record.json").read_text())["epochs"] == 15
