@@ -132,9 +132,8 @@ install_python_packages() {
     others ffcv >"$venv/lock.txt"
     "${uv[@]}" sync "${build[@]}" "$venv/lock.txt"
     "${uv[@]}" install --no-deps --no-build-isolation --editable .
-    # What a run imports is compiled now: where Python may not write its caches, each start of Snakemake would compile
-    # for two seconds. All packages, thousands of modules that nobody imports, would take half a minute.
-    unset PYTHONDONTWRITEBYTECODE
+    # What a run imports is compiled now (make keeps bytecode): where Python may not write its caches later, each start
+    # of Snakemake would compile for two seconds. The other thousands of modules, nobody imports.
     "$venv/bin/python" -c 'import torch, torchvision'
     "$venv/bin/python" -c 'import matplotlib.pyplot, smart_open, snakemake.cli, snakemake.report.html_reporter, submitit'
     if can_build_ffcv; then
