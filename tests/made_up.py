@@ -53,7 +53,7 @@ def write_records(
 def profile_record(network: Network, minutes: Callable[[Complexity], float]) -> dict[str, Any]:
     """Return a profile record of a network."""
     seconds = 60 * minutes(count(network))
-    steps = dict.fromkeys(("q1", "median", "q3"), seconds * 10 / 1281167)
+    steps = dict.fromkeys(("least", "median", "most"), seconds * 10 / 1281167)
     return {
         "network": network.id,
         "network_hash": network.hash,
@@ -63,15 +63,23 @@ def profile_record(network: Network, minutes: Callable[[Complexity], float]) -> 
         "images": 1281167,
         "batch": 10,
         "n": 5,
+        "rounds": [steps["least"]] * 5,
         "memory_format": "channels_last",
         "mode": "eager",
-        "tried": [{"memory_format": "channels_last", "mode": "eager", "n": 5, "step_seconds": steps}],
+        "tried": [
+            {
+                "memory_format": "channels_last",
+                "mode": "eager",
+                "n": 5,
+                "step_seconds": {"median": seconds * 10 / 1281167},
+            }
+        ],
         "step_seconds": steps,
         "inference_seconds": steps,
         "launch_seconds": 0.001,
         "peaks": {"flops_per_second": 1e12, "bytes_per_second": 1e11, "bytes_per_value": 4, "precision": "float32"},
         "several": {"devices": 8, "is_measured": False, "epoch_seconds": dict.fromkeys(steps, seconds / 8)},
-        "epoch_seconds": {"median": seconds, "q1": seconds, "q3": seconds},
+        "epoch_seconds": dict.fromkeys(steps, seconds),
         "peak_memory_bytes": None,
         "provenance": provenance("profile"),
     }

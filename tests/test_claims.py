@@ -56,7 +56,7 @@ def verdicts(world: World, config: str = "workflow/sweeps/imagenet.yaml") -> dic
 
 
 def measured(row: Row, seconds: float, errors: dict[str, tuple[float, float]]) -> Row:
-    time = Time(seconds, seconds, seconds, 20, 128, "abacus", memory=seconds)
+    time = Time((seconds,) * 5, 128, "abacus", memory=seconds)
     return replace(row, time=time, errors={key: Error(mean, std, 3) for key, (mean, std) in errors.items()})
 
 

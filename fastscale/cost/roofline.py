@@ -56,7 +56,7 @@ class Roofline(NamedTuple):
     def from_record(cls, record: Mapping[str, Any]) -> Self:
         """Compute the bounds from a profile record."""
         peaks, costs = record["peaks"], record["costs"]
-        seconds = record["epoch_seconds"]["median"] / record["images"]
+        seconds = record["epoch_seconds"]["least"] / record["images"]
         crossing = costs["acts"] * peaks["bytes_per_value"] / peaks["bytes_per_second"]
         return cls(
             seconds=seconds,

@@ -53,7 +53,7 @@ class EpochTimes:
         self.devices = sorted({record["device"]["name"] for record in timings})
         self.trained = trained
         self.timed = {
-            timing["network"]: timing["epoch_seconds"]["median"] / timing["images"] * self.epoch_images
+            timing["network"]: timing["epoch_seconds"]["least"] / timing["images"] * self.epoch_images
             for timing in timings
         }
         # A training takes longer than its timed steps: it also loads images and averages weights, for example.

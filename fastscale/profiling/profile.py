@@ -3,6 +3,7 @@
 Images are synthetic: the network is timed, not the loader. No package but torch is needed.
 """
 
+import statistics
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -32,7 +33,7 @@ from fastscale.networks import Network
 from fastscale.profiling import peaks
 from fastscale.profiling.autotune import time_executions
 from fastscale.profiling.batch_size import LARGEST, largest_batch
-from fastscale.profiling.steps import inference_step, spread, time_steps, training_step
+from fastscale.profiling.steps import inference_step, time_steps, training_step
 from fastscale.records.provenance import code_hash, provenance
 from fastscale.records.records import read_record, write_record
 from fastscale.runtime.devices import describe, out_of_memory, precision
@@ -106,6 +107,7 @@ def profile(network: Network, options: Options, device: torch.device, device_pea
     inference = _time_warm(inference_step(network, batch, device, chosen), options.repeats, device)
     launches = _time_warm(training_step(network, TINY, device, chosen), LAUNCH_REPEATS, device)
     steps_per_epoch = options.images / batch
+    rounds = list(best["step_seconds"].values())
     return {
         "network": network.id,
         "network_hash": network.hash,
@@ -117,16 +119,22 @@ def profile(network: Network, options: Options, device: torch.device, device_pea
         **chosen._asdict(),
         "precision": str(precision(device)).removeprefix("torch."),
         "images": options.images,
-        "n": best["n"],
-        "step_seconds": best["step_seconds"],
-        "epoch_seconds": {key: value * steps_per_epoch for key, value in best["step_seconds"].items()},
-        "several": _on_several(network, batch, chosen, options, device, best["step_seconds"]),
-        "inference_seconds": spread(inference),
-        "launch_seconds": spread(launches)["median"],
+        "n": len(rounds),
+        "rounds": rounds,
+        "step_seconds": _summary(rounds),
+        "epoch_seconds": {key: value * steps_per_epoch for key, value in _summary(rounds).items()},
+        "several": _on_several(network, batch, chosen, options, device, _summary(rounds)),
+        "inference_seconds": _summary(inference),
+        "launch_seconds": min(launches),
         "peak_memory_bytes": best["peak_memory_bytes"],
         "tried": timings,
         "provenance": provenance("profile", ["torch"]),
     }
+
+
+def _summary(times: Sequence[float]) -> dict[str, float]:
+    """Find the least, the median and the most of times, in seconds."""
+    return {"least": min(times), "median": statistics.median(times), "most": max(times)}
 
 
 def _recorded(options: Options, device: torch.device) -> dict[str, Any]:
@@ -154,7 +162,7 @@ def _on_several(
     if device.type == "cuda" and torch.cuda.device_count() >= n > 1:
         torch.cuda.empty_cache()  # the first rank needs the memory that this process keeps
         with suppress(torch.OutOfMemoryError):  # the exchange of gradients takes memory as well
-            step = spread(run_ranks(n, device, step_times, network, batch, chosen, options.repeats))
+            step = _summary(run_ranks(n, device, step_times, network, batch, chosen, options.repeats))
             is_measured = True
     epoch = {key: value * options.images / batch / n for key, value in step.items()}
     return {"devices": n, "is_measured": is_measured, "epoch_seconds": epoch}

@@ -124,7 +124,7 @@ class Evidence:
             se = None if error is None or error.std is None else error.std / error.n**0.5
             return Reading(error.mean, se, error.n) if error else None
         if y == "time":
-            return Reading(row.time.median, n=row.time.n) if row.time else None
+            return Reading(row.time.seconds, n=row.time.n) if row.time else None
         if y == "memory":
             return Reading(row.time.memory, n=row.time.n) if row.time and row.time.memory else None
         return Reading(getattr(row, y))
@@ -164,7 +164,7 @@ class Evidence:
 
     def correlation(self, name: str, rows: Sequence[Row], quantity: str) -> Case:
         """Correlate a quantity with epoch time (Pearson); the case has no number unless every row is timed."""
-        times = [row.time.median for row in rows if row.time]
+        times = [row.time.seconds for row in rows if row.time]
         line = fit_line([getattr(row, quantity) for row in rows], times) if len(times) == len(rows) else None
         return Case(name, line.correlation, f"{line.correlation:.3f}", line.n, "points") if line else Case(name)
 

@@ -60,7 +60,7 @@ def flop_bound(evidence: Evidence) -> Iterator[Case]:
     """
     cases = []
     for base, rows in evidence.scaled().items():
-        timed = [(row, row.time.median) for row in sorted(rows, key=lambda row: row.flops) if row.time]
+        timed = [(row, row.time.seconds) for row in sorted(rows, key=lambda row: row.flops) if row.time]
         if len(timed) == len(rows):
             *others, (largest, seconds) = timed
             line = fit_line([row.acts for row, _ in others], [time for _, time in others])

@@ -38,7 +38,7 @@ QUANTITIES = {
     "params": Quantity("params", lambda _, row: row.params, lambda _, paper: paper.params),
     "acts": Quantity("activations", lambda _, row: row.acts, lambda _, paper: paper.acts),
     "time": Quantity(
-        "epoch time (minutes)", lambda _, row: row.time.median / 60 if row.time else None, lambda _, paper: paper.time
+        "epoch time (minutes)", lambda _, row: row.time.seconds / 60 if row.time else None, lambda _, paper: paper.time
     ),
     "error": Quantity(
         "top-1 error (%)", _error, lambda results, paper: paper.errors.get(results.schedule, (None,))[0], log=False
@@ -150,7 +150,7 @@ def series(axes: Axes, results: Results, rows: Sequence[Row], x: str, y: str, lo
 
 def regression(rows: Sequence[Row], count: str) -> Line | None:
     """Fit a line to epoch time (minutes) by a count."""
-    timed = [(getattr(row, count), row.time.median / 60) for row in rows if row.time]
+    timed = [(getattr(row, count), row.time.seconds / 60) for row in rows if row.time]
     return fit_line([x for x, _ in timed], [minutes for _, minutes in timed])
 
 

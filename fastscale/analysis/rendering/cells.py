@@ -17,12 +17,12 @@ def error_cell(error: Error | None, digits: int, with_trials: bool = False) -> s
     return f"{error.mean:.{digits}f}{spread}{trials}"
 
 
-def minutes_cell(time: Time | None, with_quartiles: bool = False) -> str:
-    """Format an epoch time in minutes: the median; a dash if the time is None.
+def minutes_cell(time: Time | None, with_spread: bool = False) -> str:
+    """Format an epoch time in minutes: the least of the rounds; a dash if the time is None.
 
-    `with_quartiles` adds the quartiles and the number of timed steps.
+    `with_spread` adds the most of the rounds, and their number.
     """
     if time is None:
         return GAP
-    median, q1, q3 = (f"{seconds / 60:.3g}" for seconds in (time.median, time.q1, time.q3))
-    return f"{median} [{q1}, {q3}] ({time.n})" if with_quartiles else median
+    least, most = (f"{seconds / 60:.3g}" for seconds in (time.seconds, time.most))
+    return f"{least} to {most} ({time.n})" if with_spread else least

@@ -20,18 +20,31 @@ Scope = Literal["all", "partial", "complexity"]
 
 @dataclass(frozen=True)
 class Time:
-    """Measured seconds per epoch: median and quartiles of `n` timed steps, times the number of steps in an epoch.
+    """Measured seconds per epoch: the least of the rounds in which the network was timed.
 
+    `rounds` are the seconds per epoch by each round: the time of a step in that round times the steps of an epoch.
     `memory` is the peak in bytes per image of the batch (None on a CPU).
     """
 
-    median: float
-    q1: float
-    q3: float
-    n: int
+    rounds: tuple[float, ...]
     batch: int
     device: str
     memory: float | None
+
+    @property
+    def seconds(self) -> float:
+        """Return the least of the rounds: what disturbs a network only makes it slower."""
+        return min(self.rounds)
+
+    @property
+    def most(self) -> float:
+        """Return the most of the rounds."""
+        return max(self.rounds)
+
+    @property
+    def n(self) -> int:
+        """Count the rounds."""
+        return len(self.rounds)
 
 
 @dataclass(frozen=True)
@@ -124,9 +137,9 @@ class Reader:
         name = device_name(record)
         self.require_same("device", name, path)
         self.require_same("epoch of images", record["images"], path)
-        epoch, memory = record["epoch_seconds"], record["peak_memory_bytes"]
+        steps, memory = record["images"] / record["batch"], record["peak_memory_bytes"]
         per_image = memory / record["batch"] if memory else None
-        return Time(epoch["median"], epoch["q1"], epoch["q3"], record["n"], record["batch"], name, per_image), []
+        return Time(tuple(seconds * steps for seconds in record["rounds"]), record["batch"], name, per_image), []
 
     def error(self, network: Network, schedule: str) -> tuple[Error | None, list[str]]:
         """Read the error of a network over its trials, and the reason for each trial without an error."""

@@ -42,7 +42,7 @@ def table(sweep: Sweep, artefact: str, results: Results) -> Table:
     header = ["network", *(f"{key} ({LETTERS[key]})" for key in UNITS), "time (min)"]
     header += ["ICML", "arXiv"] if authors else []
     columns = [f"{what}{key}" for key in (*UNITS, "minutes") for what in ("", "published_", "deviation_")]
-    columns += ["minutes_q1", "minutes_q3", "timed_steps", "batch"]
+    columns += ["minutes_most", "rounds", "batch"]
     for schedule in schedules:
         columns += [f"error_{schedule}{part}" for part in ("", "_std", "_trials")]
         columns += [f"published_error_{schedule}", f"published_error_{schedule}_std", f"deviation_error_{schedule}"]
@@ -94,10 +94,10 @@ def _exact(row: Row, paper: Published | None, schedules: list[str]) -> Iterator[
     for key in UNITS:
         exact, printed = getattr(row, key), paper and round(getattr(paper, key))
         yield from (exact, printed, exact - printed) if paper else (exact, "", "")
-    minutes = row.time.median / 60 if row.time else None
+    minutes = row.time.seconds / 60 if row.time else None
     yield from (_plain(minutes), _plain(paper and paper.time), _plain(minutes and paper and minutes - paper.time))
     time = row.time
-    yield from (_plain(time.q1 / 60), _plain(time.q3 / 60), time.n, time.batch) if time else ("", "", "", "")
+    yield from (_plain(time.most / 60), time.n, time.batch) if time else ("", "", "")
     for schedule in schedules:
         error, printed = row.errors.get(schedule), paper.errors.get(schedule) if paper else None
         yield from (_plain(error.mean), _plain(error.std), error.n) if error else ("", "", "")

@@ -14,7 +14,7 @@ from fastscale.records.records import read_record
 from fastscale.sweep.sweep import Sweep
 
 SHAPE = ("network", "base", "strategy", "scale", "realised_scale", "resolution", "depths", "widths", "group_widths")
-MEASURED = ("flops", "params", "acts", "epoch_seconds", "epoch_q1", "epoch_q3", "timed_steps", "batch")
+MEASURED = ("flops", "params", "acts", "epoch_seconds", "epoch_most", "rounds", "batch")
 
 
 def networks(sweep: Sweep, artefact: str, results: Results) -> Table:
@@ -27,7 +27,7 @@ def networks(sweep: Sweep, artefact: str, results: Results) -> Table:
         line += [f"{row.realised:.4f}", network.resolution]
         line += [" ".join(map(str, sizes)) for sizes in (network.depths, network.widths, network.group_widths)]
         line += [row.flops, row.params, row.acts]
-        line += [f"{time.median:.6g}", f"{time.q1:.6g}", f"{time.q3:.6g}", time.n, time.batch] if time else [""] * 5
+        line += [f"{time.seconds:.6g}", f"{time.most:.6g}", time.n, time.batch] if time else [""] * 4
         for error in map(row.errors.get, schedules):
             spread = "" if error is None or error.std is None else f"{error.std:.4f}"
             line += [f"{error.mean:.4f}", spread, error.n] if error else ["", "", ""]
@@ -35,14 +35,14 @@ def networks(sweep: Sweep, artefact: str, results: Results) -> Table:
         shown.append(
             [row.point.base, row.point.strategy, f"{row.point.scale:g}", f"{row.realised:.2f}"]
             + [f"{row.flops / 1e6:,.3f}", f"{row.params / 1e3:,.1f}", f"{row.acts / 1e3:,.1f}"]
-            + [minutes_cell(row.time, with_quartiles=True)]
+            + [minutes_cell(row.time, with_spread=True)]
             + [error_cell(row.errors.get(schedule), 2, with_trials=True) for schedule in schedules]
             + ["; ".join(row.notes), network.id]
         )
     text = (
         "Scale s is nominal; realised is the scale after quantisation: flops over the base's. Time is that of an "
-        f"epoch of {sweep.config['profile']['images']:,} images: median [quartiles] (n timed steps). Error is top-1 in "
-        "percent by schedule: mean ± standard deviation over trials (n trials)."
+        f"epoch of {sweep.config['profile']['images']:,} images: the least of n rounds to the most (n). Error is top-1 "
+        "in percent by schedule: mean ± standard deviation over trials (n trials)."
     )
     titles = ["base", "strategy", "s", "realised", "flops (M)", "params (K)", "acts (K)", "epoch (min)"]
     titles += [*(f"error {schedule} (%)" for schedule in schedules), "notes", "network"]

@@ -119,7 +119,7 @@ def _growth(evidence: Evidence) -> Answer:
     lines = []
     for base in evidence.bases:
         for strategy in ACTS_EXPONENTS:
-            rows = [(row, row.time.median) for row in evidence.rows((base, strategy)) if row.time]
+            rows = [(row, row.time.seconds) for row in evidence.rows((base, strategy)) if row.time]
             logs = [math.log(row.flops) for row, _ in rows]
             times = fit_line(logs, [math.log(seconds) for _, seconds in rows])
             acts = fit_line(logs, [math.log(row.acts) for row, _ in rows])
@@ -136,7 +136,7 @@ def _rivals(evidence: Evidence) -> Answer:
     if regnet is None or efficientnet is None or regnet.time is None or efficientnet.time is None:
         return Answer("A fast-scaled RegNet or an EfficientNet?", ())
     ratios = {
-        "time": (regnet.time.median / efficientnet.time.median, "time"),
+        "time": (regnet.time.seconds / efficientnet.time.seconds, "time"),
         "flops": (regnet.flops / efficientnet.flops, "flops"),
         "activations": (regnet.acts / efficientnet.acts, "acts"),
     }
