@@ -23,13 +23,15 @@ class Time:
     """Measured seconds per epoch: the least of the rounds in which the network was timed.
 
     `rounds` are the seconds per epoch by each round: the time of a step in that round times the steps of an epoch.
-    `memory` is the peak in bytes per image of the batch (None on a CPU).
+    `memory` is the peak in bytes per image of the batch (None on a CPU), `inference` the seconds of a forward pass per
+    image.
     """
 
     rounds: tuple[float, ...]
     batch: int
     device: str
     memory: float | None
+    inference: float | None = None
 
     @property
     def seconds(self) -> float:
@@ -139,7 +141,9 @@ class Reader:
         self.require_same("epoch of images", record["images"], path)
         steps, memory = record["images"] / record["batch"], record["peak_memory_bytes"]
         per_image = memory / record["batch"] if memory else None
-        return Time(tuple(seconds * steps for seconds in record["rounds"]), record["batch"], name, per_image), []
+        inference = record["inference_seconds"]["least"] / record["batch"]
+        rounds = tuple(seconds * steps for seconds in record["rounds"])
+        return Time(rounds, record["batch"], name, per_image, inference), []
 
     def error(self, network: Network, schedule: str) -> tuple[Error | None, list[str]]:
         """Read the error of a network over its trials, and the reason for each trial without an error."""
@@ -175,6 +179,12 @@ def present_data(sweep: Sweep) -> str | None:
     """Read the hash of the sweep's data as packed on this machine; None where the data are elsewhere."""
     path = sweep.data_folder / "data.json"
     return read_record(path, "data")["data_hash"] if path.exists() else None
+
+
+def validation_images(sweep: Sweep) -> int | None:
+    """Return the number of validation images: of the data as packed, or as configured; None where neither tells."""
+    path = sweep.data_folder / "data.json"
+    return read_record(path, "data")["images"]["val"] if path.exists() else sweep.config["data"].get("val_images")
 
 
 def require_data(present: str | None, record: Mapping[str, Any], path: Path) -> None:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from fastscale.analysis.results.reading import Error, Reader, Scope, Time
+from fastscale.analysis.results.reading import Error, Reader, Scope, Time, validation_images
 from fastscale.cost.prediction import Costs, Timing
 from fastscale.sweep.selection import Curve, Point, Selection, points
 from fastscale.sweep.sweep import Sweep
@@ -49,6 +49,7 @@ class Results:
     conditions: str  # device and data, for a footer
     remarks: tuple[str, ...]  # warnings to readers: older code, gaps
     records: Mapping[str, Sequence[Mapping[str, Any]]]  # the records read, by stage: profile, train
+    val_images: int | None = None  # on which errors were measured; None: unknown
 
     def row(self, point: Point) -> Row:
         """Return the row of a point."""
@@ -123,7 +124,9 @@ def load(sweep: Sweep, artefact: str, scope: Scope = "all") -> Results:
         rows.append(Row(point, flops, params, acts, flops / base_flops[point.base], *measured[point.network.id]))
     conditions = _conditions(sweep, reader, {name for names in schedules.values() for name in names})
     remarks = tuple(_remarks(sweep, artefact, reader, rows))
-    return Results(selections, tuple(rows), sweep.schedule, conditions, remarks, reader.records)
+    return Results(
+        selections, tuple(rows), sweep.schedule, conditions, remarks, reader.records, validation_images(sweep)
+    )
 
 
 def _conditions(sweep: Sweep, reader: Reader, schedules: set[str]) -> str:

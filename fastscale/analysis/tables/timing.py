@@ -69,8 +69,9 @@ def timing(sweep: Sweep, artefact: str, results: Results) -> Table:
         )
     text = (
         "Each network by the fastest of the executions that were tried (milliseconds per training step, or why it "
-        "was not timed): the least of n rounds to the most (n). Inference is a forward pass of the same batch. Minutes "
-        f"are per epoch of {sweep.config['profile']['images']:,} images; in brackets: scaled from one device, not measured."
+        "was not timed): the least of n rounds to the most (n). Inference is a forward pass of the same "
+        f"batch. Minutes are per epoch of {sweep.config['profile']['images']:,} images; in brackets: scaled from one "
+        "device, not measured."
     )
     return _table(f"Timings, sweep {sweep.name}", [conditions(results), text], lines, shown)
 
