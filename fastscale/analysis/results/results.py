@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+from fastscale.analysis.results.noise import Noise, Spread
 from fastscale.analysis.results.reading import Error, Reader, Scope, Time
 from fastscale.cost.prediction import Costs, Timing
 from fastscale.sweep.selection import Curve, Point, Selection, points
@@ -49,6 +50,8 @@ class Results:
     conditions: str  # device and data, for a footer
     remarks: tuple[str, ...]  # warnings to readers: older code, gaps
     records: Mapping[str, Sequence[Mapping[str, Any]]]  # the records read, by stage: profile, train
+    noise: Noise  # of these and of all timings that were made with them, so that all pages agree
+    time_spread: Spread  # of the same timings
 
     def row(self, point: Point) -> Row:
         """Return the row of a point."""
@@ -123,7 +126,9 @@ def load(sweep: Sweep, artefact: str, scope: Scope = "all") -> Results:
         rows.append(Row(point, flops, params, acts, flops / base_flops[point.base], *measured[point.network.id]))
     conditions = _conditions(sweep, reader, {name for names in schedules.values() for name in names})
     remarks = tuple(_remarks(sweep, artefact, reader, rows))
-    return Results(selections, tuple(rows), sweep.schedule, conditions, remarks, reader.records)
+    timings = reader.timings
+    noise, spread = Noise.from_records(timings), Spread.from_records(timings)
+    return Results(selections, tuple(rows), sweep.schedule, conditions, remarks, reader.records, noise, spread)
 
 
 def _conditions(sweep: Sweep, reader: Reader, schedules: set[str]) -> str:

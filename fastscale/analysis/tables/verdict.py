@@ -15,7 +15,6 @@ from fastscale.analysis.rendering.table import Grid, Table, conditions
 from fastscale.analysis.results.fits import fit_line
 from fastscale.analysis.results.published import numbers
 from fastscale.analysis.results.results import Results
-from fastscale.analysis.tables.timing import require_whole
 from fastscale.cost.prediction import TIME_TERMS, fit_time
 from fastscale.cost.roofline import Roofline
 from fastscale.sweep.sweep import Sweep
@@ -38,7 +37,6 @@ class Answer:
 
 def table(sweep: Sweep, artefact: str, results: Results) -> Table:
     """Answer in words, then list the cases of each question on which the answer rests."""
-    require_whole(results)
     evidence = Evidence(sweep, results)
     correlations, speed = _correlations(evidence), _speed(evidence)
     answers = [correlations, speed, _growth(evidence), _rivals(evidence), _prediction(results), _bounds(results)]
