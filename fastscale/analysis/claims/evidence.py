@@ -122,7 +122,8 @@ class Evidence:
                 parts[f"{name} images"] = Part(1, Spread(sampling_sd(error.mean, images), math.inf))
             return Reading(error.mean, parts, error.n)
         if y == "time":
-            spread = self.results.time_spread or UNKNOWN
+            sd, df = self.results.time_spread
+            spread = Spread(sd, df) if df else UNKNOWN
             return Reading(math.log(time.seconds), {name: Part(1, spread)}, time.n) if time else None
         value = self._plain(row, y)
         return Reading(math.log(value)) if value else None

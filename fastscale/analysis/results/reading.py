@@ -72,6 +72,13 @@ class Reader:
         self.stale = self.missing = 0
         self.data = present_data(sweep)
 
+    @property
+    def timings(self) -> list[dict[str, Any]]:
+        """List all profile records of the files that were read, also of networks that the artefact does not show."""
+        return [
+            entry for file in self.entries.values() for entry in file.values() if {"rounds", "peaks"} <= entry.keys()
+        ]
+
     def remember(self, record: dict[str, Any], stage: str) -> None:
         """Keep a record of a timing or training, and count it as stale if other code made it."""
         self.records[stage].append(record)
@@ -128,12 +135,21 @@ class Reader:
         return self.entries[path].get(network.hash, {})
 
     def time(self, network: Network) -> tuple[Time | None, list[str]]:
-        """Read the time of a network, or return None with the reason why it is missing."""
+        """Read the time of a network, or return None with the reason why it is missing.
+
+        Raises:
+            UserError: an older fastscale timed it, by other steps or on another device than the others.
+        """
         path = self.sweep.profile_record(self.sweep.sources[network.id])
         record = self.find(path, "profiles", network)
         if not record:
             self.missing += 1
             return None, ["not timed"]
+        if lacking := {"rounds", "peaks", "costs"}.difference(record):
+            raise UserError(
+                f"{network.id} was timed by an older fastscale, whose record lacks {', '.join(sorted(lacking))}; time "
+                f"it again: `snakemake --forcerun profile`, or delete {path} and run `fastscale verdict`"
+            )
         self.require_counts(record["costs"], network, path)
         self.remember(record, "profile")
         name = device_name(record)

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+from fastscale.analysis.results.noise import Noise, Spread
 from fastscale.analysis.results.reading import Error, Reader, Scope, Time, validation_images
 from fastscale.cost.prediction import Costs, Timing
 from fastscale.sweep.selection import Curve, Point, Selection, points
@@ -49,6 +50,8 @@ class Results:
     conditions: str  # device and data, for a footer
     remarks: tuple[str, ...]  # warnings to readers: older code, gaps
     records: Mapping[str, Sequence[Mapping[str, Any]]]  # the records read, by stage: profile, train
+    noise: Noise  # of these and of all timings that were made with them, so that all pages agree
+    time_spread: Spread  # of the same timings
     val_images: int | None = None  # on which errors were measured; None: unknown
 
     def row(self, point: Point) -> Row:
@@ -124,9 +127,9 @@ def load(sweep: Sweep, artefact: str, scope: Scope = "all") -> Results:
         rows.append(Row(point, flops, params, acts, flops / base_flops[point.base], *measured[point.network.id]))
     conditions = _conditions(sweep, reader, {name for names in schedules.values() for name in names})
     remarks = tuple(_remarks(sweep, artefact, reader, rows))
-    return Results(
-        selections, tuple(rows), sweep.schedule, conditions, remarks, reader.records, validation_images(sweep)
-    )
+    noise, spread = Noise.from_records(reader.timings), Spread.from_records(reader.timings)
+    images = validation_images(sweep)
+    return Results(selections, tuple(rows), sweep.schedule, conditions, remarks, reader.records, noise, spread, images)
 
 
 def _conditions(sweep: Sweep, reader: Reader, schedules: set[str]) -> str:

@@ -21,7 +21,6 @@ from fastscale.analysis.rendering.table import Grid, Table, conditions
 from fastscale.analysis.results.fits import fit_line
 from fastscale.analysis.results.published import numbers
 from fastscale.analysis.results.results import Results, Row
-from fastscale.analysis.tables.timing import require_whole
 from fastscale.cost.prediction import TIME_TERMS, fit_time
 from fastscale.cost.roofline import Roofline
 from fastscale.sweep.sweep import Sweep
@@ -84,7 +83,6 @@ class Judgement(NamedTuple):
 
 def table(sweep: Sweep, artefact: str, results: Results) -> Table:
     """Answer in words, then list the cases of each question on which the answer rests."""
-    require_whole(results)
     evidence = Evidence(sweep, results)
     judgement = Judgement.of(evidence)
     answers = [_correlations(evidence), _speed(evidence, judgement.faster), _growth(evidence), _rivals(evidence)]
