@@ -7,7 +7,7 @@ from functools import cached_property
 from typing import Literal, NamedTuple
 
 from fastscale.analysis.claims.estimate import Interval, Reading, interval, level_of, mean, pooled
-from fastscale.analysis.claims.evidence import Case, Doubts, Evidence
+from fastscale.analysis.claims.evidence import SCALES, Case, Doubts, Evidence
 from fastscale.analysis.results.uncertainty import half_width
 
 Verdict = Literal["holds", "fails", "undecided", "not measured"]
@@ -65,7 +65,7 @@ class Claim:
 
     `where` is the claim's place in the paper and `paper` the number printed there. `measure` yields the cases, `test`
     says in words what their numbers are; the mean of each group of cases must satisfy `bound`: that of every group, or
-    of `some`. `kind` says what the claim rests on: errors, times, or counts, which need no measurement.
+    of `some`, which is never refuted, as other networks may satisfy it. `kind` says what the claim rests on: errors, times, or counts, which need no measurement.
     `families` must each have a group of cases.
     """
 
@@ -123,17 +123,17 @@ class Finding:
         estimate = pool(cases)
         # By chance the best of several groups holds, and the worst of several fails, more often than one does.
         plain, strict = (self.claim.bound.judge(each, limit) for each in (estimate, pool(cases, tests)))
-        if_holds, if_fails = (strict, plain) if self.claim.some else (plain, strict)
-        verdict: Verdict = "undecided"
-        if abs(estimate.value - limit) >= self.doubts.smallest_effect:
-            verdict = "holds" if if_holds == "holds" else "fails" if if_fails == "fails" else "undecided"
+        verdict = plain if plain == "holds" and not self.claim.some else strict
+        is_small = abs(estimate.value - limit) < self.doubts.smallest_effect
+        if is_small or (self.claim.some and verdict == "fails"):
+            verdict = "undecided"
         return Group(name, tuple(cases), estimate, limit, verdict)
 
     def limit_of(self, case: Case) -> float:
         """Return the bound of a case, on the scale of its value."""
         if case.limit is not None:
             return case.limit
-        return math.log(self.claim.bound.limit) if case.is_ratio else self.claim.bound.limit
+        return SCALES[case.scale].read(self.claim.bound.limit)
 
     @cached_property
     def missing(self) -> list[Case]:
@@ -229,18 +229,9 @@ def value_of(case: Case) -> float:
     return case.estimate.value
 
 
-def number(value: float, is_ratio: bool, unit: str) -> str:
-    """Write a value: a ratio from its logarithm, a difference in points with its sign, else three decimals."""
-    if is_ratio:
-        return f"{math.exp(value):.2f}"
-    return f"{value:+.2f}" if unit == "trials" else f"{value:.3g}"
-
-
 def _group_words(group: Group) -> str:
     case, estimate = group.cases[0], group.estimate
-    value, low, high = (
-        number(each, case.is_ratio, case.unit) for each in (estimate.value, estimate.low, estimate.high)
-    )
+    value, low, high = (SCALES[case.scale].write(each) for each in (estimate.value, estimate.low, estimate.high))
     ends = (
         "" if estimate.below == estimate.above == 0 else f" [{low}, {high}]" if not math.isnan(estimate.low) else " [?]"
     )
@@ -248,4 +239,4 @@ def _group_words(group: Group) -> str:
 
 
 def _words(case: Case) -> str:
-    return f"{case.name} {case.words or number(value_of(case), case.is_ratio, case.unit)}".strip()
+    return f"{case.name} {case.words or SCALES[case.scale].write(value_of(case))}".strip()

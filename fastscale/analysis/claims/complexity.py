@@ -64,7 +64,7 @@ def _group_growth(strategy: str, dimensions: str, acts: float, params: float) ->
         "§3.5, Table 3",
         f"{acts:.2f}, {params:.2f}",
         deviation(strategy, acts, params, of_group_convs=True),
-        "slopes of log acts and params of a RegNet's group convs over log flops (g stops at the width); off by",
+        "slopes of log acts and params of a RegNet's group convs over log flops, while g is below the width; off by",
         within(exponents.TOLERANCE),
         "counted",
     )

@@ -13,10 +13,11 @@ import numpy as np
 from fastscale.analysis.claims.estimate import LEVEL, Interval, Part, Reading
 from fastscale.analysis.results.fits import fit_line
 from fastscale.analysis.results.results import Row
-from fastscale.analysis.results.uncertainty import Spread, half_width
+from fastscale.analysis.results.uncertainty import Spread
 
 DRAWS = 1000
 COUNTS = ("acts", "flops", "params")
+ALMOST_ONE = 1 - 1e-12  # whose transform is finite
 FEWEST = 4  # networks whose correlation has an interval
 
 Samples = np.ndarray  # (draws, networks) or (networks,)
@@ -68,15 +69,14 @@ def across_minus_within(tables: list[dict[str, Samples]]) -> Samples:
     return pearson(acts, time) - mean_of("acts")(tables)
 
 
-def fisher(rows: Sequence[Row], quantity: str) -> Interval | None:
-    """Correlate a quantity with time over a curve, with Fisher's interval; None for fewer than `FEWEST` networks."""
+def fisher(name: str, rows: Sequence[Row], quantity: str) -> Reading | None:
+    """Correlate a quantity with time over a curve, transformed by Fisher; None for fewer than `FEWEST` networks."""
     times = [row.time.seconds for row in rows if row.time]
     line = fit_line([getattr(row, quantity) for row in rows], times) if len(times) == len(rows) else None
     if line is None or line.n < FEWEST:
         return None
-    z = math.atanh(min(max(line.correlation, -1 + 1e-12), 1 - 1e-12))
-    half = half_width(1 / math.sqrt(line.n - 3), math.inf)
-    return Interval(line.correlation, line.correlation - math.tanh(z - half), math.tanh(z + half) - line.correlation)
+    z = math.atanh(min(max(line.correlation, -ALMOST_ONE), ALMOST_ONE))
+    return Reading(z, {name: Part(1, Spread(1 / math.sqrt(line.n - 3), math.inf))}, line.n)
 
 
 def excess(rows: Sequence[Row]) -> Reading | None:

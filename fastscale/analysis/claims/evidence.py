@@ -2,7 +2,7 @@
 
 import math
 import statistics
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
@@ -23,8 +23,24 @@ CurveKey = tuple[str, str]  # a curve's base and strategy
 
 PAPERS = ("dwr", "dw", "dWr", "w")  # the strategies over which the paper correlates counts with runtime (Figure 2)
 OPTIMISED = ("RegNetY-4GF", "RegNetZ-4GF")  # the bases that the paper's own random searches found (Table 7)
+SAME = 1e-9  # weights of measurements below which two readings are of the same network
 UNKNOWN = Spread(math.nan, 1)  # of one trial, or one round
 REGIME = 1.5  # networks whose flops differ by less than this factor are of one flop regime (our choice)
+
+
+class Scale(NamedTuple):
+    """How a quantity becomes a value that can be averaged, and how such a value is written for people."""
+
+    read: Callable[[float], float]
+    write: Callable[[float], str]
+
+
+SCALES = {
+    "points": Scale(float, "{:+.2f}".format),  # a difference of errors in percent
+    "ratio": Scale(math.log, lambda value: f"{math.exp(value):.2f}"),
+    "fisher": Scale(math.atanh, lambda value: f"{math.tanh(value):.3f}"),  # a correlation
+    "plain": Scale(float, "{:.3f}".format),
+}
 
 
 @dataclass(frozen=True)
@@ -32,15 +48,15 @@ class Case:
     """One comparison on which a claim is judged: a reading, or an interval where a comparison is no sum of readings.
 
     A case has neither where it was not measured; `gap` says why. Cases of one `group` are pooled, and each group is
-    judged by itself. `limit` is the case's own bound, where the claim's bound follows from the sweep. `is_ratio` says
-    that the value is the logarithm of a ratio. `unit` is what n counts, and `words` replace the value in lists.
+    judged by itself. `limit` is the case's own bound, where the claim's bound follows from the sweep. `scale` is that of
+    the value, one of `SCALES`. `unit` is what n counts, and `words` replace the value in lists.
     """
 
     name: str
     estimate: Reading | Interval | None = None
     group: str = ""
     limit: float | None = None
-    is_ratio: bool = False
+    scale: str = "plain"
     n: int = 1
     unit: str = ""
     words: str = ""
@@ -68,10 +84,10 @@ def compare(name: str, y: str, a: Reading | None, b: Reading | None, *, group: s
 
 def judged(name: str, y: str, reading: Reading, group: str = "", limit: float | None = None, words: str = "") -> Case:
     """Make a case of a reading of `y`, with the unit of its n."""
-    if reading.parts and not reading.spread.sd:
+    if reading.parts and all(abs(part.weight) < SAME for part in reading.parts.values()):
         return Case(name, group=group, gap="the same network")
-    unit = {"error": "trials", "time": "rounds", "memory": "rounds"}.get(y, "")
-    return Case(name, reading, group, limit, y != "error", reading.n, unit, words)
+    unit = {"error": "trials", "time": "rounds"}.get(y, "")
+    return Case(name, reading, group, limit, "points" if y == "error" else "ratio", reading.n, unit, words)
 
 
 def interpolate(track: Sequence[tuple[float, Reading]], x: float) -> Reading:

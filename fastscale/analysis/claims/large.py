@@ -32,7 +32,8 @@ def ranking(evidence: Evidence) -> Iterator[Case]:
         nearest = min(abs(small.value), abs(large.value)) * (1 if small.value * large.value > 0 else -1)
         half = max(small.above, large.above)
         words = f"{small.value:+.2f}, then {large.value:+.2f}"
-        yield Case(name, Interval(nearest, half, half), name, unit="trials", words=words)
+        n = min(each.n for each in differences if isinstance(each, Reading))
+        yield Case(name, Interval(nearest, half, half), name, scale="points", n=n, unit="trials", words=words)
 
 
 def gap(evidence: Evidence) -> Iterator[Case]:

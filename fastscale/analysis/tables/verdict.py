@@ -12,10 +12,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from fastscale.analysis.claims.claim import Claim, Finding, above, number, pool
+from fastscale.analysis.claims.claim import Claim, Finding, above, pool
 from fastscale.analysis.claims.comparisons import versus
 from fastscale.analysis.claims.correlations import COUNTS, bootstrap, mean_of
-from fastscale.analysis.claims.evidence import PAPERS, Case, Evidence
+from fastscale.analysis.claims.evidence import PAPERS, SCALES, Case, Evidence
 from fastscale.analysis.claims.runtime import LESS_THAN_ACTS
 from fastscale.analysis.rendering.table import Grid, Table, conditions
 from fastscale.analysis.results.fits import fit_line
@@ -99,8 +99,8 @@ def _bases(finding: Finding) -> str:
     if not finding.measured:
         return "no base, as none was measured"
     case, estimate = finding.measured[0], pool(finding.measured)
-    mean, low, high = (number(each, case.is_ratio, case.unit) for each in (estimate.value, estimate.low, estimate.high))
-    what = "times, in the mean" if case.is_ratio else "difference of correlations, in the mean"
+    mean, low, high = (SCALES[case.scale].write(each) for each in (estimate.value, estimate.low, estimate.high))
+    what = "times, in the mean" if case.scale == "ratio" else "difference of correlations, in the mean"
     n = len(finding.measured)
     return f"{n - finding.against} of {n} bases ({what} {mean} [{low}, {high}]: {finding.verdict})"
 
