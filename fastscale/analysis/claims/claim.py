@@ -64,9 +64,9 @@ class Claim:
     """A claim of the paper and its test.
 
     `where` is the claim's place in the paper and `paper` the number printed there. `measure` yields the cases, `test`
-    says in words what their numbers are; the mean of each group of cases must satisfy `bound`: that of every group, or
-    of `some`, which is never refuted, as other networks may satisfy it. `kind` says what the claim rests on: errors, times, or counts, which need no measurement.
-    `families` must each have a group of cases.
+    says in words what their numbers are; the mean of each group of cases must satisfy `bound`. With `some`, that of one
+    group must; then the claim is never refuted, as other networks may satisfy it. `kind` says what the claim rests on:
+    errors, times, memory, or counts, which need no measurement. Each of `families` must have a group of cases.
     """
 
     text: str
@@ -231,11 +231,12 @@ def value_of(case: Case) -> float:
 
 def _group_words(group: Group) -> str:
     case, estimate = group.cases[0], group.estimate
+    words = f" ({case.words})" if case.words and len(group.cases) == 1 else ""
     value, low, high = (SCALES[case.scale].write(each) for each in (estimate.value, estimate.low, estimate.high))
     ends = (
         "" if estimate.below == estimate.above == 0 else f" [{low}, {high}]" if not math.isnan(estimate.low) else " [?]"
     )
-    return f"{group.name} **{value}**{ends}".strip()
+    return f"{group.name} **{value}**{ends}{words}".strip()
 
 
 def _words(case: Case) -> str:

@@ -48,8 +48,8 @@ class Case:
     """One comparison on which a claim is judged: a reading, or an interval where a comparison is no sum of readings.
 
     A case has neither where it was not measured; `gap` says why. Cases of one `group` are pooled, and each group is
-    judged by itself. `limit` is the case's own bound, where the claim's bound follows from the sweep. `scale` is that of
-    the value, one of `SCALES`. `unit` is what n counts, and `words` replace the value in lists.
+    judged by itself. `limit` is the case's own bound, where the claim's bound follows from the sweep. `scale` is
+    that of the value, one of `SCALES`. `unit` is what n counts, and `words` replace the value in lists.
     """
 
     name: str

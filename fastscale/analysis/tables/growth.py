@@ -20,7 +20,7 @@ def table(sweep: Sweep, artefact: str, results: Results) -> Table:
             lines.append([*line, "", "", "", ""])
             continue
         theory = tuple(float(row.complexity[name]) for name in NAMES)
-        measured = exponents.measure(row.strategy, of_group_convs=artefact == "table3")
+        measured = exponents.measure(row.strategy, of_group_conv=artefact == "table3")
         off = [(m.base, name, d) for m in measured for name, d in zip(NAMES, m.deviations(theory), strict=True)]
         base, name, furthest = max(off, key=lambda item: abs(item[2]))
         means = [statistics.fmean(values) for values in zip(*(m.exponents for m in measured), strict=True)]
