@@ -164,7 +164,8 @@ def profile(networks: Path, path: Path, threads: int, device: str | None, **opti
     timed = read_networks(networks)  # before torch is imported, so that a wrong record is refused at once
     import torch
 
-    from fastscale.profiling.profile import Options, profile_all
+    from fastscale.profiling.options import Options
+    from fastscale.profiling.profile import profile_all
     from fastscale.runtime.devices import choose_device
 
     torch.set_num_threads(threads)
