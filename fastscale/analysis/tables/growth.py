@@ -43,8 +43,8 @@ def table(sweep: Sweep, artefact: str, results: Results) -> Table:
 def _measured(artefact: str, far: Sequence[str]) -> str:
     """Say what the measured exponents are, and name those that are `far` off, with the reason."""
     is_table3 = artefact == "table3"
-    what = "the group convs" if is_table3 else "the stages"
-    meaning = "by how much their flops grow" if is_table3 else "the nominal scale"
+    what = "a group conv of the last stage" if is_table3 else "the stages"
+    meaning = "by how much its flops grow" if is_table3 else "the nominal scale"
     names = "Rows have the paper's names: w, g and wg are the strategies w-only, g-only and w of a configuration. "
     text = (names if is_table3 else "") + (
         f"Measured on {what} of scaled, quantised networks: slope (measured minus theory) and least correlation of "
@@ -52,5 +52,5 @@ def _measured(artefact: str, far: Sequence[str]) -> str:
     )
     if not far:
         return text + "All are within 0.03 of the theory."
-    why = "quantisation: widths are multiples of 8 and of g, and a group width that has reached its width stays there"
+    why = "quantisation: widths are multiples of 8 and of g"
     return text + f"More than 0.03 off are {', '.join(far)} ({why})."
