@@ -1,0 +1,70 @@
+"""How far measured errors may be off: the spread between trials, the sampling of validation images, Student's t.
+
+A network's error varies for two reasons. Trials differ by their seeds: two or three trials say little about their own
+spread, so the spread is pooled over all networks of a sweep, as if it were one for all. And validation images are a
+sample: other images would give another error, however many trials are averaged, as all trials share the images.
+"""
+
+import math
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from fastscale.analysis.results.reading import Error
+
+
+class Spread(NamedTuple):
+    """A standard deviation or standard error, and its degrees of freedom (infinite if it is known, not estimated)."""
+
+    sd: float
+    df: float
+
+
+def pooled_spread(errors: Iterable[Error]) -> Spread | None:
+    """Pool the standard deviations over trials of several networks' errors, in percentage points.
+
+    It is the square root of the mean of their variances, each weighted by its degrees of freedom (n - 1). Each network
+    and schedule should come once. None where no network has two trials.
+    """
+    parts = [(error.std, error.n - 1) for error in errors if error.std is not None]
+    df = sum(n for _, n in parts)
+    return Spread(math.sqrt(math.fsum(n * std**2 for std, n in parts) / df), df) if df else None
+
+
+def sampling_sd(error: float, images: int) -> float:
+    """Return the standard deviation of a top-1 error in percent that comes from testing on a sample of `images`.
+
+    It is that of a binomial proportion. For the mean over several trials it is an upper bound: an average of right
+    and wrong answers varies less from image to image than a single answer.
+    """
+    share = error / 100
+    return 100 * math.sqrt(share * (1 - share) / images)
+
+
+def sampling_sd_of_difference(a: float, b: float, images: int) -> float:
+    """Return an upper bound on the standard deviation, by the sampling of images, of the difference of two errors.
+
+    The errors are in percent. The bound is the standard deviation if each network had its own sample of `images`
+    (unpaired). Both are tested on the same images, and mostly fail on the same ones, so the true one is smaller; how
+    much smaller is unknown, as records do not say which images a network fails on.
+    """
+    return math.hypot(sampling_sd(a, images), sampling_sd(b, images))
+
+
+def combined(*parts: Spread) -> Spread:
+    """Add independent standard errors; their degrees of freedom are those of Welch and Satterthwaite.
+
+    A part of 0 counts for nothing; the sum of no parts, or of zeros, is 0 with infinite degrees of freedom.
+    """
+    variance = math.fsum(part.sd**2 for part in parts)
+    doubt = math.fsum(part.sd**4 / part.df for part in parts)
+    return Spread(math.sqrt(variance), variance**2 / doubt if doubt else math.inf)
+
+
+def half_width(se: float, df: float, level: float = 0.95) -> float:
+    """Return half the width of the interval that covers the true value with probability `level`, by Student's t.
+
+    `se` is the standard error of the estimate, `df` its degrees of freedom (infinite: the normal distribution).
+    """
+    from scipy.special import stdtrit  # waits, as it takes a moment to load
+
+    return se * float(stdtrit(df, (1 + level) / 2))
