@@ -124,7 +124,10 @@ class Data(Form):
 class Profile(Form):
     """The profile part: how networks are timed."""
 
-    images: Annotated[int, Number(1, 1_000_000_000_000)] = about("images of one epoch", 1281167)
+    images: Annotated[int, Number(1, 1_000_000_000_000)] = optional(
+        "images of the epoch that times are given for; by default the training images of an imagefolder, or else "
+        "ImageNet's 1,281,167"
+    )
     repeats: Annotated[int, Number(2, 100_000)] = about("timed steps", 20)
     formats: Formats = about("memory formats to try", ["channels_last", "contiguous"])
     modes: Modes = about(

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+from fastscale.analysis.results.epoch import Epoch
 from fastscale.analysis.results.reading import Error, Reader, Scope, Time
 from fastscale.cost.prediction import Costs, Timing
 from fastscale.sweep.selection import Curve, Point, Selection, points
@@ -49,6 +50,7 @@ class Results:
     conditions: str  # device and data, for a footer
     remarks: tuple[str, ...]  # warnings to readers: older code, gaps
     records: Mapping[str, Sequence[Mapping[str, Any]]]  # the records read, by stage: profile, train
+    epoch: Epoch = Epoch()  # of which all times are
 
     def row(self, point: Point) -> Row:
         """Return the row of a point."""
@@ -123,7 +125,7 @@ def load(sweep: Sweep, artefact: str, scope: Scope = "all") -> Results:
         rows.append(Row(point, flops, params, acts, flops / base_flops[point.base], *measured[point.network.id]))
     conditions = _conditions(sweep, reader, {name for names in schedules.values() for name in names})
     remarks = tuple(_remarks(sweep, artefact, reader, rows))
-    return Results(selections, tuple(rows), sweep.schedule, conditions, remarks, reader.records)
+    return Results(selections, tuple(rows), sweep.schedule, conditions, remarks, reader.records, reader.epoch)
 
 
 def _conditions(sweep: Sweep, reader: Reader, schedules: set[str]) -> str:

@@ -41,7 +41,7 @@ def networks(sweep: Sweep, artefact: str, results: Results) -> Table:
         )
     text = (
         "Scale s is nominal; realised is the scale after quantisation: flops over the base's. Time is that of an "
-        f"epoch of {sweep.config['profile']['images']:,} images: the least of n rounds to the most (n). Error is top-1 "
+        f"epoch of {results.epoch.images:,} images: the least of n rounds to the most (n). Error is top-1 "
         "in percent by schedule: mean ± standard deviation over trials (n trials)."
     )
     titles = ["base", "strategy", "s", "realised", "flops (M)", "params (K)", "acts (K)", "epoch (min)"]
