@@ -28,7 +28,7 @@ def test_fashion_mnist_stands_for_imagenet_unless_a_number_is_given() -> None:
 
 
 def test_an_epoch_of_ones_own_images_has_their_number(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """As packed; before that as trained on, as limited, or as many as are in the folder; ImageNet's if none are seen."""
+    """As packed; before that as trained on, as limited, or as many as the folder has; ImageNet's if none are seen."""
     monkeypatch.chdir(tmp_path)
     for name in [f"{split}/{kind}/{i}.png" for split in ("train", "val") for kind in "ab" for i in range(3)]:
         Path("images", name).parent.mkdir(parents=True, exist_ok=True)

@@ -22,11 +22,14 @@ class Epoch(NamedTuple):
         return f"time per epoch of {shown} images" if self.is_own else f"time for {shown} images"
 
 
+PAPER_EPOCH = Epoch()
+
+
 def epoch_of(sweep: Sweep) -> Epoch:
     """Find the epoch of a sweep's times.
 
     It is the number that the configuration gives (`profile.images`), or else that of the training images if they are
-    the user's own (`kind: imagefolder`), or else ImageNet's: Fashion-MNIST stands for it in a reproduction of the paper.
+    the user's own (`kind: imagefolder`), or else ImageNet's: a reproduction on Fashion-MNIST keeps to the paper's.
     A sweep that trains nothing needs no images, so it has none to count.
 
     Raises:
@@ -36,9 +39,9 @@ def epoch_of(sweep: Sweep) -> Epoch:
     if "images" in config["profile"]:
         return Epoch(config["profile"]["images"])
     if config["data"]["kind"] != "imagefolder" or not config["train"]:
-        return Epoch()
+        return PAPER_EPOCH
     own = _own_images(sweep)
-    return Epoch() if own is None else Epoch(own, is_own=True)
+    return PAPER_EPOCH if own is None else Epoch(own, is_own=True)
 
 
 def _own_images(sweep: Sweep) -> int | None:

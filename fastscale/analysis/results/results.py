@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from fastscale.analysis.results.epoch import Epoch
+from fastscale.analysis.results.epoch import PAPER_EPOCH, Epoch
 from fastscale.analysis.results.reading import Error, Reader, Scope, Time
 from fastscale.cost.prediction import Costs, Timing
 from fastscale.sweep.selection import Curve, Point, Selection, points
@@ -50,7 +50,7 @@ class Results:
     conditions: str  # device and data, for a footer
     remarks: tuple[str, ...]  # warnings to readers: older code, gaps
     records: Mapping[str, Sequence[Mapping[str, Any]]]  # the records read, by stage: profile, train
-    epoch: Epoch = Epoch()  # of which all times are
+    epoch: Epoch = PAPER_EPOCH  # of which all times are
 
     def row(self, point: Point) -> Row:
         """Return the row of a point."""
