@@ -61,10 +61,11 @@ def _text(results: Results, budgets: list[Budget]) -> Iterator[str]:
         yield "No base is scaled by several strategies: there is nothing to compare."
         return
     yield (
-        "Strategies at equal realised flops. Between a strategy's networks, which are named by their scales, it is read "
-        "over log flops; up to a quarter beyond the last one, on the same line. Time is that of training for "
-        f"{results.epoch.images:,} images on one device, the least to the most of the rounds; inference is of one image "
-        "in a batch. Front: no other strategy has a lower error in less time (perhaps: one has, but not beyond noise)."
+        "Strategies at equal realised flops. Between a strategy's networks, which are named by their scales, it is "
+        "read over log flops; up to a quarter beyond the last one, on the same line. Time is that of training for "
+        f"{results.epoch.images:,} images on one device, the least to the most of the rounds; inference is of one "
+        "image in a batch. Front: no other strategy has a lower error in less time (perhaps: one has, but not beyond "
+        "noise)."
     )
     spread, images = budgets[0].measured.spread, budgets[0].measured.images
     if spread is None or images is None:
