@@ -262,14 +262,15 @@ def test_records_of_older_code_are_counted(sweep: Sweep) -> None:
     assert "1 records are older than the code" in sweep.artefacts["networks"][1].read_text()
 
 
-@pytest.mark.parametrize("artefact", ["timing", "roofline", "verdict"])
-def test_a_timing_without_peaks_is_refused(sweep: Sweep, artefact: str) -> None:
+@pytest.mark.parametrize("key", ["peaks", "rounds"])
+def test_a_timing_of_an_older_fastscale_is_refused(sweep: Sweep, key: str) -> None:
     path = sweep.profile_record("fixed")
     records = json.loads(path.read_text())["records"]
-    del next(record for record in records if record["network"] == a_network(sweep))["peaks"]
+    del next(record for record in records if record["network"] == a_network(sweep))[key]
     change(path, records=records)
-    with pytest.raises(UserError, match="timed by an older fastscale, which did not measure the device's peaks"):
-        aggregate(sweep, artefact)
+    for artefact in ("timing", "fig6"):
+        with pytest.raises(UserError, match=rf"older fastscale, whose record lacks {key}; .*snakemake --forcerun prof"):
+            aggregate(sweep, artefact)
 
 
 @pytest.mark.parametrize("kind", ["networks", "profiles"])

@@ -116,7 +116,7 @@ def test_intervals_are_those_of_a_hand_calculation(results: Results) -> None:
     assert spread == (pytest.approx(0.1), 2 * len(results.rows))
     x, y = shares.values()
     se = 0.1 * math.sqrt(((x - y) ** 2 + x**2 + y**2) / 3)
-    assert budget.measured.trial_error((1, a), (-1, b)) == (pytest.approx(se), spread.df)
+    assert budget.measured.trial_error((1, a.trained), (-1, b.trained)) == (pytest.approx(se), spread.df)
     assert a.half_width == pytest.approx(2.1 * 0.1 * math.sqrt(((1 - x) ** 2 + x**2) / 3), rel=0.02)
 
 

@@ -10,11 +10,7 @@ from made_up import minutes_of, write_records
 from fastscale.analysis import aggregate
 from fastscale.cli.main import main
 from fastscale.cli.verdict import PAPER, read
-from fastscale.errors import UserError
 from fastscale.networks import base_network
-from fastscale.networks.complexity import Complexity, count
-from fastscale.records.records import read_record, write_record
-from fastscale.sweep.expansion import FIXED
 from fastscale.sweep.sweep import Sweep
 
 CURVES = {"bases": ["EN-tiny", "RegNetZ-tiny"], "strategies": ["w", "dwr", "dWr"], "scales": [1, 4]}
@@ -61,17 +57,6 @@ def test_the_answer_follows_from_the_times(tmp_path: Path, minutes: object, answ
     assert f"**{answer}.**" in (sweep.folder / "tables/verdict.md").read_text()
 
 
-def test_timings_of_an_older_fastscale_are_refused_in_a_sentence(tmp_path: Path) -> None:
-    sweep = write_records(Sweep.from_config({**SMALL, "results": str(tmp_path)}))
-    path = sweep.profile_record(FIXED)
-    records = read_record(path, "profiles")["records"]
-    del records[0]["peaks"]
-    write_record(path, {"kind": "profiles", "records": records})
-    for artefact in ("verdict", "timing", "roofline"):
-        with pytest.raises(UserError, match=r"timed by an older fastscale.*snakemake --forcerun profile"):
-            aggregate(sweep, artefact)
-
-
 def test_the_papers_sweep_is_at_its_size() -> None:
     sweep = read(PAPER, Path("results/verdict"))
     rivals = {base_network(name).id for name in ("RegNetY-4GF->16GF", "EN-B4", "RegNetZ-4GF", "ResNet50")}
@@ -91,18 +76,3 @@ def test_the_papers_sweep_is_at_its_size() -> None:
 def test_a_configuration_of_no_verdict_is_refused(tmp_path: Path, config: object, message: str) -> None:
     ran = verdict(tmp_path, config)
     assert ran.exit_code == 1 and message in ran.output and not (tmp_path / "out").exists(), ran.output
-
-
-def test_the_page_of_the_cpu_names_the_networks_that_are_scaled_otherwise_now() -> None:
-    """It names timed networks that their base, strategy and scale no longer make; without any, it has no such note."""
-    folder = Path(__file__).parent.parent / "results/verdict-cpu"
-    entries = read_record(folder / "networks/fixed.json", "networks")["networks"]
-    timed = {entry["network_hash"]: {key: entry[key] for key in Complexity._fields} for entry in entries}
-    points = Sweep.load(folder / "sweep.json").points
-    now = {f"{point.base} {point.strategy} {point.scale:g}": point.network for point in points}
-    changed = [name for name, network in now.items() if timed.get(network.hash) != count(network)._asdict()]
-    for page in (folder / "tables/verdict.md", folder / "tables/verdict.html", folder / "README.md"):
-        text = page.read_text()
-        assert ("are scaled otherwise now" in text) == bool(changed), page
-        assert all(name in text for name in changed), page
-    assert {"RegNetZ-500MF dwr 4", "RegNetY-500MF dwr 4"} >= set(changed)

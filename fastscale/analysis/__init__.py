@@ -1,5 +1,6 @@
 """Tables and figures, made from records alone: the same records give the same bytes on any machine. No torch."""
 
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from pkgutil import resolve_name
@@ -22,14 +23,15 @@ def aggregate(sweep: Sweep, artefact: str, scope: Scope = "all") -> list[Path]:
     """
     results = load(sweep, artefact, scope)
     paths = [sweep.in_scope(path, scope) for path in sweep.artefacts[artefact]]
+    warning = results.noise.warning  # before all else, wherever timings are shown
     make = resolve_name(ARTEFACTS[artefact].maker)  # loaded late: tables need no matplotlib, figures no sympy
     match ARTEFACTS[artefact].kind:
         case "table":
-            table.write(make(sweep, artefact, results), artefact, paths)
+            table.write(replace(make(sweep, artefact, results), warning=warning), artefact, paths)
         case "figure":
             from fastscale.analysis.rendering import style
 
-            footer = "\n".join(filter(None, [results.conditions, *results.remarks]))
+            footer = "\n".join(filter(None, [warning, results.conditions, *results.remarks]))
             style.write(partial(make, sweep, artefact, results), footer, paths)
         case "page":
             write_text(paths[0], make(sweep, artefact, results))

@@ -57,6 +57,7 @@ def count_stages(network: Network, only_group_convs: bool = False) -> Complexity
     for stage in network.stages:
         r, inner = output_side(r, stage.stride), network.inner_width(stage, stage.width)
         group_conv = conv(inner, inner, r, stage.kernel, inner // stage.group_width)
+        group_conv = group_conv.plus(Complexity(0, -2 * inner, 0))  # equation 3 has no batch norm
         layer = group_conv if only_group_convs else count_block(network, stage, stage.width, 1, r)
         total = total.plus(layer, times=stage.depth)
     return total

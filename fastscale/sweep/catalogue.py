@@ -270,7 +270,7 @@ ARTEFACTS = {
         "all",
         BOTH,
         "Error against runtime of each base's strategies, with the Pareto front; dotted lines join strategies at equal "
-        "flops. Bars are 95 % intervals of errors, and all rounds of times.",
+        "flops. Bars are 95 % intervals.",
         of_errors=True,
     ),
     "learning": Artefact(

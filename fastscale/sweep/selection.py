@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 from fastscale.networks import DERIVATIONS, Definitions, Network, base_network, known_bases, refuse_circle
@@ -85,7 +86,14 @@ class Bases:
         Raises:
             UserError: the name is unknown, or no device could hold the network.
         """
-        return base_network(base, self.definitions).with_classes(self.classes)
+        if base not in self._built:
+            self._built[base] = base_network(base, self.definitions).with_classes(self.classes)
+        return self._built[base]
+
+    @cached_property
+    def _built(self) -> dict[str, Network]:
+        """Keep the bases that were built: pages ask for each many times."""
+        return {}
 
 
 def points(selections: Iterable[Selection]) -> tuple[Point, ...]:

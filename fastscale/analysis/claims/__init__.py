@@ -1,47 +1,107 @@
-"""The claims page: each claim of the paper, the number measured for it in a sweep, and whether the claim holds."""
+"""The claims page: each claim of the paper, the estimate of a sweep with its interval, and whether the claim holds."""
 
 from collections import Counter
 from collections.abc import Sequence
 
 from fastscale.analysis.claims import accuracy, complexity, large, runtime, search
-from fastscale.analysis.claims.evidence import NOISE, Evidence
+from fastscale.analysis.claims.claim import Claim, Finding, Verdict
+from fastscale.analysis.claims.evidence import Evidence
 from fastscale.analysis.rendering.table import Grid, Table, conditions
 from fastscale.analysis.results.results import Results
 from fastscale.sweep.sweep import Sweep
 
 PARTS = {
-    "Complexity": complexity.CLAIMS,
-    "Runtime": runtime.CLAIMS,
     "Accuracy": accuracy.CLAIMS,
     "Search": search.CLAIMS,
+    "Runtime": runtime.CLAIMS,
     "Large networks": large.CLAIMS,
+    "Complexity": complexity.CLAIMS,
 }
-HEADER = ("claim", "where", "paper", "ours", "n", "test", "verdict")
+VERDICTS: tuple[Verdict, ...] = ("holds", "fails", "undecided", "not measured")
+SHOWN = ("claim", "paper", "ours", "against", "n", "test", "verdict")
+HEADER = ("claim", "where", "paper", "ours", "against", "n", "test", "verdict", "why", "kind")
+
+
+def findings(evidence: Evidence) -> dict[str, list[Finding]]:
+    """Judge all claims by the records of a sweep, by part of the page."""
+    return {part: [claim.find(evidence) for claim in claims] for part, claims in PARTS.items()}
 
 
 def table(sweep: Sweep, artefact: str, results: Results) -> Table:
-    """List each claim with the paper's number, ours, n, the test and the verdict: holds, fails, not measured."""
+    """List each claim with the paper's number, ours with its interval, n, the test and the verdict.
+
+    Claims on counts alone come last: they are the same in every sweep of the same networks.
+    """
     evidence = Evidence(sweep, results)
-    lines: list[Sequence[str]] = []
+    found = findings(evidence)
+    measured = {part: [each for each in all_ if each.claim.kind != "counted"] for part, all_ in found.items()}
+    counted = [each for all_ in found.values() for each in all_ if each.claim.kind == "counted"]
+    parts = {**{part: some for part, some in measured.items() if some}, "Counted": counted}
     body: list[str | Grid] = []
-    verdicts: Counter[str] = Counter()
-    for part, claims in PARTS.items():
-        part_lines: list[list[str]] = []
-        for claim in claims:
-            finding = claim.find(evidence)
-            verdicts[finding.verdict] += 1
-            test = f"{claim.test}: {claim.bound.words}"
-            part_lines.append([claim.text, claim.where, claim.paper, finding.ours, finding.n, test, finding.verdict])
-        lines += part_lines
-        body += [f"## {part}", Grid(HEADER, part_lines)]
-    summary = f"**{verdicts['holds']} hold, {verdicts['fails']} fail, {verdicts['not measured']} not measured.**"
-    text = (
-        "A claim holds if each of its n measured cases passes the test, fails if one of them does not, and is not "
-        "measured where the sweep asks for no case or has no records of any case; where one of three cases has gaps, n "
-        "is 2 of 3. Curves are compared at equal flops: the largest that all of them reach, on lines through their "
-        "networks over log flops (of the error, or of the logarithm of any other quantity). Errors are top-1 in "
-        f"percentage points by the schedule {sweep.schedule}, where no other is named. SE is the standard error of a "
-        f"difference over trials; a difference smaller than {NOISE} SE is within noise, which does not change the "
-        "verdict."
+    for part, some in parts.items():
+        body += [f"## {part}", Grid(SHOWN, [[line[HEADER.index(key)] for key in SHOWN] for line in map(shown, some)])]
+    everything = [each for some in measured.values() for each in some]
+    summary = (
+        f"**Of {len(everything)} claims on measurements {_tally(everything)}.** Of {len(counted)} claims on counts, "
+        f"which need no measurement, {_tally(counted)}."
     )
-    return Table(f"Claims of the paper, sweep {sweep.name}", [summary, conditions(results), text, *body], HEADER, lines)
+    lines = [_line(each) for some in parts.values() for each in some]
+    text = [summary, conditions(results), _rules(evidence), *_limits(evidence)]
+    return Table(f"Claims of the paper, sweep {sweep.name}", [*text, *body], HEADER, lines)
+
+
+def shown(finding: Finding) -> list[str]:
+    """Write the line of a finding for people: the place in the paper beside its number, the reason in the verdict."""
+    line = dict(zip(HEADER, _line(finding), strict=True))
+    line["paper"] = f"{line['paper']} ({line['where']})"
+    line["verdict"] += f": {line['why']}" if line["why"] else ""
+    return list(line.values())
+
+
+def _line(finding: Finding) -> list[str]:
+    claim: Claim = finding.claim
+    against = f"{finding.against} of {len(finding.measured)}" if finding.measured else "—"
+    test = f"{claim.test}: {claim.bound.words}"
+    line = [claim.text, claim.where, claim.paper, finding.ours, against, finding.n, test, finding.verdict, finding.why]
+    return [*line, claim.kind]
+
+
+def _tally(found: Sequence[Finding]) -> str:
+    """Count verdicts in words, most decided first."""
+    counts = Counter(finding.verdict for finding in found)
+    verbs = {"holds": "hold", "fails": "fail", "undecided": "are undecided", "not measured": "were not measured"}
+    return ", ".join(f"{counts[verdict]} {verbs[verdict]}" for verdict in VERDICTS)
+
+
+def _rules(evidence: Evidence) -> str:
+    """Say how claims are judged."""
+    images = evidence.results.val_images
+    sampling = f"the sampling of {images:,} validation images" if images else "not the sampling of validation images"
+    return (
+        "In bold is the mean over the cases that follow, in square brackets its 95 % interval. A claim "
+        "holds if the whole interval satisfies the test, fails if no part of it does, and is undecided else; it is not "
+        "measured where the records of more than half of its cases are missing. `against` counts the cases that by "
+        "themselves are at the wrong side. Curves are compared at equal flops: the largest that both reach, on lines "
+        "through their networks over log flops. Errors are top-1 in percentage points by the schedule "
+        f"{evidence.results.schedule}, where no other is named; their intervals hold the spread of trials, pooled over "
+        f"the sweep (Student's t), and {sampling}. Intervals of times hold the spread between rounds, those of "
+        "correlations are by a bootstrap over networks. The paper's column has only what the paper prints."
+    )
+
+
+def _limits(evidence: Evidence) -> list[str]:
+    """Say which claims the sweep is too short to judge."""
+    if evidence.unsettled is None:
+        return (
+            [
+                "Fewer than three networks were trained by two schedules: whether longer training would change the "
+                "differences in error is not known."
+            ]
+            if evidence.curves("error")
+            else []
+        )
+    return [
+        f"**Longer training still changes the difference of two errors by {evidence.unsettled:.2f} points** (standard "
+        "deviation over the networks that were trained by two schedules, the two longest, less that of trials). "
+        "Claims on smaller differences are undecided: training is too short."
+    ]

@@ -1,43 +1,62 @@
-"""A claim of the paper, and the rule by which it holds, fails or is not measured."""
+"""A claim of the paper, and the rule by which it holds, fails, is undecided or was not measured."""
 
-from collections.abc import Callable, Iterable
+import math
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal, NamedTuple
 
-from fastscale.analysis.claims.evidence import Case, Evidence
+from fastscale.analysis.claims.estimate import Interval, Reading, interval, level_of, mean, pooled
+from fastscale.analysis.claims.evidence import SCALES, Case, Doubts, Evidence
+from fastscale.analysis.results.uncertainty import half_width
 
-Verdict = Literal["holds", "fails", "not measured"]
+Verdict = Literal["holds", "fails", "undecided", "not measured"]
 Measure = Callable[[Evidence], Iterable[Case]]
+Kind = Literal["error", "time", "memory", "counted"]
 
 LISTED = 4  # most cases that a line lists; of more cases it gives the least and the largest
+ENOUGH = 0.5  # share of a claim's cases that must be measured
 
 
 class Bound(NamedTuple):
-    """The condition on the number of each case, in words and as a function."""
+    """The condition on an estimate: at which side of `limit`, or how near to 0 (or to the ratio 1), it must be."""
 
-    words: str
-    allows: Callable[[float], bool]
+    side: Literal["below", "above", "within"]
+    limit: float
+    of_case: str = ""  # how each case's own limit follows from the sweep, in words
+
+    @property
+    def words(self) -> str:
+        """Return the condition in words."""
+        preposition = {"below": "below", "above": "above", "within": "at most"}[self.side]
+        return f"{preposition} {self.of_case or f'{self.limit:g}'}"
+
+    def judge(self, estimate: Interval, limit: float) -> Verdict:
+        """Say whether the whole interval is within the bound, the whole interval is beyond it, or neither."""
+        low, high = estimate.low - limit, estimate.high - limit
+        if self.side == "above":
+            low, high = -high, -low
+        elif self.side == "within":
+            nearest = 0.0 if estimate.low <= 0 <= estimate.high else min(abs(estimate.low), abs(estimate.high))
+            low, high = nearest - limit, max(abs(estimate.low), abs(estimate.high)) - limit
+        if high < 0 or (high == 0 and self.side == "within"):
+            return "holds"
+        return "fails" if low > 0 or low == high == 0 else "undecided"  # nan compares as false: undecided
 
 
-def below(limit: float) -> Bound:
-    """Allow numbers under a limit."""
-    return Bound(f"below {limit:g}", lambda number: number < limit)
+def below(limit: float, of_case: str = "") -> Bound:
+    """Require an estimate under a limit."""
+    return Bound("below", limit, of_case)
 
 
-def at_most(limit: float) -> Bound:
-    """Allow numbers up to and including a limit."""
-    return Bound(f"at most {limit:g}", lambda number: number <= limit)
+def above(limit: float, of_case: str = "") -> Bound:
+    """Require an estimate over a limit."""
+    return Bound("above", limit, of_case)
 
 
-def above(limit: float) -> Bound:
-    """Allow numbers over a limit."""
-    return Bound(f"above {limit:g}", lambda number: number > limit)
-
-
-def at_least(limit: float) -> Bound:
-    """Allow numbers from a limit on, the limit included."""
-    return Bound(f"at least {limit:g}", lambda number: number >= limit)
+def within(limit: float) -> Bound:
+    """Require an estimate that is no further than a limit from 0, or from the ratio 1."""
+    return Bound("within", limit)
 
 
 @dataclass(frozen=True)
@@ -45,7 +64,9 @@ class Claim:
     """A claim of the paper and its test.
 
     `where` is the claim's place in the paper and `paper` the number printed there. `measure` yields the cases, `test`
-    says in words what their numbers are, and each number must satisfy `bound`.
+    says in words what their numbers are; the mean of each group of cases must satisfy `bound`: that of every group, or
+    of `some`, which is never refuted, as other networks may satisfy it. `kind` says what the claim rests on: errors, times, or counts, which need no measurement.
+    `families` must each have a group of cases.
     """
 
     text: str
@@ -54,52 +75,131 @@ class Claim:
     measure: Measure
     test: str
     bound: Bound
+    kind: Kind
+    some: bool = False
+    families: tuple[str, ...] = ()
 
     def find(self, evidence: Evidence) -> "Finding":
         """Measure the cases of this claim on the records of a sweep."""
-        return Finding(self, tuple(self.measure(evidence)))
+        cases = tuple(self.measure(evidence))
+        return Finding(self, cases, evidence.doubts(self.kind))
+
+
+@dataclass(frozen=True)
+class Group:
+    """The mean of a group's cases, with its interval and its bound."""
+
+    name: str
+    cases: tuple[Case, ...]
+    estimate: Interval
+    limit: float
+    verdict: Verdict
 
 
 @dataclass(frozen=True)
 class Finding:
-    """A claim with its cases."""
+    """A claim with its cases, and what keeps it from being decided."""
 
     claim: Claim
     cases: tuple[Case, ...]
+    doubts: Doubts
 
     @cached_property
     def measured(self) -> list[Case]:
-        """List the cases that have a number."""
-        return [case for case in self.cases if case.number is not None]
+        """List the cases that have an estimate."""
+        return [case for case in self.cases if case.is_measured]
+
+    @cached_property
+    def groups(self) -> list[Group]:
+        """Pool the measured cases of each group, and judge each group."""
+        by_name: dict[str, list[Case]] = {}
+        for case in self.measured:
+            by_name.setdefault(case.group, []).append(case)
+        return [self._group(name, cases, len(by_name)) for name, cases in by_name.items()]
+
+    def _group(self, name: str, cases: list[Case], tests: int) -> Group:
+        limits = [self.limit_of(case) for case in cases]
+        limit = math.fsum(limits) / len(limits)
+        estimate = pool(cases)
+        # By chance the best of several groups holds, and the worst of several fails, more often than one does.
+        plain, strict = (self.claim.bound.judge(each, limit) for each in (estimate, pool(cases, tests)))
+        verdict = plain if plain == "holds" and not self.claim.some else strict
+        is_small = abs(estimate.value - limit) < self.doubts.smallest_effect
+        if is_small or (self.claim.some and verdict == "fails"):
+            verdict = "undecided"
+        return Group(name, tuple(cases), estimate, limit, verdict)
+
+    def limit_of(self, case: Case) -> float:
+        """Return the bound of a case, on the scale of its value."""
+        if case.limit is not None:
+            return case.limit
+        return SCALES[case.scale].read(self.claim.bound.limit)
+
+    @cached_property
+    def missing(self) -> list[Case]:
+        """List the cases whose records are missing; curves that share no flops, or are the same, lack no record."""
+        return [case for case in self.cases if not case.is_measured and case.gap == Case.gap]
 
     @property
-    def passed(self) -> int:
-        """Count the measured cases that satisfy the bound."""
-        return sum(self.claim.bound.allows(case.value) for case in self.measured)
+    def is_measured(self) -> bool:
+        """Say whether at least half of the cases are measured, and for each family that the claim names."""
+        n = len(self.measured)
+        named = {group.name for group in self.groups}
+        return n > 0 and n >= ENOUGH * (n + len(self.missing)) and named.issuperset(self.claim.families)
 
     @property
     def verdict(self) -> Verdict:
-        """Return "holds" if every measured case satisfies the bound, "fails" if one does not, or "not measured"."""
-        if not self.measured:
+        """Judge the claim: by each of its groups, or by the best one."""
+        if not self.is_measured:
             return "not measured"
-        return "holds" if self.passed == len(self.measured) else "fails"
+        verdicts = {group.verdict for group in self.groups}
+        order: tuple[Verdict, ...] = (
+            ("holds", "undecided", "fails") if self.claim.some else ("fails", "undecided", "holds")
+        )
+        return "undecided" if self.doubts.reason else next(verdict for verdict in order if verdict in verdicts)
+
+    @property
+    def why(self) -> str:
+        """Say in words why a claim is undecided or not measured; empty where the interval alone is the reason."""
+        if self.verdict == "undecided":
+            too_small = any(abs(each.estimate.value - each.limit) < self.doubts.smallest_effect for each in self.groups)
+            return self.doubts.reason or ("training is too short" if too_small else "")
+        if self.verdict == "not measured" and self.cases:
+            lacking = [name for name in self.claim.families if name not in {group.name for group in self.groups}]
+            gaps = sorted({case.gap for case in self.cases if not case.is_measured})
+            return (
+                f"{', '.join(lacking) or 'too few cases'}: {' or '.join(gaps)}" if gaps else f"no {', '.join(lacking)}"
+            )
+        return ""
+
+    @property
+    def against(self) -> int:
+        """Count the measured cases whose own estimate is at the wrong side of the bound."""
+        at = (self.claim.bound.judge(Interval(value_of(case), 0, 0), self.limit_of(case)) for case in self.measured)
+        return sum(verdict != "holds" for verdict in at)
 
     @property
     def ours(self) -> str:
-        """List the measured cases in words; of more than `LISTED`, how many pass, and the two extremes."""
-        if len(self.measured) <= LISTED:
-            return "; ".join(_words(case) for case in self.measured) or "—"
-        least, most = (end(self.measured, key=lambda case: case.value) for end in (min, max))
-        ends = f"from {_words(least)} to {_words(most)}" if least.value < most.value else f"all {least.words}"
-        noisy = sum("noise" in case.words for case in self.measured)
-        noise = f"; {noisy} within noise" if noisy else ""
-        return f"{self.passed} of {len(self.measured)} pass, {ends}{noise}"
+        """Write the mean of each group with its interval, then the cases: all, or the least and the largest."""
+        shown = self.groups
+        if len(shown) > LISTED:
+            shown = [end(shown, key=lambda group: group.estimate.value) for end in (min, max)]
+        groups = (" to " if len(self.groups) > LISTED else "; ").join(map(_group_words, shown))
+        if len(self.groups) == len(self.measured) > 1:
+            return groups
+        if len(self.measured) < 2:
+            return "".join(filter(None, (groups, f" ({_words(self.measured[0])})" if self.measured else ""))) or "—"
+        listed = self.measured
+        if len(listed) > LISTED:
+            listed = [end(listed, key=value_of) for end in (min, max)]
+        between = " to " if len(self.measured) > LISTED else "; "
+        return f"{groups} ({between.join(map(_words, listed))})"
 
     @property
     def n(self) -> str:
-        """Write how many cases are measured, and on how many trials, timed steps or points each case is measured.
+        """Write how many cases are measured, and on how many trials, rounds or networks each.
 
-        "2 of 3 × 20 timed steps": two of three cases are measured, each on 20 timed steps.
+        "2 of 3 × 5 rounds": two of three cases are measured, each on five rounds.
         """
         gaps = f" of {len(self.cases)}" if len(self.measured) < len(self.cases) else ""
         counts = sorted({case.n for case in self.measured if case.unit})
@@ -108,5 +208,35 @@ class Finding:
         return f"{len(self.measured)}{gaps}{each}"
 
 
+def pool(cases: Sequence[Case], tests: int = 1) -> Interval:
+    """Average the estimates of cases; the interval is wider where it is one of several `tests`."""
+    readings = [case.estimate for case in cases if isinstance(case.estimate, Reading)]
+    if len(readings) == len(cases):
+        return interval(mean(readings), tests)
+    widen = half_width(1, math.inf, level_of(tests)) / half_width(1, math.inf, level_of(1))
+    found = [case.estimate for case in cases if isinstance(case.estimate, Interval)]
+    return pooled([Interval(each.value, each.below * widen, each.above * widen) for each in found])
+
+
+def value_of(case: Case) -> float:
+    """Return the value of a measured case.
+
+    Raises:
+        ValueError: the case was not measured.
+    """
+    if case.estimate is None:
+        raise ValueError(f"{case.name}: {case.gap}")
+    return case.estimate.value
+
+
+def _group_words(group: Group) -> str:
+    case, estimate = group.cases[0], group.estimate
+    value, low, high = (SCALES[case.scale].write(each) for each in (estimate.value, estimate.low, estimate.high))
+    ends = (
+        "" if estimate.below == estimate.above == 0 else f" [{low}, {high}]" if not math.isnan(estimate.low) else " [?]"
+    )
+    return f"{group.name} **{value}**{ends}".strip()
+
+
 def _words(case: Case) -> str:
-    return f"{case.name} {case.words}"
+    return f"{case.name} {case.words or SCALES[case.scale].write(value_of(case))}".strip()

@@ -1,7 +1,6 @@
 """Comparisons of curves at equal flops: between strategies of one base, and between families of networks."""
 
 from collections.abc import Iterator
-from dataclasses import replace
 from itertools import pairwise
 
 from fastscale.analysis.claims.claim import Measure
@@ -11,7 +10,7 @@ from fastscale.networks.scaling import parse_strategy
 
 
 def versus(y: str, strategy: str, *others: str) -> Measure:
-    """Compare a strategy with each of the others that the sweep has, on each base."""
+    """Compare a strategy with each of the others that the sweep has, on each base; a group for each of the others."""
 
     def cases(evidence: Evidence) -> Iterator[Case]:
         curves = set(evidence.curves(y))
@@ -19,20 +18,8 @@ def versus(y: str, strategy: str, *others: str) -> Measure:
             for other in others:
                 if {(base, strategy), (base, other)} <= curves:
                     name = base if len(others) == 1 else f"{base}/{other}"
-                    yield evidence.pair(y, (base, strategy), (base, other), name)
-
-    return cases
-
-
-def apart(y: str, strategy: str, other: str) -> Measure:
-    """Measure how far apart two strategies are: |a - b| for errors, else the larger over the smaller."""
-
-    def cases(evidence: Evidence) -> Iterator[Case]:
-        for case in versus(y, strategy, other)(evidence):
-            number = case.number
-            if number is not None:
-                number = abs(number) if y == "error" else max(number, 1 / number)
-            yield replace(case, number=number)
+                    group = "" if len(others) == 1 else other
+                    yield evidence.pair(y, (base, strategy), (base, other), name, group=group)
 
     return cases
 
@@ -48,10 +35,13 @@ def by_alpha(y: str) -> Measure:
     return cases
 
 
-def versus_families(y: str, family: str, *others: str, x: str = "flops", strategy: str = "dWr") -> Measure:
+def versus_families(
+    y: str, family: str, *others: str, x: str = "flops", strategy: str = "dWr", by: str = "other"
+) -> Measure:
     """Compare a family, scaled by dWr, with the other families that the sweep has, scaled by `strategy`.
 
-    The smallest base of each family stands for it (`Evidence.family_bases`); curves are compared at equal `x`.
+    The smallest base of each family stands for it (`Evidence.family_bases`); curves are compared at equal `x`. Cases
+    are grouped by the family itself or by the other one.
     """
 
     def cases(evidence: Evidence) -> Iterator[Case]:
@@ -60,7 +50,8 @@ def versus_families(y: str, family: str, *others: str, x: str = "flops", strateg
             rival = evidence.family_bases.get(other)
             if base and rival and {(base, "dWr"), (rival, strategy)} <= curves:
                 name = f"{base}/{rival}" if strategy == "dWr" else f"{base}/{rival} {strategy}"
-                yield evidence.pair(y, (base, "dWr"), (rival, strategy), name, x)
+                group = other if by == "other" else family
+                yield evidence.pair(y, (base, "dWr"), (rival, strategy), name, x, group)
 
     return cases
 

@@ -2,7 +2,8 @@
 
 from collections.abc import Iterator
 
-from fastscale.analysis.claims.claim import Claim, Measure, at_most
+from fastscale.analysis.claims.claim import Claim, Measure, within
+from fastscale.analysis.claims.estimate import Reading
 from fastscale.analysis.claims.evidence import Case, Evidence
 from fastscale.analysis.results import exponents
 from fastscale.analysis.results.published import UNITS, numbers
@@ -27,7 +28,8 @@ def deviation(strategy: str, acts: float, params: float, of_group_convs: bool = 
         for measured in exponents.measure(strategy, of_group_convs):
             by_params, by_acts = measured.exponents[1:]
             off = max(abs(by_acts - acts), abs(by_params - params))
-            yield Case(measured.base, off, f"{by_acts:.2f}, {by_params:.2f}", measured.n, "scales")
+            words = f"{by_acts:.2f}, {by_params:.2f}"
+            yield Case(measured.base, Reading(off), measured.base, n=measured.n, unit="scales", words=words)
 
     return cases
 
@@ -38,7 +40,7 @@ def published_counts(_: Evidence) -> Iterator[Case]:
         counts = count(base_network(name))._asdict()
         for key, unit in UNITS.items():
             off = round(round(counts[key] / unit, 1) - row[key], 1)
-            yield Case(f"{name} {key}", abs(off), f"off by {off:g}")
+            yield Case(f"{name} {key}", Reading(abs(off)), f"{name} {key}", words=f"off by {off:g}")
 
 
 def _growth(strategy: str, where: str) -> Claim:
@@ -51,7 +53,8 @@ def _growth(strategy: str, where: str) -> Claim:
         f"{acts:.2f}, {params:.2f}",
         deviation(strategy, acts, params),
         f"slopes of log acts and params of quantised stages over log s, s from 1 to {exponents.SCALES[-1]:.0f}; off by",
-        at_most(exponents.TOLERANCE),
+        within(exponents.TOLERANCE),
+        "counted",
     )
 
 
@@ -61,8 +64,9 @@ def _group_growth(strategy: str, dimensions: str, acts: float, params: float) ->
         "§3.5, Table 3",
         f"{acts:.2f}, {params:.2f}",
         deviation(strategy, acts, params, of_group_convs=True),
-        "slopes of log acts and params of a RegNet's group convs over log flops (g stops at the width); off by",
-        at_most(exponents.TOLERANCE),
+        "slopes of log acts and params of a RegNet's group convs over log flops, while g is below the width; off by",
+        within(exponents.TOLERANCE),
+        "counted",
     )
 
 
@@ -75,6 +79,7 @@ CLAIMS = (
         "66 numbers",
         published_counts,
         "difference of our count from the printed number, at one decimal",
-        at_most(0),
+        within(0),
+        "counted",
     ),
 )

@@ -1,15 +1,19 @@
 """Evidence for claims: the results of a sweep as readings on curves, and the comparisons of two readings as cases."""
 
 import math
-from collections.abc import Iterable, Sequence
+import statistics
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
 from typing import NamedTuple
 
-from fastscale.analysis.results.fits import fit_line
+from fastscale.analysis.claims.estimate import Interval, Part, Reading, combine
+from fastscale.analysis.results.fits import Line, fit_line
 from fastscale.analysis.results.published import published
+from fastscale.analysis.results.reading import Error
 from fastscale.analysis.results.results import Results, Row
+from fastscale.analysis.results.uncertainty import Spread, pooled_spread, sampling_sd
 from fastscale.networks import Network, known_bases
 from fastscale.networks.derivations import depthwise
 from fastscale.sweep.selection import Point
@@ -17,90 +21,83 @@ from fastscale.sweep.sweep import Sweep
 
 CurveKey = tuple[str, str]  # a curve's base and strategy
 
+PAPERS = ("dwr", "dw", "dWr", "w")  # the strategies over which the paper correlates counts with runtime (Figure 2)
 OPTIMISED = ("RegNetY-4GF", "RegNetZ-4GF")  # the bases that the paper's own random searches found (Table 7)
+SAME = 1e-9  # weights of measurements below which two readings are of the same network
+UNKNOWN = Spread(math.nan, 1)  # of one trial, or one round
 REGIME = 1.5  # networks whose flops differ by less than this factor are of one flop regime (our choice)
-NOISE = 2  # standard errors below which a difference is called noise
 
 
-class Reading(NamedTuple):
-    """A measured or counted value, its standard error over trials (None: unknown), and its number n of trials or steps.
+class Scale(NamedTuple):
+    """How a quantity becomes a value that can be averaged, and how such a value is written for people."""
 
-    Counted values have n = 1 and no standard error.
-    """
+    read: Callable[[float], float]
+    write: Callable[[float], str]
 
-    value: float
-    se: float | None = None
-    n: int = 1
+
+SCALES = {
+    "points": Scale(float, "{:+.2f}".format),  # a difference of errors in percent
+    "ratio": Scale(math.log, lambda value: f"{math.exp(value):.2f}"),
+    "fisher": Scale(math.atanh, lambda value: f"{math.tanh(value):.3f}"),  # a correlation
+    "plain": Scale(float, "{:.3f}".format),
+}
 
 
 @dataclass(frozen=True)
 class Case:
-    """A number by which a claim is judged, and its words for people; the number is None where records are missing.
+    """One comparison on which a claim is judged: a reading, or an interval where a comparison is no sum of readings.
 
-    The number was measured on `n` trials, timed steps or points; `unit` says on which of these.
+    A case has neither where it was not measured; `gap` says why. Cases of one `group` are pooled, and each group is
+    judged by itself. `limit` is the case's own bound, where the claim's bound follows from the sweep. `scale` is that of
+    the value, one of `SCALES`. `unit` is what n counts, and `words` replace the value in lists.
     """
 
     name: str
-    number: float | None = None
-    words: str = ""
-    n: int = 0
+    estimate: Reading | Interval | None = None
+    group: str = ""
+    limit: float | None = None
+    scale: str = "plain"
+    n: int = 1
     unit: str = ""
+    words: str = ""
+    gap: str = "not measured"
 
     @property
-    def value(self) -> float:
-        """Return the number of a measured case.
-
-        Raises:
-            ValueError: the case was not measured.
-        """
-        if self.number is None:
-            raise ValueError(f"{self.name} was not measured")
-        return self.number
+    def is_measured(self) -> bool:
+        """Say whether there is an estimate."""
+        return self.estimate is not None
 
 
-def combine(*terms: tuple[float, Reading]) -> Reading:
-    """Add independent readings, each times its weight; the sum has no standard error if one of them has none."""
-    ses = [weight * reading.se for weight, reading in terms if reading.se is not None]
-    se = math.hypot(*ses) if len(ses) == len(terms) else None
-    value = sum(weight * reading.value for weight, reading in terms)
-    return Reading(value, se, min(reading.n for _, reading in terms))
+class Doubts(NamedTuple):
+    """What keeps all claims of a kind from being decided: a reason, or an effect that is too small to be settled."""
+
+    reason: str = ""
+    smallest_effect: float = 0.0
 
 
-def compare(name: str, y: str, a: Reading | None, b: Reading | None) -> Case:
-    """Compare `a` with `b`: by a - b in percentage points if `y` is "error", by a / b for any other quantity.
-
-    The case has no number where a reading is None.
-    """
+def compare(name: str, y: str, a: Reading | None, b: Reading | None, *, group: str = "", gap: str = "") -> Case:
+    """Compare `a` with `b`: errors by a - b in percentage points, any other quantity by the logarithm of a / b."""
     if a is None or b is None:
-        return Case(name)
-    if y == "error":
-        return difference(name, combine((1, a), (-1, b)))
-    ratio = a.value / b.value
-    unit = "timed steps" if y in ("time", "memory") else ""
-    return Case(name, ratio, f"{ratio:.2f}", min(a.n, b.n), unit)
+        return Case(name, group=group, gap=gap or Case.gap)
+    return judged(name, y, combine((1, a), (-1, b)), group)
 
 
-def difference(name: str, gap: Reading, words: str = "") -> Case:
-    """Make a case from `gap`, a difference of errors in percentage points; below `NOISE` standard errors it is noise.
-
-    `words` are by default the difference itself; its standard error (SE) is added to them.
-    """
-    words = words or f"{gap.value:+.2f}"
-    if gap.se is not None:
-        noise = ", within noise" if abs(gap.value) < NOISE * gap.se else ""
-        words += f" (SE {gap.se:.2f}{noise})"
-    return Case(name, gap.value, words, gap.n, "trials")
+def judged(name: str, y: str, reading: Reading, group: str = "", limit: float | None = None, words: str = "") -> Case:
+    """Make a case of a reading of `y`, with the unit of its n."""
+    if reading.parts and all(abs(part.weight) < SAME for part in reading.parts.values()):
+        return Case(name, group=group, gap="the same network")
+    unit = {"error": "trials", "time": "rounds"}.get(y, "")
+    return Case(name, reading, group, limit, "points" if y == "error" else "ratio", reading.n, unit, words)
 
 
-def interpolate(track: Sequence[tuple[float, Reading]], x: float, linear: bool) -> Reading:
-    """Read a curve at `x`: interpolate over log x the values (`linear`), or else their logarithms, of its neighbours.
+def interpolate(track: Sequence[tuple[float, Reading]], x: float) -> Reading:
+    """Read a curve at `x`, a logarithm, on the line between its two neighbours.
 
     `track` holds the x and the reading of each network, by increasing x; `x` lies between the first and the last x.
     """
     (x0, a), (x1, b) = next(pair for pair in pairwise(track) if x <= pair[1][0])
-    share = math.log(x / x0) / math.log(x1 / x0) if x1 > x0 else 0.0
-    between = combine((1 - share, a), (share, b))
-    return between if linear else between._replace(value=a.value ** (1 - share) * b.value**share)
+    share = (x - x0) / (x1 - x0) if x1 > x0 else 0.0
+    return combine((1 - share, a), (share, b))
 
 
 @dataclass(frozen=True)
@@ -119,15 +116,48 @@ class Evidence:
 
         Errors are by `schedule`, by default the schedule of the figures.
         """
+        schedule = schedule or self.results.schedule
+        key = row.point.network.id, y, schedule
+        if key not in self._readings:
+            self._readings[key] = self._read(row, y, schedule)
+        return self._readings[key]
+
+    @cached_property
+    def _readings(self) -> dict[tuple[str, str, str], Reading | None]:
+        return {}
+
+    def _read(self, row: Row, y: str, schedule: str) -> Reading | None:
+        name, time = f"{row.point.network.id} {y} {schedule}", row.time
         if y == "error":
-            error = row.errors.get(schedule or self.results.schedule)
-            se = None if error is None or error.std is None else error.std / error.n**0.5
-            return Reading(error.mean, se, error.n) if error else None
+            error = row.errors.get(schedule)
+            if error is None:
+                return None
+            spread = self._trial_spreads.get(schedule) or UNKNOWN
+            parts = {name: Part(1, Spread(spread.sd / math.sqrt(error.n), spread.df))}
+            if images := self.results.val_images:
+                parts[f"{name} images"] = Part(1, Spread(sampling_sd(error.mean, images), math.inf))
+            return Reading(error.mean, parts, error.n)
         if y == "time":
-            return Reading(row.time.seconds, n=row.time.n) if row.time else None
+            sd, df = self.results.time_spread
+            spread = Spread(sd, df) if df else UNKNOWN
+            return Reading(math.log(time.seconds), {name: Part(1, spread)}, time.n) if time else None
+        value = self._plain(row, y)
+        return Reading(math.log(value)) if value else None
+
+    def _plain(self, row: Row, y: str) -> float | None:
+        """Return a quantity that repeats exactly, or nearly so: a count, or peak memory in bytes per image."""
         if y == "memory":
-            return Reading(row.time.memory, n=row.time.n) if row.time and row.time.memory else None
-        return Reading(getattr(row, y))
+            return row.time.memory if row.time else None
+        return float(getattr(row, y))
+
+    @cached_property
+    def _trial_spreads(self) -> dict[str, Spread | None]:
+        """Pool the standard deviation over trials of all networks, by schedule."""
+        by_schedule: dict[str, list[Error]] = {}
+        for row in self.distinct:
+            for schedule, error in row.errors.items():
+                by_schedule.setdefault(schedule, []).append(error)
+        return {schedule: pooled_spread(errors) for schedule, errors in by_schedule.items()}
 
     # Curves.
 
@@ -139,8 +169,8 @@ class Evidence:
         """List the rows of a curve for which the sweep measures `y`: not every timed network is trained."""
         return [self.results.row(point) for point in self._points(y).get(key, ())]
 
-    def levels(self, y: str, keys: Sequence[CurveKey], x: str = "flops", share: float = 1) -> list[Reading] | None:
-        """Read each curve's `y` at one common `x`; None where a curve has a gap or the curves have no `x` in common.
+    def levels(self, y: str, keys: Sequence[CurveKey], x: str = "flops", share: float = 1) -> list[Reading] | str:
+        """Read each curve's `y` at one common `x`, or say why not: a curve has a gap, or no `x` is common to all.
 
         The common `x` is the largest that all curves reach if `share` is 1, the smallest if it is 0; for a `share`
         in between it is interpolated by log x.
@@ -148,34 +178,66 @@ class Evidence:
         tracks = []
         for key in keys:
             pairs = [(self.reading(row, x), self.reading(row, y)) for row in self.rows(key, y)]
-            track = sorted((a.value, b) for a, b in pairs if a and b)
+            track = sorted(((a.value, b) for a, b in pairs if a and b), key=lambda pair: pair[0])
             if len(track) < max(2, len(pairs)):
-                return None
+                return Case.gap
             tracks.append(track)
         low, high = max(track[0][0] for track in tracks), min(track[-1][0] for track in tracks)
         if low > high:
-            return None
-        at = min(max(low ** (1 - share) * high**share, low), high)  # rounding may leave the common range
-        return [interpolate(track, at, linear=y == "error") for track in tracks]
+            return f"no common {x}"
+        at = min(max(low + share * (high - low), low), high)  # rounding may leave the common range
+        return [interpolate(track, at) for track in tracks]
 
-    def pair(self, y: str, a: CurveKey, b: CurveKey, name: str, x: str = "flops") -> Case:
+    def pair(self, y: str, a: CurveKey, b: CurveKey, name: str, x: str = "flops", group: str = "") -> Case:
         """Compare curve `a` with curve `b` at the largest common `x`."""
-        return compare(name, y, *(self.levels(y, [a, b], x) or (None, None)))
+        levels = self.levels(y, [a, b], x)
+        if isinstance(levels, str):
+            return Case(name, group=group, gap=levels)
+        return compare(name, y, *levels, group=group)
 
-    def correlation(self, name: str, rows: Sequence[Row], quantity: str) -> Case:
-        """Correlate a quantity with epoch time (Pearson); the case has no number unless every row is timed."""
+    def line(self, rows: Sequence[Row], quantity: str) -> Line | None:
+        """Fit epoch time by a quantity; None where a row is not timed, or there are fewer than three rows."""
         times = [row.time.seconds for row in rows if row.time]
-        line = fit_line([getattr(row, quantity) for row in rows], times) if len(times) == len(rows) else None
-        return Case(name, line.correlation, f"{line.correlation:.3f}", line.n, "points") if line else Case(name)
+        return fit_line([getattr(row, quantity) for row in rows], times) if len(times) == len(rows) else None
 
-    def scaled(self) -> dict[str, list[Row]]:
-        """List the distinct networks of each base that has the curves of two strategies or more."""
+    def scaled(self, strategies: Sequence[str] = PAPERS) -> dict[str, list[Row]]:
+        """List the distinct networks of each base that has the curves of two of these strategies or more.
+
+        No strategies stand for all that the sweep has.
+        """
         networks = {}
         for base in self.bases:
-            keys = [key for key in self.curves() if key[0] == base]
+            keys = [key for key in self.curves() if key[0] == base and (not strategies or key[1] in strategies)]
             if len(keys) > 1:
                 networks[base] = list({row.point.network.id: row for key in keys for row in self.rows(key)}.values())
         return networks
+
+    # What keeps claims from being decided.
+
+    def doubts(self, kind: str) -> Doubts:
+        """Say what keeps the claims on errors, or on times, from being decided."""
+        if kind == "time" and self.results.noise.is_too_noisy:
+            return Doubts("too noisy")
+        return Doubts(smallest_effect=self.unsettled or 0.0) if kind == "error" else Doubts()
+
+    @cached_property
+    def unsettled(self) -> float | None:
+        """Return by how much longer training still changes a difference of two errors; None where it is unknown.
+
+        Each network that was trained by the two longest schedules has a change in error between them. What all have in
+        common cancels in a difference; the rest is their standard deviation, less that of noise, times the root of 2.
+        """
+        epochs = self.sweep.config["schedules"]
+        changes, noise = [], []
+        for row in self.distinct:
+            schedules = sorted(row.errors, key=epochs.__getitem__)[-2:]
+            readings = [found for schedule in schedules if (found := self.reading(row, "error", schedule))]
+            if len(readings) == 2:
+                changes.append(readings[1].value - readings[0].value)
+                noise.append(combine((1, readings[1]), (-1, readings[0])).spread.sd ** 2)
+        if len(changes) < 3:
+            return None
+        return math.sqrt(max(0.0, 2 * (statistics.variance(changes) - statistics.fmean(noise))))
 
     # Bases and networks.
 

@@ -1,54 +1,65 @@
 """Claims on large networks (section 6.5, Figures 8 and 9, Table 8)."""
 
+import math
 from collections.abc import Iterator
 from itertools import combinations
 
-from fastscale.analysis.claims.claim import Claim, Measure, at_least, at_most, below
+from fastscale.analysis.claims.claim import Claim, Measure, above, below
 from fastscale.analysis.claims.comparisons import versus_families
-from fastscale.analysis.claims.evidence import Case, Evidence, Reading, combine, compare, difference
+from fastscale.analysis.claims.estimate import Interval, Reading, combine, interval
+from fastscale.analysis.claims.evidence import Case, Evidence, compare, judged
 from fastscale.networks import base_network
 from fastscale.networks.complexity import count
 
 OURS, THEIRS = "RegNetY-4GF->16GF", "EN-B4"  # the fast-scaled network, and the original EfficientNet beside it
+REGNETS = ("RegNetY", "RegNetZ")
 TIMES_AS_MANY = 3.5  # "~4x as many flops": 15.5 GF are 3.5 times 4.4 GF (Table 8)
 
 
 def ranking(evidence: Evidence) -> Iterator[Case]:
-    """Count the pairs of families that change order from the smallest to the largest common flops."""
-    for errors in _regimes(evidence):
-        if errors is None:
-            yield Case("families")
+    """Compare each two families at the smallest and at the largest common flops: are both differences of one sign?
+
+    The number of a pair is the smaller of the two differences, negative where their signs differ; its interval is that
+    of the less certain one.
+    """
+    for a, b in combinations(evidence.family_bases.values(), 2):
+        name = f"{a}/{b}"
+        differences = [_difference(evidence, a, b, share) for share in (0, 1)]
+        if any(isinstance(each, str) for each in differences):
+            yield Case(name, group=name, gap=next(each for each in differences if isinstance(each, str)))
             continue
-        small, large = errors
-        swapped = sum(
-            (small[a].value < small[b].value) != (large[a].value < large[b].value) for a, b in combinations(small, 2)
-        )
-        orders = [" < ".join(sorted(level, key=lambda name: level[name].value)) for level in errors]
-        yield Case(f"{swapped} change:", swapped, ", then ".join(orders), len(small), "families")
+        small, large = (interval(each) for each in differences if isinstance(each, Reading))
+        nearest = min(abs(small.value), abs(large.value)) * (1 if small.value * large.value > 0 else -1)
+        half = max(small.above, large.above)
+        words = f"{small.value:+.2f}, then {large.value:+.2f}"
+        n = min(each.n for each in differences if isinstance(each, Reading))
+        yield Case(name, Interval(nearest, half, half), name, scale="points", n=n, unit="trials", words=words)
 
 
 def gap(evidence: Evidence) -> Iterator[Case]:
-    """Compare the gap between highest and lowest error at the largest common flops with that at the smallest."""
-    for errors in _regimes(evidence):
-        if errors is None:
-            yield Case("families")
-            continue
-        first, last = (combine((1, max(level.values())), (-1, min(level.values()))) for level in errors)
-        words = f"{first.value:.2f}, then {last.value:.2f}: {last.value - first.value:+.2f}"
-        yield difference("gap", combine((1, last), (-1, first)), words)
+    """Subtract the gap in error between RegNetY and RegNetZ at the smallest common flops from that at the largest."""
+    y, z = (evidence.family_bases.get(family) for family in ("RegNetY", "RegNetZ"))
+    if y and z:
+        first, last = (_difference(evidence, y, z, share) for share in (0, 1))
+        if isinstance(first, Reading) and isinstance(last, Reading):
+            words = f"{first.value:+.2f}, then {last.value:+.2f}"
+            yield judged(f"{y}/{z}", "error", combine((1, last), (-1, first)), words=words)
+        else:
+            yield Case(f"{y}/{z}", gap=str(first))
 
 
 def faster_than_orig(evidence: Evidence) -> Iterator[Case]:
     """Compare the time of each family, scaled by dWr, with that of the EfficientNet scaled by its own rule."""
     for family in evidence.family_bases:
-        yield from versus_families("time", family, "EfficientNet", strategy="orig")(evidence)
+        yield from versus_families("time", family, "EfficientNet", strategy="orig", by="itself")(evidence)
 
 
 def tradeoff(evidence: Evidence) -> Iterator[Case]:
     """Compare the error of RegNets, scaled by dWr, with the EfficientNet's, by dWr or its own rule, at equal time."""
-    for family in ("RegNetY", "RegNetZ"):
+    for family in REGNETS:
         for strategy in ("dWr", "orig"):
-            yield from versus_families("error", family, "EfficientNet", x="time", strategy=strategy)(evidence)
+            measure = versus_families("error", family, "EfficientNet", x="time", strategy=strategy, by="itself")
+            yield from measure(evidence)
 
 
 def named(y: str) -> Measure:
@@ -68,21 +79,23 @@ def counted(y: str) -> Measure:
     """Compare the count `y` of the paper's 16 GF RegNetY with that of EN-B4; this needs no measurement."""
 
     def cases(_: Evidence) -> Iterator[Case]:
-        ours, theirs = (Reading(getattr(count(base_network(name)), y)) for name in (OURS, THEIRS))
+        ours, theirs = (Reading(math.log(getattr(count(base_network(name)), y))) for name in (OURS, THEIRS))
         yield compare("ratio", y, ours, theirs)
 
     return cases
 
 
-def _regimes(evidence: Evidence) -> Iterator[list[dict[str, Reading]] | None]:
-    """Read the errors of all families' bases, scaled by dWr, at the smallest and at the largest common flops.
+def _difference(evidence: Evidence, a: str, b: str, share: float) -> Reading | str:
+    """Subtract the error of base `b` from that of base `a`, both scaled by dWr, or say why it is not known.
 
-    Yields nothing where the sweep scales fewer than two families, and None where a curve has a gap.
+    They are compared where all families have curves: at the smallest common flops (`share` 0) or the largest (1).
     """
     names = list(evidence.family_bases.values())
-    if len(names) > 1:
-        low, high = (evidence.levels("error", [(name, "dWr") for name in names], share=share) for share in (0, 1))
-        yield None if low is None or high is None else [dict(zip(names, level, strict=True)) for level in (low, high)]
+    levels = evidence.levels("error", [(name, "dWr") for name in names], share=share)
+    if isinstance(levels, str):
+        return levels
+    by_name = dict(zip(names, levels, strict=True))
+    return combine((1, by_name[a]), (-1, by_name[b]))
 
 
 CLAIMS = (
@@ -91,8 +104,10 @@ CLAIMS = (
         "§6.5, Figure 8",
         "consistent",
         ranking,
-        "pairs of families, by dWr, that change order from the smallest to the largest flops that all reach",
-        at_most(0),
+        "difference in error of each two families, by dWr, at the smallest and the largest flops that all reach: the "
+        "nearer to 0 of both, negative where their signs differ",
+        above(0),
+        "error",
     ),
     Claim(
         "RegNetZ has the best accuracy",
@@ -101,14 +116,16 @@ CLAIMS = (
         versus_families("error", "RegNetZ", "RegNetY", "EfficientNet"),
         "error of RegNetZ minus that of the other family, by dWr, at equal flops",
         below(0),
+        "error",
     ),
     Claim(
-        "The gap between the highest and lowest error shrinks with scale",
+        "The gap in error between RegNetY and RegNetZ shrinks with scale",
         "§6.5",
-        "2.2 to 0.8 points",
+        "2.2 to 0.8 points (4x)",
         gap,
         "gap at the largest flops that all families reach minus that at the smallest, by dWr",
         below(0),
+        "error",
     ),
     Claim(
         "Fast-scaled networks are asymptotically faster than the original EfficientNets",
@@ -117,6 +134,7 @@ CLAIMS = (
         faster_than_orig,
         "epoch time of a family by dWr over that of the EfficientNet by orig, at equal flops",
         below(1),
+        "time",
     ),
     Claim(
         "RegNetY is the fastest family",
@@ -125,6 +143,7 @@ CLAIMS = (
         versus_families("time", "RegNetY", "RegNetZ", "EfficientNet"),
         "epoch time of RegNetY over that of the other family, by dWr, at equal flops",
         below(1),
+        "time",
     ),
     Claim(
         "RegNetY and RegNetZ offer the best tradeoff of speed and accuracy",
@@ -133,6 +152,8 @@ CLAIMS = (
         tradeoff,
         "error of a RegNet by dWr minus that of the EfficientNet by dWr or orig, at the largest time that both reach",
         below(0),
+        "error",
+        families=REGNETS,
     ),
     Claim(
         f"{OURS} has about 4 times as many flops as {THEIRS}",
@@ -140,7 +161,8 @@ CLAIMS = (
         "15.5 over 4.4 GF: 3.52",
         counted("flops"),
         "ratio of their flops (counted)",
-        at_least(TIMES_AS_MANY),
+        above(TIMES_AS_MANY),
+        "counted",
     ),
     Claim(
         f"{OURS} has fewer activations than {THEIRS}",
@@ -149,6 +171,7 @@ CLAIMS = (
         counted("acts"),
         "ratio of their acts (counted)",
         below(1),
+        "counted",
     ),
     Claim(
         f"{OURS} is faster than {THEIRS}",
@@ -157,6 +180,7 @@ CLAIMS = (
         named("time"),
         "ratio of their epoch times",
         below(1),
+        "time",
     ),
     Claim(
         f"{OURS} uses less memory than {THEIRS}",
@@ -165,6 +189,7 @@ CLAIMS = (
         named("memory"),
         "ratio of their peak memory per image, on a GPU",
         below(1),
+        "memory",
     ),
     Claim(
         f"{OURS} is more accurate than {THEIRS}",
@@ -173,5 +198,6 @@ CLAIMS = (
         named("error"),
         "difference of their errors on ImageNet, by the longest schedule of both",
         below(0),
+        "error",
     ),
 )

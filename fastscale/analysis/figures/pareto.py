@@ -18,10 +18,10 @@ COLUMNS = 2
 
 
 class Place(NamedTuple):
-    """A network's place: the seconds of an epoch, by the least and the most of its rounds, and its error ± bar."""
+    """A network's place: the seconds of an epoch and its error, with half the widths of their 95 % intervals."""
 
     seconds: float
-    most: float
+    seconds_bar: float
     error: float
     bar: float
     is_base: bool
@@ -61,10 +61,9 @@ def _panel(axes: Axes, readings: Readings, base: str, budgets: Sequence[Budget])
     for strategy, listed in places.items():
         if listed:
             xs, ys = [place.seconds / per_unit for place in listed], [place.error for place in listed]
-            right = [(place.most - place.seconds) / per_unit for place in listed]
             look = style.look_of(strategy, results.strategies)(label=strategy, **style.BARS)
             scaled = (int(listed[0].is_base), 1)  # the base stands on every curve, and is drawn once
-            bars = [place.bar for place in listed], [[0.0] * len(xs), right]
+            bars = [place.bar for place in listed], [place.seconds_bar / per_unit for place in listed]
             axes.errorbar(xs, ys, *bars, **look, markevery=scaled, errorevery=scaled)
     for place in dict.fromkeys(place for place in everything if place.is_base):
         look = style.Look("0.2", "o", "")(label="base", **style.BARS)
@@ -81,8 +80,9 @@ def _places(readings: Readings, base: str, strategy: str) -> list[Place]:
     places = []
     for row in readings.results.select(base, strategy):
         offer = readings.offer(base, strategy, row.flops)
-        if offer.error is not None and row.time:
-            places.append(Place(row.time.seconds, row.time.most, offer.error, offer.half_width or 0.0, row.is_base))
+        if offer.error is not None and offer.seconds:
+            bars = offer.seconds_half_width or 0.0, offer.half_width or 0.0
+            places.append(Place(offer.seconds, bars[0], offer.error, bars[1], row.is_base))
     return places
 
 

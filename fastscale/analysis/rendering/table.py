@@ -32,6 +32,7 @@ class Table:
     body: Sequence[str | Grid]
     header: Sequence[str]
     lines: Sequence[Line]
+    warning: str = ""  # what readers must know before anything else
 
     def csv(self) -> str:
         """Return the exact lines as CSV."""
@@ -42,14 +43,18 @@ class Table:
     def markdown(self) -> str:
         """Return title, paragraphs and grids as Markdown."""
         parts = (part if isinstance(part, str) else markdown_grid(part) for part in self.body)
-        return "\n\n".join(filter(None, (f"# {self.title}", *parts))) + "\n"
+        warning = self.warning and f"**{self.warning}**"
+        return "\n\n".join(filter(None, (f"# {self.title}", warning, *parts))) + "\n"
 
     def latex(self, label: str) -> str:
-        """Return the grids as LaTeX floats for booktabs, with the title as caption and `tab:{label}` as label."""
+        """Return the grids as LaTeX floats for booktabs, with the title as caption and `tab:{label}` as label.
+
+        The warning begins the caption.
+        """
+        caption = f"**{self.warning}** {self.title}" if self.warning else self.title
         grids = [part for part in self.body if isinstance(part, Grid)]
         return "\n".join(
-            pages.latex_table(grid.header, grid.lines, self.title, f"tab:{label}{i or ''}")
-            for i, grid in enumerate(grids)
+            pages.latex_table(grid.header, grid.lines, caption, f"tab:{label}{i or ''}") for i, grid in enumerate(grids)
         )
 
 

@@ -5,7 +5,7 @@ between its two nearest networks, over log flops: errors on a straight line, tim
 """
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
@@ -60,26 +60,40 @@ def read_at(rows: Sequence[Row], flops: float) -> tuple[Share, ...]:
 class Measured:
     """What was measured in a sweep: errors, and seconds of a forward pass of one image, by the network's id.
 
-    `spread` is that of trials, pooled over the sweep (None: no network has two trials); `images` are the validation
-    images (None: nothing was trained).
+    `spread` is that of trials, pooled over the sweep (None: no network has two trials), `time_spread` the relative one
+    of times (None: unknown, or the device was too noisy to compare times); `images` are the validation images (None:
+    nothing was trained).
     """
 
     errors: Mapping[str, Error]
     inferences: Mapping[str, float]
     spread: Spread | None
+    time_spread: Spread | None
     images: int | None
 
-    def trial_error(self, *terms: tuple[float, "Offer"]) -> Spread | None:
-        """Return the standard error, over trials, of a sum of offers' errors; networks that they share count once."""
-        weights: dict[str, float] = {}
-        for sign, offer in terms:
-            for row, weight in offer.trained:
-                name = row.point.network.id
-                weights[name] = weights.get(name, 0) + sign * weight
+    def trial_error(self, *terms: tuple[float, Sequence[Share]]) -> Spread | None:
+        """Return the standard error, over trials, of a sum of errors; networks that they share count once."""
+        weights = _weights(terms)
         if self.spread is None or not weights.keys() <= self.errors.keys():
             return None
         squares = math.fsum(weight**2 / self.errors[name].n for name, weight in weights.items())
         return Spread(self.spread.sd * math.sqrt(squares), self.spread.df)
+
+    def time_error(self, *terms: tuple[float, Sequence[Share]]) -> Spread | None:
+        """Return the standard error of a sum of times' logarithms: that of a ratio of times, relative to it."""
+        if self.time_spread is None:
+            return None
+        squares = math.fsum(weight**2 for weight in _weights(terms).values())
+        return Spread(self.time_spread.sd * math.sqrt(squares), self.time_spread.df)
+
+
+def _weights(terms: Iterable[tuple[float, Sequence[Share]]]) -> dict[str, float]:
+    """Add the weights of each network, by its id."""
+    weights: dict[str, float] = {}
+    for sign, shares in terms:
+        for row, weight in shares:
+            weights[row.point.network.id] = weights.get(row.point.network.id, 0) + sign * weight
+    return weights
 
 
 @dataclass(frozen=True)
@@ -111,7 +125,7 @@ class Offer:
     @property
     def half_width(self) -> float | None:
         """Return half the width of the error's 95 % interval over trials; None where the spread is unknown."""
-        trials = self.measured.trial_error((1, self))
+        trials = self.measured.trial_error((1, self.trained))
         return None if self.error is None or trials is None else half_width(*trials)
 
     @property
@@ -120,9 +134,10 @@ class Offer:
         return self._power(lambda row: row.time.seconds if row.time else None)
 
     @property
-    def most(self) -> float | None:
-        """Return the seconds per epoch by the most of each network's rounds."""
-        return self._power(lambda row: row.time.most if row.time else None)
+    def seconds_half_width(self) -> float | None:
+        """Return half the width of the 95 % interval of the seconds per epoch; None where their spread is unknown."""
+        seconds, relative = self.seconds, self.measured.time_error((1, self.timed))
+        return None if seconds is None or relative is None else seconds * half_width(*relative)
 
     @property
     def memory(self) -> float | None:
@@ -159,7 +174,7 @@ class Budget:
 
         All pairs of strategies at the budget may be compared: the level of each comparison is Bonferroni's.
         """
-        trials, images = self.measured.trial_error((1, a), (-1, b)), self.measured.images
+        trials, images = self.measured.trial_error((1, a.trained), (-1, b.trained)), self.measured.images
         if a.error is None or b.error is None or trials is None:
             return "unknown"
         level = 1 - DOUBT / max(1, math.comb(len(self.judged), 2))
@@ -185,8 +200,15 @@ class Budget:
         better = [other for other in self.judged if other is not offer and _dominates(other, offer)]
         if not better:
             return "yes"
-        is_sure = any(self.difference(other, offer) == "real" or _is_faster(other, offer) for other in better)
+        is_sure = any(self.difference(other, offer) == "real" or self._is_faster(other, offer) for other in better)
         return "no" if is_sure else "perhaps"
+
+    def _is_faster(self, a: Offer, b: Offer) -> bool:
+        """Tell whether `a` takes less time than `b`, beyond noise."""
+        spread = self.measured.time_error((1, a.timed), (-1, b.timed))
+        if a.seconds is None or b.seconds is None or spread is None:
+            return False
+        return math.log(b.seconds / a.seconds) > half_width(*spread)
 
     @property
     def advised(self) -> Offer | None:
@@ -256,11 +278,14 @@ class Readings:
     def _measured(self) -> Measured:
         rows, records = self.results.rows, self.results.records
         distinct = {row.point.network.id: row for row in rows}
+        is_known = self.results.time_spread.freedom and not self.results.noise.is_too_noisy
         return Measured(
             {name: error for name, row in distinct.items() if (error := self.results.error(row))},
             {each["network"]: each["inference_seconds"]["least"] / each["batch"] for each in records["profile"]},
             pooled_spread(error for row in distinct.values() for error in row.errors.values()),
-            next((each["data"]["images"]["val"] for each in records["train"]), None),  # the same data in all records
+            Spread(*self.results.time_spread) if is_known else None,
+            self.results.val_images
+            or next((each["data"]["images"]["val"] for each in records["train"]), None),  # the same data in all records
         )
 
 
@@ -269,8 +294,3 @@ def _dominates(a: Offer, b: Offer) -> bool:
     if a.error is None or b.error is None or a.seconds is None or b.seconds is None:
         return False
     return a.error <= b.error and a.seconds <= b.seconds and (a.error, a.seconds) != (b.error, b.seconds)
-
-
-def _is_faster(a: Offer, b: Offer) -> bool:
-    """Tell whether all rounds of `a` took less time than those of `b`."""
-    return a.most is not None and b.seconds is not None and a.most < b.seconds

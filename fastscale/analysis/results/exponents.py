@@ -3,9 +3,10 @@
 import math
 from dataclasses import dataclass
 from functools import cache
+from itertools import takewhile
 
 from fastscale.analysis.results.fits import fit_line
-from fastscale.networks import base_network
+from fastscale.networks import Network, base_network
 from fastscale.networks.complexity import count_stages
 from fastscale.networks.scaling import parse_strategy, scale
 
@@ -36,18 +37,27 @@ def measure(strategy: str, of_group_convs: bool = False) -> tuple[Measured, ...]
     """Measure the exponents of each base over `SCALES`.
 
     With `of_group_convs` only the group convs of the RegNets are counted, as an EfficientNet's are depthwise. The
-    exponents are then those of the growth of these convs' flops, which is what s means in Table 3.
+    exponents are then those of the growth of these convs' flops, which is what s means in Table 3, up to the scale at
+    which the first group width reaches its stage's width.
     """
     measured = []
     for base in BASES:
         network = base_network(base)
         if of_group_convs and set(network.group_widths) == {1}:
             continue
-        counts = [count_stages(scale(network, parse_strategy(strategy), s), of_group_convs) for s in SCALES]
+        scaled = [scale(network, parse_strategy(strategy), s) for s in SCALES]
+        if of_group_convs:
+            scaled = list(takewhile(_has_narrow_groups, scaled))
+        counts = [count_stages(each, of_group_convs) for each in scaled]
         growth = [count.flops / counts[0].flops for count in counts] if of_group_convs else SCALES
         logs = [math.log(s) for s in growth]
         fits = [fit_line(logs, [math.log(count[i]) for count in counts]) for i in range(3)]
         # There is no line where a count does not change: its exponent is 0.
         flops, params, acts = (fit.slope if fit else 0.0 for fit in fits)
-        measured.append(Measured(base, (flops, params, acts), min(fit.correlation for fit in fits if fit)))
+        measured.append(Measured(base, (flops, params, acts), min(fit.correlation for fit in fits if fit), len(scaled)))
     return tuple(measured)
+
+
+def _has_narrow_groups(network: Network) -> bool:
+    """Say whether each group width is below its stage's width: where it cannot grow further, Table 3 does not apply."""
+    return all(group < width for group, width in zip(network.group_widths, network.widths, strict=True))

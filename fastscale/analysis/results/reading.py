@@ -24,13 +24,15 @@ class Time:
     """Measured seconds per epoch: the least of the rounds in which the network was timed.
 
     `rounds` are the seconds per epoch by each round: the time of a step in that round times the steps of an epoch.
-    `memory` is the peak in bytes per image of the batch (None on a CPU).
+    `memory` is the peak in bytes per image of the batch (None on a CPU), `inference` the seconds of a forward pass per
+    image.
     """
 
     rounds: tuple[float, ...]
     batch: int
     device: str
     memory: float | None
+    inference: float | None = None
 
     @property
     def seconds(self) -> float:
@@ -71,6 +73,13 @@ class Reader:
         self.stale = self.missing = 0
         self.data = present_data(sweep)
         self.epoch = epoch_of(sweep)
+
+    @property
+    def timings(self) -> list[dict[str, Any]]:
+        """List all profile records of the files that were read, also of networks that the artefact does not show."""
+        return [
+            entry for file in self.entries.values() for entry in file.values() if {"rounds", "peaks"} <= entry.keys()
+        ]
 
     def remember(self, record: dict[str, Any], stage: str) -> None:
         """Keep a record of a timing or training, and count it as stale if other code made it."""
@@ -128,19 +137,30 @@ class Reader:
         return self.entries[path].get(network.hash, {})
 
     def time(self, network: Network) -> tuple[Time | None, list[str]]:
-        """Read the time of a network, or return None with the reason why it is missing."""
+        """Read the time of a network, or return None with the reason why it is missing.
+
+        Raises:
+            UserError: an older fastscale timed it, by other steps or on another device than the others.
+        """
         path = self.sweep.profile_record(self.sweep.sources[network.id])
         record = self.find(path, "profiles", network)
         if not record:
             self.missing += 1
             return None, ["not timed"]
+        if lacking := {"rounds", "peaks", "costs"}.difference(record):
+            raise UserError(
+                f"{network.id} was timed by an older fastscale, whose record lacks {', '.join(sorted(lacking))}; time "
+                f"it again: `snakemake --forcerun profile`, or delete {path} and run `fastscale verdict`"
+            )
         self.require_counts(record["costs"], network, path)
         self.remember(record, "profile")
         name = device_name(record)
         self.require_same("device", name, path)
         steps, memory = self.epoch.images / record["batch"], record["peak_memory_bytes"]
         per_image = memory / record["batch"] if memory else None
-        return Time(tuple(seconds * steps for seconds in record["rounds"]), record["batch"], name, per_image), []
+        inference = record["inference_seconds"]["least"] / record["batch"]
+        rounds = tuple(seconds * steps for seconds in record["rounds"])
+        return Time(rounds, record["batch"], name, per_image, inference), []
 
     def error(self, network: Network, schedule: str) -> tuple[Error | None, list[str]]:
         """Read the error of a network over its trials, and the reason for each trial without an error."""
@@ -176,6 +196,12 @@ def present_data(sweep: Sweep) -> str | None:
     """Read the hash of the sweep's data as packed on this machine; None where the data are elsewhere."""
     path = sweep.data_folder / "data.json"
     return read_record(path, "data")["data_hash"] if path.exists() else None
+
+
+def validation_images(sweep: Sweep) -> int | None:
+    """Return the number of validation images: of the data as packed, or as configured; None where neither tells."""
+    path = sweep.data_folder / "data.json"
+    return read_record(path, "data")["images"]["val"] if path.exists() else sweep.config["data"].get("val_images")
 
 
 def require_data(present: str | None, record: Mapping[str, Any], path: Path) -> None:

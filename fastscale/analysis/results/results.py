@@ -5,8 +5,9 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from fastscale.analysis.results.epoch import PAPER_EPOCH, Epoch
-from fastscale.analysis.results.reading import Error, Reader, Scope, Time
+from fastscale.analysis.results.epoch import Epoch
+from fastscale.analysis.results.noise import Noise, Spread
+from fastscale.analysis.results.reading import Error, Reader, Scope, Time, validation_images
 from fastscale.cost.prediction import Costs, Timing
 from fastscale.sweep.selection import Curve, Point, Selection, points
 from fastscale.sweep.sweep import Sweep
@@ -50,7 +51,10 @@ class Results:
     conditions: str  # device and data, for a footer
     remarks: tuple[str, ...]  # warnings to readers: older code, gaps
     records: Mapping[str, Sequence[Mapping[str, Any]]]  # the records read, by stage: profile, train
-    epoch: Epoch = PAPER_EPOCH  # of which all times are
+    epoch: Epoch  # of which all times are
+    noise: Noise  # of these and of all timings that were made with them, so that all pages agree
+    time_spread: Spread  # of the same timings
+    val_images: int | None = None  # on which errors were measured; None: unknown
 
     def row(self, point: Point) -> Row:
         """Return the row of a point."""
@@ -125,7 +129,9 @@ def load(sweep: Sweep, artefact: str, scope: Scope = "all") -> Results:
         rows.append(Row(point, flops, params, acts, flops / base_flops[point.base], *measured[point.network.id]))
     conditions = _conditions(sweep, reader, {name for names in schedules.values() for name in names})
     remarks = tuple(_remarks(sweep, artefact, reader, rows))
-    return Results(selections, tuple(rows), sweep.schedule, conditions, remarks, reader.records, reader.epoch)
+    noise, spread = Noise.from_records(reader.timings), Spread.from_records(reader.timings)
+    measured_on = reader.epoch, noise, spread, validation_images(sweep)
+    return Results(selections, tuple(rows), sweep.schedule, conditions, remarks, reader.records, *measured_on)
 
 
 def _conditions(sweep: Sweep, reader: Reader, schedules: set[str]) -> str:

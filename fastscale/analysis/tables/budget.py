@@ -19,7 +19,7 @@ MEASURED = (
     "error_half_width",
     "trials",
     "epoch_seconds",
-    "epoch_most",
+    "seconds_half_width",
     "inference_seconds",
     "memory_per_image",
 )
@@ -63,20 +63,24 @@ def _text(results: Results, budgets: list[Budget]) -> Iterator[str]:
     yield (
         "Strategies at equal realised flops. Between a strategy's networks, which are named by their scales, it is "
         "read over log flops; up to a quarter beyond the last one, on the same line. Time is that of training for "
-        f"{results.epoch.images:,} images on one device, the least to the most of the rounds; inference is of one "
+        f"{results.epoch.images:,} images on one device; inference is of one "
         "image in a batch. Front: no other strategy has a lower error in less time (perhaps: one has, but not beyond "
         "noise)."
     )
-    spread, images = budgets[0].measured.spread, budgets[0].measured.images
-    if spread is None or images is None:
+    measured = budgets[0].measured
+    yield (
+        "± is half of a 95 % interval by Student's t; a time's spread is that between rounds and visits, pooled over all "
+        "networks."
+    )
+    if measured.spread is None or measured.images is None:
         return
     yield (
-        "± is half of a 95 % interval by Student's t, over trials: their spread is pooled over the sweep "
-        f"({spread.sd:.2f} points, {spread.df:g} degrees of freedom). A difference of errors is within noise if trials "
-        "alone may explain it, at 5 % for all pairs of a budget together. It is there on these images if trials cannot "
-        f"explain it, but the choice of the {images:,} validation images may, and it is real if neither can. Of the "
-        "choice of images an upper bound is taken, as if each network were tested on its own: how much smaller it is "
-        "for the same images, records do not say."
+        "An error's is that of trials, pooled over the sweep "
+        f"({measured.spread.sd:.2f} points, {measured.spread.df:g} degrees of freedom). A difference of errors is within "
+        "noise if trials alone may explain it, at 5 % for all pairs of a budget together. It is there on these images "
+        f"if trials cannot explain it, but the choice of the {measured.images:,} validation images may; it is real if "
+        "neither can. Of the choice of images an upper bound is taken, as if each network were tested on its own: how "
+        "much smaller it is for the same images, records do not say."
     )
 
 
@@ -122,9 +126,10 @@ def _error(offer: Offer) -> str:
 
 
 def _time(offer: Offer, unit: float) -> str:
-    if offer.seconds is None or offer.most is None:
+    if offer.seconds is None:
         return GAP
-    return f"{offer.seconds / unit:.3g} to {offer.most / unit:.3g}"
+    half = offer.seconds_half_width
+    return f"{offer.seconds / unit:.3g}{'' if half is None else f' ± {half / unit:.2g}'}"
 
 
 def _difference(budget: Budget, offer: Offer) -> str:
@@ -141,7 +146,7 @@ def _exact(budget: Budget, offer: Offer) -> list[object]:
     gap = None if offer.error is None or lowest is None else offer.error - lowest
     networks = " ".join(f"{share.row.point.network.id}*{share.weight:.4f}" for share in offer.trained or offer.timed)
     numbers = [offer.error, offer.half_width, offer.trials or None]
-    numbers += [offer.seconds, offer.most, offer.inference, offer.memory]
+    numbers += [offer.seconds, offer.seconds_half_width, offer.inference, offer.memory]
     cells = ["" if number is None else f"{number:.6g}" for number in numbers]
     verdicts = [budget.front(offer), "" if gap is None else f"{gap:.6g}", budget.verdict(offer)]
     return [budget.base, f"{budget.flops:.6g}", offer.strategy, networks, *cells, *verdicts]

@@ -8,28 +8,12 @@ from typing import Any
 from fastscale.analysis.rendering.table import Grid, Table, conditions
 from fastscale.analysis.results.results import Results, Row
 from fastscale.cost.roofline import EAGER_CROSSINGS, FUSED_CROSSINGS, OPERATIONS, Roofline
-from fastscale.errors import UserError
 from fastscale.execution import Execution
 from fastscale.sweep.sweep import Sweep
 
 
-def require_whole(results: Results) -> None:
-    """Refuse timings by an older fastscale, which measured less.
-
-    Raises:
-        UserError: a profile record lacks the device's peaks.
-    """
-    for record in results.records["profile"]:
-        if "peaks" not in record:
-            raise UserError(
-                f"{record['network']} was timed by an older fastscale, which did not measure the device's peaks; "
-                "time it again: `snakemake --forcerun profile`"
-            )
-
-
 def timing(sweep: Sweep, artefact: str, results: Results) -> Table:
     """List each network with its fastest execution, and all executions that were tried."""
-    require_whole(results)
     lines, shown = [], []
     for row, record in _timed(results):
         step, several, memory = record["step_seconds"], record["several"], record["peak_memory_bytes"]
@@ -71,14 +55,14 @@ def timing(sweep: Sweep, artefact: str, results: Results) -> Table:
     text = (
         "Each network by the fastest of the executions that were tried (milliseconds per training step, or why it "
         "was not timed): the least of n rounds to the most (n). Inference is a forward pass of the same batch. Minutes "
-        f"are per epoch of {results.epoch.images:,} images; in brackets: scaled from one device, not measured."
+        f"are per epoch of {results.epoch.images:,} images; in brackets: scaled from one device."
     )
-    return _table(f"Timings, sweep {sweep.name}", [conditions(results), text], lines, shown)
+    repeat = "" if results.noise.is_too_noisy else results.noise.sentence  # each page begins with the warning
+    return _table(f"Timings, sweep {sweep.name}", [conditions(results), text, repeat], lines, shown)
 
 
 def roofline(sweep: Sweep, artefact: str, results: Results) -> Table:
     """List each network with its time per image, beside the limits of arithmetic, traffic and launches."""
-    require_whole(results)
     lines, shown = [], []
     bounds: Counter[str] = Counter()
     crossings = []
@@ -140,12 +124,13 @@ def _timed(results: Results) -> Iterator[tuple[Row, Mapping[str, Any]]]:
 
 
 def _peaks(results: Results) -> Iterator[str]:
-    """Say in words which peaks of the device were measured, each distinct measurement once."""
-    measured = [record["peaks"] for record in results.records["profile"]]
-    for peaks in {tuple(sorted(peaks.items())): peaks for peaks in measured}.values():
+    """Say in words which peaks of the device the limits rest on: the best measured, each distinct pair once."""
+    best = [record["peaks"] for record in results.records["profile"]]
+    pairs = {(peaks["flops_per_second"], peaks["bytes_per_second"]): peaks["precision"] for peaks in best}
+    for (flops, traffic), precision in pairs.items():
         yield (
-            f"Measured peaks: {peaks['flops_per_second'] / 1e12:.3g} Tflop/s (matrix product, {peaks['precision']}), "
-            f"{peaks['bytes_per_second'] / 1e9:.3g} GB/s (copy)."
+            f"Measured peaks: {flops / 1e12:.3g} Tflop/s (matrix product, {precision}), "
+            f"{traffic / 1e9:.3g} GB/s (copy)."
         )
 
 

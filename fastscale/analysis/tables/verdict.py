@@ -1,29 +1,42 @@
 """The verdict, from timings alone: whether fast scaling holds on this device.
 
-Two statements must hold on every base that the sweep scales: activations go with runtime more closely than flops and
-params do (section 4), and dWr is faster than dwr at equal realised flops (section 6.3). If one holds, the verdict is
-"In part".
+Two statements are judged over all bases that the sweep scales, by the rules of the claims page: activations go with
+runtime more closely than flops and params do (section 4), and dWr is faster than dwr at equal realised flops
+(section 6.3).
 """
 
 import math
 import statistics
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import NamedTuple
 
-from fastscale.analysis.claims.evidence import Evidence
+from fastscale.analysis.claims.claim import Claim, Finding, above, pool
+from fastscale.analysis.claims.comparisons import versus
+from fastscale.analysis.claims.correlations import COUNTS, bootstrap, mean_of
+from fastscale.analysis.claims.evidence import PAPERS, SCALES, Case, Evidence
+from fastscale.analysis.claims.runtime import LESS_THAN_ACTS
 from fastscale.analysis.rendering.table import Grid, Table, conditions
 from fastscale.analysis.results.fits import fit_line
 from fastscale.analysis.results.published import numbers
-from fastscale.analysis.results.results import Results
-from fastscale.analysis.tables.timing import require_whole
+from fastscale.analysis.results.results import Results, Row
 from fastscale.cost.prediction import TIME_TERMS, fit_time
 from fastscale.cost.roofline import Roofline
 from fastscale.sweep.sweep import Sweep
 
-COUNTS = ("acts", "flops", "params")
 ACTS_EXPONENTS = {"dwr": "5/6 = 0.83", "dw": "3/4 = 0.75", "dWr": "3/5 = 0.60", "w": "1/2 = 0.50"}  # Tables 1, 2 and 4
 RIVALS = ("RegNetY-4GF->16GF", "EN-B4")
 HEADER = ("question", "case", "paper", "ours", "n")
+FASTER = Claim(
+    "fast scaling (dWr) gives a faster network than uniform compound scaling (dwr) of the same flops",
+    "§6.3",
+    "substantially",
+    versus("time", "dwr", "dWr"),
+    "epoch time of dwr over that of dWr",
+    above(1),
+    "time",
+)
 
 
 @dataclass(frozen=True)
@@ -32,86 +45,124 @@ class Answer:
 
     question: str
     lines: tuple[tuple[str, str, str, str], ...]
-    holds: bool | None = None  # None: nothing was measured, or there is nothing to judge
     text: str = ""
+
+
+class Judgement(NamedTuple):
+    """What is judged: whether each count goes with runtime less closely than activations, and whether dWr is faster."""
+
+    flops: Finding
+    params: Finding
+    faster: Finding
+
+    @classmethod
+    def of(cls, evidence: Evidence) -> "Judgement":
+        """Judge the timings of a sweep."""
+        return cls(*(claim.find(evidence) for claim in (*LESS_THAN_ACTS, FASTER)))
+
+    @property
+    def answer(self) -> str:
+        """Answer in a word or two whether fast scaling holds."""
+        verdicts = [finding.verdict for finding in self]
+        if set(verdicts) == {"not measured"}:
+            return "Not measured"
+        if reason := next((finding.doubts.reason for finding in self if finding.doubts.reason), ""):
+            return f"Undecided: {reason}"
+        if len(set(verdicts)) == 1 and verdicts[0] != "not measured":
+            return {"holds": "Yes", "fails": "No"}.get(verdicts[0], "Undecided")
+        return "In part" if "holds" in verdicts else "Undecided" if "undecided" in verdicts else "No"
+
+    @property
+    def text(self) -> str:
+        """Say for each statement on how many bases it is so, the mean with its interval, and what that decides."""
+        less = " and ".join(
+            f"than {name} on {_bases(finding)}" for name, finding in zip(("flops", "params"), self, strict=False)
+        )
+        return f"Activations go with runtime more closely {less}; {FASTER.text} on {_bases(self.faster)}."
 
 
 def table(sweep: Sweep, artefact: str, results: Results) -> Table:
     """Answer in words, then list the cases of each question on which the answer rests."""
-    require_whole(results)
     evidence = Evidence(sweep, results)
-    correlations, speed = _correlations(evidence), _speed(evidence)
-    answers = [correlations, speed, _growth(evidence), _rivals(evidence), _prediction(results), _bounds(results)]
-    answers = [answer for answer in answers if answer.lines]
-    body: list[str | Grid] = [_answer(correlations.holds, speed.holds), conditions(results)]
+    judgement = Judgement.of(evidence)
+    answers = [_correlations(evidence), _speed(evidence, judgement.faster), _growth(evidence), _rivals(evidence)]
+    answers = [answer for answer in (*answers, _prediction(results), _bounds(results)) if answer.lines]
+    body: list[str | Grid] = [f"**{judgement.answer}.** {judgement.text}", conditions(results)]
     for answer in answers:
         body += [f"## {answer.question}", answer.text, Grid(HEADER[1:], answer.lines)]
     lines = [(answer.question, *line) for answer in answers for line in answer.lines]
     return Table(f"Does fast scaling hold here? Sweep {sweep.name}", body, HEADER, lines)
 
 
-def _answer(acts_predict: bool | None, is_faster: bool | None) -> str:
-    """Write the verdict on both statements; None stands for a statement that was not measured."""
-    if acts_predict is None and is_faster is None:
-        return "**Not measured: no base is timed under several strategies.**"
-    answer = {2: "Yes", 1: "In part", 0: "No"}[bool(acts_predict) + bool(is_faster)]
-    verbs = {True: "does", False: "does not", None: "was not measured to"}
-    return (
-        f"**{answer}.** On every base, the number of activations {verbs[acts_predict]} go with runtime more closely "
-        f"than flops and params do, and fast scaling (dWr) {verbs[is_faster]} give a faster network than uniform "
-        "compound scaling (dwr) of the same flops."
-    )
+def _bases(finding: Finding) -> str:
+    """Say on how many bases a statement is so, the mean over them with its interval, and the verdict."""
+    if not finding.measured:
+        return "no base, as none was measured"
+    case, estimate = finding.measured[0], pool(finding.measured)
+    mean, low, high = (SCALES[case.scale].write(each) for each in (estimate.value, estimate.low, estimate.high))
+    what = "times, in the mean" if case.scale == "ratio" else "difference of correlations, in the mean"
+    n = len(finding.measured)
+    return f"{n - finding.against} of {n} bases ({what} {mean} [{low}, {high}]: {finding.verdict})"
 
 
 def _correlations(evidence: Evidence) -> Answer:
     """Correlate each count with runtime, over the scaled networks of each base and of all bases."""
-    paper, scaled = numbers()["runtime_correlation"], evidence.scaled()
-    groups = {base: (rows, "one_base") for base, rows in scaled.items()}
-    if len(scaled) > 1:
-        groups["all bases"] = [row for rows in scaled.values() for row in rows], "across_bases"
-    lines, holds = [], []
-    for name, (rows, kind) in groups.items():
-        cases = {count: evidence.correlation(name, rows, count) for count in COUNTS}
-        for count, case in cases.items():
-            if case.number is not None:
-                published = paper.get(f"{kind}_{count}", "—")
-                lines.append((f"{name}, {count}", str(published), case.words, f"{case.n} networks"))
-        if kind == "one_base" and cases["acts"].number is not None:
-            holds.append(cases["acts"].number > max(cases["flops"].number or 0, cases["params"].number or 0))
-    text = "Correlation (Pearson's) with runtime over all networks of a base, whatever the strategy (Figure 2)."
-    return Answer("What goes with runtime?", tuple(lines), all(holds) if holds else None, text)
+    paper = numbers()["runtime_correlation"]
+    lines: list[tuple[str, str, str, str]] = []
+    for words, scaled in (("", evidence.scaled()), (", all strategies", evidence.scaled(()))):
+        if words and scaled == evidence.scaled():
+            continue
+        groups: dict[str, list[list[Row]]] = {f"{base}{words}": [rows] for base, rows in scaled.items()}
+        if len(scaled) > 1:
+            groups[f"all bases{words}"] = list(scaled.values())
+        for name, bases in groups.items():
+            lines += _correlated(name, bases, paper if not words else {})
+    text = (
+        "Correlation (Pearson's) with runtime [95 % interval, by a bootstrap over networks], over the networks of a "
+        f"base that {', '.join(PAPERS[:-1])} and {PAPERS[-1]} make, as in Figure 2. The paper's 0.81 and 0.56 are of "
+        "EN-B0."
+    )
+    return Answer("What goes with runtime?", tuple(lines), text)
 
 
-def _speed(evidence: Evidence) -> Answer:
+def _correlated(name: str, bases: list[list[Row]], paper: dict[str, float]) -> Iterator[tuple[str, str, str, str]]:
+    """Yield a line for each count: its correlation with runtime over some bases' networks, taken together."""
+    rows = [row for rows in bases for row in rows]
+    for count in COUNTS:
+        if found := bootstrap([rows], mean_of(count)):
+            kind = "across_bases" if len(bases) > 1 else "one_base"
+            is_printed = count == "acts" or name == "EN-B0"
+            published = str(paper.get(f"{kind}_{count}", "—")) if is_printed else "—"
+            ours = f"{found.value:.3f} [{found.low:.2f}, {found.high:.2f}]"
+            yield f"{name}, {count}", published, ours, f"{len(rows)} networks"
+
+
+def _speed(evidence: Evidence, faster: Finding) -> Answer:
     """Compare the time and the activations of dwr with those of dWr, at equal realised flops."""
     published = numbers()["complexity"]
-    ratios: dict[str, list[tuple[str, float, int]]] = {"time": [], "acts": []}
-    for base in evidence.bases:
-        curves = [(base, "dwr"), (base, "dWr")]
-        if not set(curves) <= set(evidence.curves()):
-            continue
-        for quantity, cases in ratios.items():
-            if levels := evidence.levels(quantity, curves):
-                flops = min(max(row.flops for row in evidence.rows(curve)) for curve in curves)
-                ratio = levels[0].value / levels[1].value
-                cases.append((f"{base}, {quantity} at {flops / 1e6:,.4g} M flops", ratio, levels[0].n))
-    paper = {key: published["EN-B4"][key] / published["EN-B0->4GF"][key] for key in ratios}
-    lines = [
-        (
-            name,
-            f"{paper[quantity]:.2f} (EN-B4 over EN-B0->4GF)",
-            f"{ratio:.2f}",
-            f"{n} steps" if quantity == "time" else "",
-        )
-        for quantity, cases in ratios.items()
-        for name, ratio, n in cases
-    ]
-    times = [ratio for _, ratio, _ in ratios["time"]]
-    if times:
-        mean = statistics.geometric_mean(times)
-        lines.append(("geometric mean, time", "—", f"{mean:.2f}", f"{len(times)} bases"))
-    text = "dwr over dWr at the largest realised flops that both reach, on lines through their networks over log flops."
-    return Answer("How much faster is fast scaling?", tuple(lines), min(times) > 1 if times else None, text)
+    paper = {key: published["EN-B4"][key] / published["EN-B0->4GF"][key] for key in ("time", "acts")}
+    lines = []
+    for quantity, cases in (("time", faster.measured), ("acts", list(versus("acts", "dwr", "dWr")(evidence)))):
+        for case in filter(lambda case: case.is_measured, cases):
+            curves = [(case.name, "dwr"), (case.name, "dWr")]
+            flops = min(max(row.flops for row in evidence.rows(curve)) for curve in curves)
+            printed = f"{paper[quantity]:.2f} (EN-B4 over EN-B0->4GF)" if case.name == "EN-B0" else "—"
+            name = f"{case.name}, {quantity} at {flops / 1e6:,.4g} M flops"
+            lines.append((name, printed, _ratio([case]), f"{case.n} rounds" if quantity == "time" else ""))
+    if faster.measured:
+        lines.append(("geometric mean, time", "—", _ratio(faster.measured), f"{len(faster.measured)} bases"))
+    text = (
+        "dwr over dWr at the largest realised flops that both reach, on lines through their networks over log flops "
+        "[95 % interval, by the spread between rounds]."
+    )
+    return Answer("How much faster is fast scaling?", tuple(lines), text)
+
+
+def _ratio(cases: list[Case]) -> str:
+    """Write the geometric mean of ratios, with its interval where they were measured."""
+    estimate = pool(cases)
+    mean, low, high = (f"{math.exp(each):.2f}" for each in (estimate.value, estimate.low, estimate.high))
+    return f"{mean} [{low}, {high}]" if estimate.above else mean
 
 
 def _growth(evidence: Evidence) -> Answer:
