@@ -7,6 +7,7 @@ import statistics
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 from made_up import write_records
 
@@ -15,6 +16,8 @@ from fastscale.analysis.figures import pareto
 from fastscale.analysis.rendering import style
 from fastscale.analysis.rendering.cells import flops_cell, time_unit
 from fastscale.analysis.results.budget import Readings, read_at
+from fastscale.analysis.results.noise import Noise
+from fastscale.analysis.results.noise import Spread as TimeSpread
 from fastscale.analysis.results.reading import Error
 from fastscale.analysis.results.results import Results, load
 from fastscale.networks.complexity import Complexity, count
@@ -141,6 +144,20 @@ def test_noise_is_rarely_called_a_difference_and_an_effect_mostly_is(
     assert least <= found / 300 <= most
 
 
+def test_a_strategy_is_off_the_front_for_sure_only_where_time_or_error_is_worse_beyond_noise(results: Results) -> None:
+    """dwr has nearly the error of dWr, and takes longer: beyond the noise of times, within it, on a noisy device."""
+    budget = Readings(results).budget("EN-tiny", BUDGETS[1])
+    dwr = next(offer for offer in budget.offers if offer.strategy == "dwr")
+    gap = math.log(dwr.seconds / budget.judged[0].seconds)
+    noisy = Noise(peaks=2.0)
+    for spread, noise, front in ((gap / 5, Noise(), "no"), (gap, Noise(), "perhaps"), (gap / 5, noisy, "perhaps")):
+        told = Readings(replace(results, time_spread=TimeSpread(spread, 20), noise=noise)).budget("EN-tiny", BUDGETS[1])
+        offer = next(offer for offer in told.offers if offer.strategy == "dwr")
+        assert told.front(offer) == front
+        half = offer.seconds_half_width
+        assert half is None if noise is noisy else half == pytest.approx(2.09 * spread * offer.seconds, rel=0.1)
+
+
 def test_gaps_are_told(results: Results) -> None:
     """A network without an error, a strategy that does not reach the budget, and a single trial."""
     ids = {row.point.network.id for row in results.rows}
@@ -181,7 +198,7 @@ def test_the_figure_has_a_curve_per_strategy_and_the_front_of_all_networks(made:
         assert list(drawn[strategy].get_xdata()) == pytest.approx(expected)
     places = {(row.time.seconds / 60, results.error(row).mean) for row in results.rows}
     front = sorted(p for p in places if not any(q != p and q[0] <= p[0] and q[1] <= p[1] for q in places))
-    assert [*map(tuple, zip(*drawn["Pareto front"].get_data(), strict=True))] == front
+    assert pytest.approx(np.array(front)) == np.array(drawn["Pareto front"].get_data()).T
     assert {text.get_text() for text in axes.texts} == {"4MF", "16MF"}
     assert axes.get_xlabel() == "time for 1.28 M images (min)"
 

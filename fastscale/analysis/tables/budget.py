@@ -69,18 +69,18 @@ def _text(results: Results, budgets: list[Budget]) -> Iterator[str]:
     )
     measured = budgets[0].measured
     yield (
-        "± is half of a 95 % interval by Student's t; a time's spread is that between rounds and visits, pooled over all "
-        "networks."
+        "± is half of a 95 % interval by Student's t; a time's spread is that between rounds and visits, pooled over "
+        "all networks."
     )
     if measured.spread is None or measured.images is None:
         return
     yield (
-        "An error's is that of trials, pooled over the sweep "
-        f"({measured.spread.sd:.2f} points, {measured.spread.df:g} degrees of freedom). A difference of errors is within "
-        "noise if trials alone may explain it, at 5 % for all pairs of a budget together. It is there on these images "
-        f"if trials cannot explain it, but the choice of the {measured.images:,} validation images may; it is real if "
-        "neither can. Of the choice of images an upper bound is taken, as if each network were tested on its own: how "
-        "much smaller it is for the same images, records do not say."
+        f"An error's is that of trials, pooled over the sweep ({measured.spread.sd:.2f} points, "
+        f"{measured.spread.df:g} degrees of freedom). A difference of errors is within noise if trials alone may explain "
+        "it, at 5 % for all pairs of a budget together. It is there on these images if trials cannot explain it, but "
+        f"the choice of the {measured.images:,} validation images may; it is real if neither can. Of the choice of "
+        "images an upper bound is taken, as if each network were tested on its own: how much smaller it is for the same "
+        "images, records do not say."
     )
 
 
