@@ -56,7 +56,11 @@ WHOLE: dict[str, Any] = {
     },
     "scales": [1, 4],
     "grid": [{"bases": ["Y", "E"], "strategies": ["w", "alpha=0.6"], "scales": [1, 2], "schedules": ["1x"]}],
-    "figures": {"fig6": {"bases": ["E"], "strategies": ["dWr"]}, "fig8": [{"networks": ["R", "F"], "curve": "mine"}]},
+    "figures": {
+        "fig6": {"bases": ["E"], "strategies": ["dWr"]},
+        "fig7": [{"bases": ["Y"], "strategies": ["dWr"], "flops": [1e6]}],
+        "fig8": [{"networks": ["R", "F"], "curve": "mine"}],
+    },
     "tables": {"table7": [{"networks": ["M", "S"], "label": "scaled", "schedules": ["1x", "2x"]}]},
     "schedules": {"1x": 1, "2x": 2},
     "schedule": "2x",

@@ -10,7 +10,8 @@ import pytest
 import yaml
 
 from fastscale.errors import UserError
-from fastscale.networks import base_network
+from fastscale.networks import base_network, grown
+from fastscale.networks.complexity import count
 from fastscale.sweep.sweep import Sweep
 
 ROOT = Path(__file__).parent.parent
@@ -45,6 +46,23 @@ def test_equal_networks_are_one() -> None:
     sweep = Sweep.from_config({**CONFIG, "grid": grid, "figures": {}, "tables": {}, "define": {}, "search": {}})
     assert [(point.strategy, point.scale) for point in sweep.points] == [("base", 1), ("w", 4), ("d", 4)]
     assert len(sweep.networks) == len(sweep.trainings(sweep.everything)) == 3
+
+
+def test_budgets_are_met_as_nearly_as_a_strategy_can() -> None:
+    """Each strategy has the base and a network for each budget; of all scales none comes nearer to the budget."""
+    asked = {"bases": ["EN-tiny"], "strategies": ["w", "dWr", "d"]}
+    sweep = Sweep.from_config({**CONFIG, "grid": {**asked, "flops": ["0.4MF", 1.6e6]}, "figures": {}, "tables": {}})
+    assert sweep.everything[0].budgets == (0.4e6, 1.6e6)
+    for curve in sweep.everything[0].curves:
+        base, *scaled = curve.points
+        assert base.scale == 1 and len(scaled) == 2
+        every = [grown(base.network, curve.strategy, s / 10) for s in range(10, 1000)]
+        for point, budget in zip(scaled, (0.4e6, 1.6e6), strict=True):
+            off = abs(count(point.network).flops - budget)
+            assert off <= min(abs(count(network).flops - budget) for network in every)
+            assert count(grown(base.network, curve.strategy, point.scale)) == count(point.network)
+    near = Sweep.from_config({**CONFIG, "grid": {**asked, "flops": [62166, 62170]}, "figures": {}, "tables": {}})
+    assert [len(curve.points) for curve in near.everything[0].curves] == [1, 1, 1], "both are the base"
 
 
 def test_the_paper_trains_no_network_twice() -> None:
@@ -98,6 +116,17 @@ def test_the_description_says_it_all() -> None:
         ("grid", {"strategies": ["w"]}, "grid has 'strategies', which needs 'bases' beside it"),
         ("scales", [0.001], "below the smallest that quantises"),
         ("scales", [], "scales is []"),
+        ("grid", {"networks": ["EN-tiny"], "flops": [1e6]}, "grid has 'flops', which needs 'bases' beside it"),
+        ("figures.fig6.flops", ["4 apples"], "figures.fig6.flops.0 is '4 apples'; allowed is a number from 1 to"),
+        ("figures.fig6.flops", "4MF", "write [4MF]"),
+        ("figures.fig6.flops", ["4MF", 4e6], "and none stands twice"),
+        ("figures.fig6.flops", [10], "figures.fig6: EN-tiny: flops 10: dwr gives this EfficientNet at least"),
+        ("figures.fig6.flops", [1e17], "figures.fig6: EN-tiny: flops 1e+17: dwr gives this EfficientNet at most"),
+        (
+            "grid",
+            {"bases": ["EN-tiny"], "strategies": ["w"], "flops": [1e6], "scales": [4]},
+            "grid has both scales and flops; give one of them",
+        ),
         ("figures.fig99", {}, "unknown key 'fig99' at figures"),
         ("figures.fig3", {}, "unknown key 'fig3' at figures"),
         ("tables.table5.schedules", ["8x"], "schedules is '8x'; allowed are those of schedules: 1x, 2x, 4x"),

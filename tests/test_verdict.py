@@ -39,7 +39,7 @@ def test_it_times_and_answers(tmp_path: Path, caplog: pytest.LogCaptureFixture) 
     assert {path.name for path in (out / "figures").glob("*.svg")} == {"fig1.svg", "fig2.svg", "fig3.svg"}
     for name in ("roofline", "timing", "prediction", "verdict", "networks"):
         assert len((out / f"tables/{name}.csv").read_text().splitlines()) > 3, name
-    assert not (out / "tables/gain.csv").exists() and "trials" not in (out / "README.md").read_text()
+    assert not (out / "figures/pareto.svg").exists() and "trials" not in (out / "README.md").read_text()
     before = (out / "profile/fixed.json").read_bytes()
     assert verdict(tmp_path, SMALL).exit_code == 0
     assert (out / "profile/fixed.json").read_bytes() == before  # timed once

@@ -43,7 +43,9 @@ def scale_to_flops(base: Network, strategy: Strategy, target: float) -> float:
         reach = f"at least {least:.4g}; give more" if target < least else f"at most {most:.4g}; give fewer"
         raise UserError(f"flops {target:g}: {strategy.name} gives this {base.family} {reach}")
     crossing = _crossing(low, high, lambda s: flops(s) < target)
-    near = {s: flops(s) for s in _around(crossing, smallest)}
+    networks = _scaled(base, strategy, _around(crossing, smallest))
+    counted = {network: count(network).flops for network in {*networks.values()}}
+    near = {s: counted[network] for s, network in networks.items()}
     best = min(near, key=lambda s: (abs(near[s] - target), abs(math.log(s / crossing))))
     return _in_fewest_digits(best, smallest, lambda s: flops(s) == near[best])
 
@@ -77,6 +79,26 @@ def _crossing(low: float, high: float, is_below: Callable[[float], bool]) -> flo
         middle = math.sqrt(low * high)
         low, high = (middle, high) if is_below(middle) else (low, middle)
     return low
+
+
+def _scaled(base: Network, strategy: Strategy, scales: list[float]) -> dict[float, Network]:
+    """Scale a base to each of some rising scales.
+
+    No dimension falls where s grows, so that between two scales of the same network there is no other.
+    """
+    networks = {s: scale(base, strategy, s) for s in (scales[0], scales[-1])}
+
+    def fill(low: int, high: int) -> None:
+        first, last = networks[scales[low]], networks[scales[high]]
+        if first == last:
+            networks.update(dict.fromkeys(scales[low:high], first))
+        elif (middle := (low + high) // 2) > low:
+            networks[scales[middle]] = scale(base, strategy, scales[middle])
+            fill(low, middle)
+            fill(middle, high)
+
+    fill(0, len(scales) - 1)
+    return {s: networks[s] for s in scales}
 
 
 def _around(crossing: float, smallest: float) -> list[float]:

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
+from fastscale.analysis.results.epoch import PAPER_IMAGES
 from fastscale.analysis.results.published import UNITS, numbers
 from fastscale.cost.prediction import FEWEST, Costs, Prediction, Timing
 from fastscale.networks import Network
@@ -19,7 +20,7 @@ Basis = Literal["trained", "timed", "predicted", "paper", "unknown"]
 
 # The paper's epoch times were measured on 8 V100 GPUs with ImageNet. A validation image takes only a forward pass,
 # about a third of the time of a training image.
-PAPER_GPUS, PAPER_IMAGES, VALIDATION = 8, 1_281_167, 1 / 3
+PAPER_GPUS, VALIDATION = 8, 1 / 3
 START_MINUTES = 30  # to load torch and the data, and to compile the network
 PAPER_SPLITS = {"train": PAPER_IMAGES, "val": 50_000}
 

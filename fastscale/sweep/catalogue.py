@@ -19,7 +19,8 @@ class Artefact:
     results; it returns a table, a figure or text, and is imported only when it is called. `points` says which points
     the artefact shows: those that the configuration gives under the artefact's name ("own"), all of the sweep ("all"),
     or none. `reads` are the measurements that it shows of each point. The caption says what the artefact shows, and
-    what the paper says. A `counted` artefact shows something even before anything is trained or timed.
+    what the paper says. A `counted` artefact shows something even before anything is trained or timed; one
+    `of_errors` shows nothing where a sweep trains nothing.
     """
 
     kind: Literal["table", "figure", "page"]
@@ -28,6 +29,7 @@ class Artefact:
     reads: tuple[Measurement, ...]
     caption: str
     counted: bool = False
+    of_errors: bool = False
 
 
 BOTH: tuple[Measurement, ...] = ("time", "error")
@@ -254,12 +256,22 @@ ARTEFACTS = {
         "What bounds each network: arithmetic, memory traffic or launches. The paper: modern accelerators are bound by "
         "memory, so that activations dominate runtime.",
     ),
-    "gain": Artefact(
+    "budget": Artefact(
         "table",
-        "fastscale.analysis.tables.sweep:gain",
+        "fastscale.analysis.tables.budget:table",
         "all",
-        ("error",),
-        "How much lower than its base's the error of a scaled network is.",
+        BOTH,
+        "At this budget, which strategy? Error, time, memory and inference of each strategy at equal realised flops, "
+        "and which differences are real.",
+    ),
+    "pareto": Artefact(
+        "figure",
+        "fastscale.analysis.figures.pareto:figure",
+        "all",
+        BOTH,
+        "Error against runtime of each base's strategies, with the Pareto front; dotted lines join strategies at equal "
+        "flops. Bars are 95 % intervals.",
+        of_errors=True,
     ),
     "learning": Artefact(
         "figure",

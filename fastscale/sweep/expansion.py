@@ -6,6 +6,7 @@ from functools import cache, partial
 from itertools import chain
 from typing import Any
 
+from fastscale.cost.budget import scale_to_flops
 from fastscale.errors import within
 from fastscale.networks import Definitions, Network, grown
 from fastscale.networks.scaling import parse_strategy
@@ -86,7 +87,8 @@ def expand(config: Mapping[str, Any], outcomes: Definitions) -> Expansion:
     for name, place, entry in selections(config):
         curves = tuple(builder.curves(entry, config["scales"], place))
         requested = (*entry.get("bases", []), *entry.get("networks", []))
-        selection = Selection(curves, _schedules(config, name, entry), entry.get("label", ""), requested)
+        budgets = tuple(entry.get("flops", ()))
+        selection = Selection(curves, _schedules(config, name, entry), entry.get("label", ""), requested, budgets)
         selections_of.setdefault(name, []).append(selection)
     all_points = points(chain.from_iterable(selections_of.values()))
     return Expansion(
@@ -106,6 +108,7 @@ class _Builder:
         self.bases = bases
         self.base = cache(bases.network)
         self.scaled = cache(self._scaled)
+        self.nearest = cache(self._nearest)
 
     def curves(self, entry: Mapping[str, Any], scales: Iterable[float], place: str) -> Iterator[Curve]:
         """Yield the curves of a selection in the configuration, without the bases that await a search.
@@ -123,19 +126,24 @@ class _Builder:
         elif part == "networks":
             yield from (Curve(name, "base", (point,)) for name, point in bases.items())
         else:
-            larger = [s for s in entry.get("scales", scales) if s != 1]
             with within(f"{place}.strategies"):
                 strategies = [parse_strategy(name).name for name in entry["strategies"]]
             for base in bases.values():
                 for strategy in strategies:
                     with within(f"{place}: {base.base}"):
+                        budgets = [self.nearest(base.base, strategy, flops) for flops in entry.get("flops", ())]
+                        larger = [s for s in budgets or entry.get("scales", scales) if s != 1]
                         networks = [self.scaled(base.base, strategy, s) for s in larger]
                     scaled = map(partial(Point, base.base, strategy), larger, networks)
-                    yield Curve(base.base, strategy, (base, *scaled))
+                    yield Curve(base.base, strategy, tuple(dict.fromkeys((base, *scaled))))
 
     def _scaled(self, base: str, strategy: str, s: float) -> Network:
         """Scale the base of that name."""
         return grown(self.base(base), strategy, s)
+
+    def _nearest(self, base: str, strategy: str, flops: float) -> float:
+        """Find the scale that brings the base of that name nearest to these flops."""
+        return scale_to_flops(self.base(base), parse_strategy(strategy), flops)
 
 
 def _schedules(config: Mapping[str, Any], name: str, entry: Mapping[str, Any]) -> tuple[str, ...]:

@@ -28,7 +28,7 @@ class Needs:
             for name, artefact in ARTEFACTS.items()
             if artefact.points != "own" or name in (*self.config["figures"], *self.config["tables"])
             if name != "searches" or self.expansion.searches
-            if self.reads(name) or not artefact.reads
+            if self._is_measured(name)
         }
 
     def why_absent(self, artefact: str) -> str:
@@ -38,7 +38,7 @@ class Needs:
             close = get_close_matches(artefact, self.artefacts, n=1)
             hint = f"did you mean {close[0]}? " if close else ""
             return f"unknown artefact {artefact!r}: {hint}the sweep {name!r} has {', '.join(self.artefacts)}"
-        if not self.config["train"] and not self.reads(artefact):
+        if not self._is_measured(artefact):
             return f"{artefact} shows errors, but the sweep {name!r} trains nothing (train: false)"
         if artefact == "searches":
             return f"searches shows random searches, but the sweep {name!r} has none (search)"
@@ -52,6 +52,12 @@ class Needs:
         """List the measurements that an artefact shows of its points; no errors where the sweep trains nothing."""
         reads = ARTEFACTS[artefact].reads
         return tuple(measurement for measurement in reads if measurement != "error" or self.config["train"])
+
+    def _is_measured(self, artefact: str) -> bool:
+        """Tell whether the sweep measures anything of what an artefact shows."""
+        if ARTEFACTS[artefact].of_errors and not self.config["train"]:
+            return False
+        return bool(self.reads(artefact)) or not ARTEFACTS[artefact].reads
 
     def selections(self, artefact: str) -> tuple[Selection, ...]:
         """List the selections that an artefact shows."""

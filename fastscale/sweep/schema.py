@@ -32,6 +32,7 @@ ResultsPath = Annotated[
 DataPath = Annotated[str, text(r"[\s\S]+", "a folder's path")]
 Names = Annotated[list[str], Field(min_length=1), ONCE]
 Scales = Annotated[list[Annotated[float, Number(1e-6, 1_000_000)]], Field(min_length=1), ONCE]
+Targets = Annotated[list[Annotated[float, Number(1, 1e18, unit="flops")]], Field(min_length=1), ONCE]
 Images = Annotated[int | None, Number(1, 1_000_000_000_000)]
 Formats = Annotated[list[Literal["channels_last", "contiguous"]], Field(min_length=1), ONCE]
 Modes = Annotated[list[Literal["eager", "graph", "compiled", "compiled-graph"]], Field(min_length=1), ONCE]
@@ -56,6 +57,9 @@ class Selection(Form):
     bases: Names = optional("the bases to scale: built-in ones, and those under define and search")
     strategies: Names = optional("the strategies that scale the bases")
     scales: Scales = optional("scales of this selection; the sweep's scales by default")
+    flops: Targets = optional(
+        "instead of scales: budgets, to which each strategy's realised flops come as near as they can"
+    )
     networks: Names = optional("instead of bases and strategies: networks by their names")
     curve: Label = optional("with networks: they are one curve of that name, from its base on")
     label: Label = optional("with networks: what a table writes behind their names")
@@ -64,7 +68,8 @@ class Selection(Form):
     @model_validator(mode="after")
     def _whole(self) -> "Selection":
         """Refuse a key without another key that it needs; require either bases or networks."""
-        needs = {"bases": "strategies", "strategies": "bases", "scales": "bases", "curve": "networks"}
+        needs = {"bases": "strategies", "strategies": "bases", "curve": "networks"}
+        needs |= {"scales": "bases", "flops": "bases"}
         for name, needed in needs.items():
             if getattr(self, name) and not getattr(self, needed):
                 raise PydanticCustomError("sentence", f"has {name!r}, which needs {needed!r} beside it")
@@ -72,6 +77,8 @@ class Selection(Form):
             has = "both bases and networks" if self.bases else "neither bases nor networks"
             advice = "give one of them (bases with strategies, networks by name)"
             raise PydanticCustomError("sentence", f"has {has}; {advice}")
+        if self.scales and self.flops:
+            raise PydanticCustomError("sentence", "has both scales and flops; give one of them")
         return self
 
 
@@ -117,7 +124,10 @@ class Data(Form):
 class Profile(Form):
     """The profile part: how networks are timed."""
 
-    images: Annotated[int, Number(1, 1_000_000_000_000)] = about("images of one epoch", 1281167)
+    images: Annotated[int, Number(1, 1_000_000_000_000)] = optional(
+        "images of the epoch that times are given for; by default the training images of an imagefolder, or else "
+        "ImageNet's 1,281,167"
+    )
     repeats: Annotated[int, Number(2, 100_000)] = about("timed steps", 20)
     formats: Formats = about("memory formats to try", ["channels_last", "contiguous"])
     modes: Modes = about(

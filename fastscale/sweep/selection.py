@@ -32,12 +32,14 @@ class Selection:
     """Curves that are shown together, the schedules by which their networks are trained, and their label.
 
     `requested` are the names of all bases or networks in the configuration; `curves` lacks those that await a search.
+    `budgets` are the flops that the configuration asks for in place of scales.
     """
 
     curves: tuple[Curve, ...]
     schedules: tuple[str, ...]
     label: str
     requested: tuple[str, ...]
+    budgets: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -27,5 +27,5 @@ rule profile:
         device="cuda" if SWEEP.config["gpus"] else "cpu",
     shell:
         "fastscale profile {input:q} --record {output:q} --batch {params.batch} --repeats {params.repeats}"
-        " --images {params.images} {params.executions} --largest-batch {params.largest_batch}"
+        " {params.executions} --largest-batch {params.largest_batch}"
         " --devices {params.devices} --threads {params.threads} --device {params.device} > {log:q} 2>&1"

@@ -1,8 +1,22 @@
 """Cells of tables for people: measured errors and times, with their spread, and gaps."""
 
+from collections.abc import Iterable
+
 from fastscale.analysis.results.reading import Error, Time
 
 GAP = "—"
+UNITS_OF_TIME = (("µs", 1e-6), ("ms", 1e-3), ("s", 1), ("min", 60), ("h", 3600), ("days", 86400))
+
+
+def time_unit(seconds: Iterable[float | None]) -> tuple[str, float]:
+    """Choose the smallest unit in which none of some times reaches 1000; return it with its seconds."""
+    most = max((time for time in seconds if time), default=1.0)
+    return next((unit for unit in UNITS_OF_TIME if most < 1000 * unit[1]), UNITS_OF_TIME[-1])
+
+
+def flops_cell(flops: float) -> str:
+    """Write flops with their unit, as configurations do: 16GF, 4.1MF."""
+    return f"{flops / 1e9:.3g}GF" if flops >= 1e9 else f"{flops / 1e6:.3g}MF"
 
 
 def error_cell(error: Error | None, digits: int, with_trials: bool = False) -> str:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from fastscale.analysis.results.epoch import epoch_of
 from fastscale.errors import UserError
 from fastscale.networks import Network
 from fastscale.networks.complexity import count
@@ -71,6 +72,7 @@ class Reader:
         self.records: dict[str, list[dict[str, Any]]] = {"profile": [], "train": []}
         self.stale = self.missing = 0
         self.data = present_data(sweep)
+        self.epoch = epoch_of(sweep)
 
     @property
     def timings(self) -> list[dict[str, Any]]:
@@ -154,8 +156,7 @@ class Reader:
         self.remember(record, "profile")
         name = device_name(record)
         self.require_same("device", name, path)
-        self.require_same("epoch of images", record["images"], path)
-        steps, memory = record["images"] / record["batch"], record["peak_memory_bytes"]
+        steps, memory = self.epoch.images / record["batch"], record["peak_memory_bytes"]
         per_image = memory / record["batch"] if memory else None
         inference = record["inference_seconds"]["least"] / record["batch"]
         rounds = tuple(seconds * steps for seconds in record["rounds"])

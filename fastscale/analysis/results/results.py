@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+from fastscale.analysis.results.epoch import Epoch
 from fastscale.analysis.results.noise import Noise, Spread
 from fastscale.analysis.results.reading import Error, Reader, Scope, Time, validation_images
 from fastscale.cost.prediction import Costs, Timing
@@ -50,6 +51,7 @@ class Results:
     conditions: str  # device and data, for a footer
     remarks: tuple[str, ...]  # warnings to readers: older code, gaps
     records: Mapping[str, Sequence[Mapping[str, Any]]]  # the records read, by stage: profile, train
+    epoch: Epoch  # of which all times are
     noise: Noise  # of these and of all timings that were made with them, so that all pages agree
     time_spread: Spread  # of the same timings
     val_images: int | None = None  # on which errors were measured; None: unknown
@@ -128,8 +130,8 @@ def load(sweep: Sweep, artefact: str, scope: Scope = "all") -> Results:
     conditions = _conditions(sweep, reader, {name for names in schedules.values() for name in names})
     remarks = tuple(_remarks(sweep, artefact, reader, rows))
     noise, spread = Noise.from_records(reader.timings), Spread.from_records(reader.timings)
-    images = validation_images(sweep)
-    return Results(selections, tuple(rows), sweep.schedule, conditions, remarks, reader.records, noise, spread, images)
+    measured_on = reader.epoch, noise, spread, validation_images(sweep)
+    return Results(selections, tuple(rows), sweep.schedule, conditions, remarks, reader.records, *measured_on)
 
 
 def _conditions(sweep: Sweep, reader: Reader, schedules: set[str]) -> str:

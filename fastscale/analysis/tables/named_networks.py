@@ -49,7 +49,7 @@ def table(sweep: Sweep, artefact: str, results: Results) -> Table:
     verdict = f"**{equal} of {compared} published complexity numbers equal ours at one decimal.** " if compared else ""
     text = (
         verdict + "Ours (published, deviation); — is a gap. Complexity is that of one image, time the median of an "
-        f"epoch of {sweep.config['profile']['images']:,} images on one device (published: 8 V100); error is top-1 in "
+        f"epoch of {results.epoch.images:,} images on one device (published: 8 V100); error is top-1 in "
         "percent, mean ± standard deviation over trials (published: 3 trials)."
     )
     return Table(

@@ -1,8 +1,6 @@
-"""Tables of a whole sweep: its networks, the gain by scale, its searches; and the published complexity beside ours."""
+"""Tables of a whole sweep: its networks and its searches; and the published complexity beside ours."""
 
 import math
-import statistics
-from collections.abc import Sequence
 
 from fastscale.analysis.rendering.cells import error_cell, minutes_cell
 from fastscale.analysis.rendering.table import Grid, Table, conditions
@@ -41,7 +39,7 @@ def networks(sweep: Sweep, artefact: str, results: Results) -> Table:
         )
     text = (
         "Scale s is nominal; realised is the scale after quantisation: flops over the base's. Time is that of an "
-        f"epoch of {sweep.config['profile']['images']:,} images: the least of n rounds to the most (n). Error is top-1 "
+        f"epoch of {results.epoch.images:,} images: the least of n rounds to the most (n). Error is top-1 "
         "in percent by schedule: mean ± standard deviation over trials (n trials)."
     )
     titles = ["base", "strategy", "s", "realised", "flops (M)", "params (K)", "acts (K)", "epoch (min)"]
@@ -52,57 +50,6 @@ def networks(sweep: Sweep, artefact: str, results: Results) -> Table:
         [conditions(results), text, Grid(titles, shown)],
         [*SHAPE, *MEASURED, *errors, "notes"],
         lines,
-    )
-
-
-def gain(sweep: Sweep, artefact: str, results: Results) -> Table:
-    """Compare errors with the base's, by strategy and scale: mean and deviation, over bases, of their difference."""
-    errors = {row.point: error.mean for row in results.rows if (error := results.error(row))}
-    base_errors = {point.base: error for point, error in errors.items() if point.scale == 1}
-    scaled = [point for point in errors if point.scale != 1 and point.base in base_errors]
-    lines: list[list[str]] = []
-    shown = []
-    for strategy in (*dict.fromkeys(point.strategy for point in scaled), "all"):
-        for s in sorted({point.scale for point in scaled}):
-            by_base: dict[str, list[float]] = {}
-            for point in scaled:
-                if point.scale == s and strategy in ("all", point.strategy):
-                    by_base.setdefault(point.base, []).append(errors[point] - base_errors[point.base])
-            gains = [statistics.fmean(values) for values in by_base.values()]
-            if not gains:
-                continue
-            mean, std = statistics.fmean(gains), statistics.stdev(gains) if len(gains) > 1 else None
-            n, fewer = f"{len(gains)}", f"{sum(value < 0 for value in gains)}"
-            lines.append([strategy, f"{s:g}", f"{mean:.4f}", "" if std is None else f"{std:.4f}", n, fewer])
-            spread = "" if std is None else f" ({std:.2f})"
-            shown.append([strategy, f"{s:g}", f"{mean:+.2f}{spread}", n, f"{fewer} of {n}"])
-    text = (
-        "Top-1 error minus the base's, in percentage points (negative: better than the base): mean and, in brackets, "
-        "standard deviation over n bases."
-    )
-    return Table(
-        f"What scale gains, sweep {sweep.name}",
-        [
-            conditions(results),
-            _verdict(lines),
-            text,
-            Grid(["strategy", "s", "error - base's", "n", "bases improved"], shown),
-        ],
-        ["strategy", "scale", "error_minus_base", "std", "bases", "bases_improved"],
-        lines,
-    )
-
-
-def _verdict(lines: Sequence[Sequence[str]]) -> str:
-    """Say in words whether the largest networks are better than their base."""
-    if not lines:
-        return "No errors were measured."
-    _, s, mean, std, n, fewer = lines[-1]
-    better = "better" if float(mean) < 0 else "not better"
-    spread = f" (standard deviation {float(std):.2f} over the bases)" if std else ""
-    return (
-        f"**The largest networks (s = {s}) are {better} than their base: {float(mean):+.2f} percentage points in "
-        f"the mean over {n} bases and all strategies{spread}; {fewer} of {n} bases improve.**"
     )
 
 

@@ -17,7 +17,8 @@ def timing(sweep: Sweep, artefact: str, results: Results) -> Table:
     lines, shown = [], []
     for row, record in _timed(results):
         step, several, memory = record["step_seconds"], record["several"], record["peak_memory_bytes"]
-        on_several = several["epoch_seconds"]["least"]
+        share = results.epoch.images / record["images"]
+        alone, on_several = (share * timed["epoch_seconds"]["least"] for timed in (record, several))
         inference = record["inference_seconds"]["least"] / record["batch"]
         executions = "; ".join(map(_tried, record["tried"]))
         lines.append(
@@ -29,7 +30,7 @@ def timing(sweep: Sweep, artefact: str, results: Results) -> Table:
                 **{f"step_{key}": f"{seconds:.6g}" for key, seconds in step.items()},
                 "inference_seconds_per_image": f"{inference:.6g}",
                 "peak_memory_bytes": "" if memory is None else memory,
-                "epoch_seconds": f"{record['epoch_seconds']['least']:.6g}",
+                "epoch_seconds": f"{alone:.6g}",
                 "devices": several["devices"],
                 "epoch_seconds_on_devices": f"{on_several:.6g}",
                 "is_measured_on_devices": int(several["is_measured"]),
@@ -46,7 +47,7 @@ def timing(sweep: Sweep, artefact: str, results: Results) -> Table:
                 "to (n)": f"{1e3 * step['most']:.4g} ({record['n']})",
                 "inference (µs per image)": f"{1e6 * inference:.4g}",
                 "memory (GiB)": "—" if memory is None else f"{memory / 2**30:.2f}",
-                "epoch (min)": f"{record['epoch_seconds']['least'] / 60:.4g}",
+                "epoch (min)": f"{alone / 60:.4g}",
                 f"on {several['devices']} (min)": minutes if several["is_measured"] else f"({minutes})",
                 "tried (ms)": executions,
             }
@@ -54,7 +55,7 @@ def timing(sweep: Sweep, artefact: str, results: Results) -> Table:
     text = (
         "Each network by the fastest of the executions that were tried (milliseconds per training step, or why it "
         "was not timed): the least of n rounds to the most (n). Inference is a forward pass of the same batch. Minutes "
-        f"are per epoch of {sweep.config['profile']['images']:,} images; in brackets: scaled from one device."
+        f"are per epoch of {results.epoch.images:,} images; in brackets: scaled from one device."
     )
     repeat = "" if results.noise.is_too_noisy else results.noise.sentence  # each page begins with the warning
     return _table(f"Timings, sweep {sweep.name}", [conditions(results), text, repeat], lines, shown)

@@ -1,0 +1,152 @@
+"""At this budget of flops, which strategy? A table of each base's strategies at equal realised flops."""
+
+from collections.abc import Iterator
+
+from fastscale.analysis.rendering.cells import GAP, flops_cell, time_unit
+from fastscale.analysis.rendering.table import Grid, Table, conditions
+from fastscale.analysis.results.budget import Budget, Difference, Offer, Readings
+from fastscale.analysis.results.results import Results
+from fastscale.sweep.sweep import Sweep
+
+WORDS: dict[Difference, str] = {
+    "within noise": "within noise of it",
+    "on these images": "higher on these images",
+    "real": "really higher",
+    "unknown": "not to be told from noise by one trial",
+}
+MEASURED = (
+    "error",
+    "error_half_width",
+    "trials",
+    "epoch_seconds",
+    "seconds_half_width",
+    "inference_seconds",
+    "memory_per_image",
+)
+HEADER = ("base", "budget_flops", "strategy", "networks", *MEASURED, "front", "above_lowest", "difference")
+
+
+def table(sweep: Sweep, artefact: str, results: Results) -> Table:
+    """List what each strategy gives for each budget; above each base's list, say which strategies are worth taking."""
+    budgets = Readings(results).budgets()
+    body: list[str | Grid] = [conditions(results), " ".join(_text(results, budgets))]
+    for base in dict.fromkeys(budget.base for budget in budgets):
+        listed = [budget for budget in budgets if budget.base == base]
+        body += [f"## {base}", "\n".join(f"- {answer(budget)}" for budget in listed), _grid(listed)]
+    lines = [_exact(budget, offer) for budget in budgets for offer in budget.offers]
+    return Table(f"At this budget, which strategy? Sweep {sweep.name}", body, HEADER, lines)
+
+
+def answer(budget: Budget) -> str:
+    """Say in words which strategies have the lowest error at a budget, and which of these is the fastest."""
+    at = f"At {flops_cell(budget.flops)}"
+    if not budget.judged:
+        return f"{at}: no error was measured."
+    lowest, advised = budget.judged[0], budget.advised
+    parts = [f"{at} {lowest.strategy} has the lowest error"]
+    for difference, words in WORDS.items():
+        if named := [offer.strategy for offer in budget.judged if budget.verdict(offer) == difference]:
+            parts.append(f"{words}: {', '.join(named)}")
+    if advised is lowest:
+        parts.append(f"of those not told apart from it, **{lowest.strategy}** is the fastest")
+    elif advised and advised.seconds and lowest.seconds:
+        ratio = f"{advised.seconds / lowest.seconds:.2f} times the time of {lowest.strategy}"
+        parts.append(f"of those not told apart from it, **{advised.strategy}** is the fastest ({ratio})")
+    return "; ".join(parts) + "."
+
+
+def _text(results: Results, budgets: list[Budget]) -> Iterator[str]:
+    """Yield sentences on what the columns are, and on what differences rest."""
+    if not budgets:
+        yield "No base is scaled by several strategies: there is nothing to compare."
+        return
+    yield (
+        "Strategies at equal realised flops. Between a strategy's networks, which are named by their scales, it is "
+        "read over log flops; up to a quarter beyond the last one, on the same line. Time is that of training for "
+        f"{results.epoch.images:,} images on one device; inference is of one "
+        "image in a batch. Front: no other strategy has a lower error in less time (perhaps: one has, but not beyond "
+        "noise)."
+    )
+    measured = budgets[0].measured
+    yield (
+        "± is half of a 95 % interval by Student's t; a time's spread is that between rounds and visits, pooled over "
+        "all networks."
+    )
+    if measured.spread is None or measured.images is None:
+        return
+    yield (
+        f"An error's is that of trials, pooled over the sweep ({measured.spread.sd:.2f} points, "
+        f"{measured.spread.df:g} degrees of freedom). A difference of errors is within noise if trials alone may explain "
+        "it, at 5 % for all pairs of a budget together. It is there on these images if trials cannot explain it, but "
+        f"the choice of the {measured.images:,} validation images may; it is real if neither can. Of the choice of "
+        "images an upper bound is taken, as if each network were tested on its own: how much smaller it is for the same "
+        "images, records do not say."
+    )
+
+
+def _grid(budgets: list[Budget]) -> Grid:
+    """List the offers of a base's budgets for people; columns that nothing was measured for are left out."""
+    offers = [offer for budget in budgets for offer in budget.offers]
+    (epoch, per_epoch), (image, per_image) = (
+        time_unit(times) for times in ((o.seconds for o in offers), (o.inference for o in offers))
+    )
+    rows = [
+        {
+            "flops": flops_cell(budget.flops),
+            "strategy": offer.strategy,
+            "networks (s)": _scales(offer),
+            "error (%)": _error(offer),
+            f"time ({epoch})": _time(offer, per_epoch),
+            f"inference ({image})": f"{offer.inference / per_image:.3g}" if offer.inference else GAP,
+            "memory (MB per image)": f"{offer.memory / 1e6:.3g}" if offer.memory else GAP,
+            "front": budget.front(offer),
+            "above the lowest error": _difference(budget, offer),
+        }
+        for budget in budgets
+        for offer in sorted(budget.offers, key=lambda offer: (offer.error is None, offer.error, offer.seconds or 0))
+    ]
+    always = ("flops", "strategy", "networks (s)")
+    shown = [key for key in rows[0] if key in always or {row[key] for row in rows} - {GAP, "unknown"}]
+    return Grid(shown, [[row[key] for key in shown] for row in rows])
+
+
+def _scales(offer: Offer) -> str:
+    """Name the networks that an offer is read from by their scales; where it lies beyond the last one, only this."""
+    shares = offer.trained or offer.timed
+    if any(share.weight < 0 for share in shares):
+        return f"beyond {max(shares, key=lambda share: share.weight).row.point.scale:g}"
+    return " to ".join(f"{share.row.point.scale:g}" for share in shares) or "not reached"
+
+
+def _error(offer: Offer) -> str:
+    if offer.error is None:
+        return GAP
+    half = offer.half_width
+    return f"{offer.error:.2f}{'' if half is None else f' ± {half:.2f}'}"
+
+
+def _time(offer: Offer, unit: float) -> str:
+    if offer.seconds is None:
+        return GAP
+    half = offer.seconds_half_width
+    return f"{offer.seconds / unit:.3g}{'' if half is None else f' ± {half / unit:.2g}'}"
+
+
+def _difference(budget: Budget, offer: Offer) -> str:
+    """Write by how much an error is above the lowest one, and whether that is real."""
+    if offer.error is None:
+        return GAP
+    verdict, lowest = budget.verdict(offer), budget.judged[0].error or 0
+    return verdict if verdict == "lowest" else f"{offer.error - lowest:+.2f}, {verdict}"
+
+
+def _exact(budget: Budget, offer: Offer) -> list[object]:
+    """Return the line of the CSV."""
+    lowest = budget.judged[0].error if budget.judged else None
+    gap = None if offer.error is None or lowest is None else offer.error - lowest
+    networks = " ".join(f"{share.row.point.network.id}*{share.weight:.4f}" for share in offer.trained or offer.timed)
+    numbers = [offer.error, offer.half_width, offer.trials or None]
+    numbers += [offer.seconds, offer.seconds_half_width, offer.inference, offer.memory]
+    cells = ["" if number is None else f"{number:.6g}" for number in numbers]
+    verdicts = [budget.front(offer), "" if gap is None else f"{gap:.6g}", budget.verdict(offer)]
+    return [budget.base, f"{budget.flops:.6g}", offer.strategy, networks, *cells, *verdicts]
