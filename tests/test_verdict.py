@@ -11,9 +11,11 @@ from fastscale.analysis import aggregate
 from fastscale.cli.main import main
 from fastscale.cli.verdict import PAPER, read
 from fastscale.networks import base_network
+from fastscale.records.records import read_record, write_record
+from fastscale.sweep.expansion import FIXED
 from fastscale.sweep.sweep import Sweep
 
-CURVES = {"bases": ["EN-tiny", "RegNetZ-tiny"], "strategies": ["w", "dwr", "dWr"], "scales": [1, 4]}
+CURVES = {"bases": ["EN-tiny", "RegNetZ-tiny"], "strategies": ["w", "dwr", "dWr"], "scales": [1, 4, 16]}
 SMALL = {
     "sweep": "small",
     "train": False,
@@ -33,9 +35,9 @@ def verdict(folder: Path, config: dict) -> Result:
 def test_it_times_and_answers(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     ran = verdict(tmp_path, SMALL)
     assert ran.exit_code == 0, ran.output
-    assert "timing 8 networks on " in caplog.text and "(no GPU: networks of full size take hours)" in caplog.text
+    assert "timing 14 networks on " in caplog.text and "(no GPU: networks of full size take hours)" in caplog.text
     out = tmp_path / "out"
-    assert f"{out}/tables/verdict.md" in ran.output and "| EN-tiny, acts | 0.99 |" in ran.output
+    assert f"{out}/tables/verdict.md" in ran.output and "| EN-tiny, acts | — |" in ran.output
     assert {path.name for path in (out / "figures").glob("*.svg")} == {"fig1.svg", "fig2.svg", "fig3.svg"}
     for name in ("roofline", "timing", "prediction", "verdict", "networks"):
         assert len((out / f"tables/{name}.csv").read_text().splitlines()) > 3, name
@@ -46,15 +48,31 @@ def test_it_times_and_answers(tmp_path: Path, caplog: pytest.LogCaptureFixture) 
 
 
 @pytest.mark.parametrize(
-    ("minutes", "answer"),
-    [(minutes_of, "Yes"), (lambda cost: cost.params, "No")],
+    ("minutes", "answer", "faster"),
+    [(minutes_of, "Yes", 2), (lambda cost: cost.params, "No", 1)],
     ids=["by activations", "by params"],
 )
-def test_the_answer_follows_from_the_times(tmp_path: Path, minutes: object, answer: str) -> None:
+def test_the_answer_follows_from_the_times(tmp_path: Path, minutes: object, answer: str, faster: int) -> None:
     """Fast scaling holds where times follow activations alone, and does not where they follow params."""
     sweep = write_records(Sweep.from_config({**SMALL, "results": str(tmp_path)}), minutes=minutes)
     aggregate(sweep, "verdict")
-    assert f"**{answer}.**" in (sweep.folder / "tables/verdict.md").read_text()
+    text = (sweep.folder / "tables/verdict.md").read_text()
+    assert f"**{answer}.** Activations" in text
+    assert f"uniform compound scaling (dwr) of the same flops on {faster} of 2 bases" in text
+
+
+def test_noisy_timings_answer_nothing(tmp_path: Path) -> None:
+    sweep = write_records(Sweep.from_config({**SMALL, "results": str(tmp_path)}))
+    path = sweep.profile_record(FIXED)
+    records = read_record(path, "profiles")["records"]
+    peaks = records[0]["peaks"]
+    records[0]["peaks"] = {**peaks, "measured": [peaks, {**peaks, "flops_per_second": peaks["flops_per_second"] / 1.3}]}
+    write_record(path, {"kind": "profiles", "records": records})
+    aggregate(sweep, "verdict")
+    text = (sweep.folder / "tables/verdict.md").read_text()
+    assert text.index("Too noisy to compare times: the device's peak was once 1.30 times") < text.index(
+        "**Undecided: too noisy.**"
+    )
 
 
 def test_the_papers_sweep_is_at_its_size() -> None:

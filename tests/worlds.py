@@ -148,18 +148,18 @@ def rates(world: World, config: str, noise: float, sweeps: int = 200, trials: in
 TEXT = """# Controls of the claims
 
 Are the verdicts of the [claims page](paper.md#claims) right? In a made-up world it is known which claims are true. For
-each world below, {sweeps} sweeps were measured, each with its own noise, and judged by the code that judges real sweeps:
+each world, {sweeps} sweeps were measured, each with its own noise, and judged by the code that judges real sweeps:
 
 - **the paper's world**: the numbers that the paper prints; other networks are as accurate and as fast as it says. A
-  claim should hold, or be undecided where noise hides it, and never fail.
+  claim should hold, or be undecided where noise hides it.
 - **the null world**: time follows activations alone, and error follows flops alone. No strategy and no family is more
   accurate than another at equal flops. What claims such a difference should hold in at most 5 % of the sweeps. Claims
   that are true here as well, in brackets, may hold.
 
-Noise of 2 % means that each round of a timing, and each trial of an error, is off by 2 % (standard deviation); {images:,}
-validation images are a sample. Each cell says in how many of the {sweeps} sweeps the claim held / failed; in the others it
-was undecided. A dash: the sweep does not ask for the claim. `make controls` writes this page; `tests/test_claims.py`
-asserts what should be.
+Noise of 2 % means that each round of a timing, and each trial of an error, is off by 2 % (standard deviation); the
+{images:,} validation images are a sample. Each cell says in how many of the {sweeps} sweeps the claim held / failed; in
+the others it was undecided. A dash: the sweep does not ask for the claim. `make controls` writes this page;
+`tests/test_claims.py` asserts what should be.
 """
 HEADER = ("claim", "paper's world, no noise", "2 %", "8 %", "null world, 2 %")
 
