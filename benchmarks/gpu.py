@@ -9,8 +9,8 @@ where fastscale is installed, make the pages of what was timed by then:
 
 Each part runs in a process of its own within a limit, and writes what it finds as it goes; another call continues. The
 first parts tell what cuDNN's search for kernels costs and brings (`tried.json`): seconds to the first step, and of a
-step. Networks are timed in bfloat16, channels_last and as CUDA graphs, at batch 256 or, halved, what fits; cuDNN chooses
-kernels by its heuristics, unless --autotune is given.
+step. Networks are timed in bfloat16, channels_last and as CUDA graphs, at batch 256 or, halved, what fits. cuDNN
+chooses kernels by its heuristics, unless --autotune is given.
 """
 
 import argparse

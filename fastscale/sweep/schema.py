@@ -118,7 +118,9 @@ class Profile(Form):
     """The profile part: how networks are timed."""
 
     images: Annotated[int, Number(1, 1_000_000_000_000)] = about("images of one epoch", 1281167)
-    repeats: Annotated[int, Number(2, 100_000)] = about("timed steps", 20)
+    repeats: Annotated[int, Number(2, 100_000)] = about(
+        "timed steps of a network, in all of its rounds together; there are at least 5 rounds", 20
+    )
     formats: Formats = about("memory formats to try", ["channels_last", "contiguous"])
     modes: Modes = about(
         "modes to try: by itself or compiled by torch, launched one by one or as a CUDA graph", ["eager"]
