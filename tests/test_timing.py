@@ -1,6 +1,7 @@
 """Timing on this CPU: executions of a network, what bounds its runtime, and the search for the largest batch."""
 
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -26,6 +27,15 @@ from fastscale.runtime.distributed import run_ranks
 
 CPU = torch.device("cpu")
 OPTIONS = Options(batch=8, repeats=3, images=8000)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def one_thread() -> Iterator[None]:
+    """Compute on one thread: where cores are taken, two threads wait for each other at each layer."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
 
 
 @pytest.fixture

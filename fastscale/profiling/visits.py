@@ -104,7 +104,7 @@ def all_rounds(record: Record, network: Network, options: Options, device: torch
     """
     executions, repeats = options.executions(network, device), options.rounds * options.steps
     batch = _fitting_batch(network, device, options) if device.type == "cuda" and options.fill else options.batch
-    make, timings = _maker(options), []
+    make, timings = maker(options), []
     while True:
         try:
             if len(executions) > 1:
@@ -139,7 +139,7 @@ def once_more(record: Record, network: Network, options: Options, device: torch.
     if options.is_interleaved(device):
         return _time_round(training_step(network, batch, device, execution), options.steps, device)[0]
     repeats = options.rounds * options.steps
-    return min(_time_warm_step(network, batch, execution, repeats, device, _maker(options))[0])
+    return min(_time_warm_step(network, batch, execution, repeats, device, maker(options))[0])
 
 
 def _times(rounds: Sequence[float], batch: int, options: Options) -> Record:
@@ -192,18 +192,22 @@ def _time_warm_step(
 ) -> tuple[list[float], int | None]:
     """Time `repeats` training steps, in seconds; returns them with the peak of memory in bytes (None on a CPU)."""
     is_gpu = device.type == "cuda"
-    if is_gpu:
-        torch.cuda.empty_cache()
-    with out_of_memory():
-        step = training_step(network, batch, device, execution, make=make)
-        time_steps(step, WARM_UP_CALLS, device)
-        if is_gpu and not execution.is_graph:  # a graph has all its memory since its capture
-            torch.cuda.reset_peak_memory_stats(device)  # choosing kernels took more than a step does
-        times = time_steps(step, repeats, device)
+    step: Callable[[], None] | None = None
+    try:
+        with out_of_memory():
+            step = training_step(network, batch, device, execution, make=make)
+            time_steps(step, WARM_UP_CALLS, device)
+            if is_gpu and not execution.is_graph:  # a graph has all its memory since its capture
+                torch.cuda.reset_peak_memory_stats(device)  # choosing kernels took more than a step does
+            times = time_steps(step, repeats, device)
+    finally:
+        step = None
+        if is_gpu:
+            torch.cuda.empty_cache()
     return times, torch.cuda.max_memory_allocated(device) if is_gpu else None
 
 
-def _maker(options: Options) -> Callable[[Network], nn.Module]:
+def maker(options: Options) -> Callable[[Network], nn.Module]:
     """Return the function that builds a training step's model, and says how cuDNN chooses the step's kernels."""
 
     def make(network: Network) -> nn.Module:
