@@ -100,7 +100,6 @@ def write_training(
         "trial": trial,
         "recipe": recipe.to_dict(),
         "data_hash": "0",
-        "data": {"name": "fashion-mnist", "images": {"train": 2500, "val": 1000}},
         "data": {"images": {"train": 2500, "val": 1000}},
         "status": "finished",
         "epochs": recipe.epochs,
