@@ -1,5 +1,6 @@
 """Cells of tables for people: measured errors and times, with their spread, and gaps."""
 
+from fastscale.analysis.rendering.units import Unit
 from fastscale.analysis.results.reading import Error, Time
 
 GAP = "—"
@@ -17,12 +18,8 @@ def error_cell(error: Error | None, digits: int, with_trials: bool = False) -> s
     return f"{error.mean:.{digits}f}{spread}{trials}"
 
 
-def minutes_cell(time: Time | None, with_spread: bool = False) -> str:
-    """Format an epoch time in minutes: the least of the rounds; a dash if the time is None.
-
-    `with_spread` adds the most of the rounds, and their number.
-    """
+def time_cell(time: Time | None, unit: Unit) -> str:
+    """Format a time in a unit: from the least to the most of the rounds, and their number; a dash if it is None."""
     if time is None:
         return GAP
-    least, most = (f"{seconds / 60:.3g}" for seconds in (time.seconds, time.most))
-    return f"{least} to {most} ({time.n})" if with_spread else least
+    return f"{unit.write(time.seconds)} to {unit.write(time.most)} ({time.n})"
