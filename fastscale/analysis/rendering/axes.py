@@ -32,7 +32,7 @@ def log_axis(axis: Any, write: Callable[[float, int], str]) -> None:
 def _locator(span: float) -> Locator:
     """Choose the places of ticks on a logarithmic axis whose ends are a factor of `span` apart."""
     if span < 4:  # nearly linear
-        return MaxNLocator(5, steps=[1, 2, 2.5, 5, 10])
+        return MaxNLocator(6, steps=[1, 2, 2.5, 5, 10], min_n_ticks=3)
     multiples = ((10, (1, 1.5, 2, 3, 5, 7)), (100, (1, 2, 5)), (1000, (1, 3)))
     return LogLocator(subs=next((subs for limit, subs in multiples if span < limit), (1,)))
 
