@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from fastscale.analysis.rendering.table import Grid, markdown_grid
+from fastscale.analysis.rendering.units import time_of
 from fastscale.analysis.results.results import Results
 from fastscale.sweep.captions import caption, title
 from fastscale.sweep.catalogue import files
@@ -39,9 +40,9 @@ def _what(sweep: Sweep) -> list[list[str]]:
     data, config = sweep.config["data"], sweep.config
     images = [f"{data[f'{split}_images'] or 'all'} {split}" for split in ("train", "val")]
     searches = [f"{name} (best of {search.networks})" for name, search in sweep.searches.items()]
-    timed = f"{config['profile']['repeats']}, for an epoch of {config['profile']['images']:,} images"
+    timed = f"{config['profile']['repeats']} in each round; times are the {time_of(config['profile']['images'])}"
     words = {
-        "networks": f"{len(sweep.networks)}, from {len({point.base for point in sweep.points})} bases",
+        "networks": f"{len(sweep.networks)}, scaled from {len({point.base for point in sweep.points})} with names of their own",
         "timed steps": timed,
     }
     if config["train"]:

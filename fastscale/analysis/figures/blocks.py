@@ -17,7 +17,7 @@ from fastscale.sweep.sweep import Sweep
 PANELS = (("RegNetY-500MF", 1), ("RegNetY-500MF", 2), ("RegNetZ-500MF", 1), ("RegNetZ-500MF", 2))
 ACTIVATIONS = {"relu": "ReLU", "silu": "SiLU"}
 STEP, WIDTH, HEIGHT = 1.0, 3.2, 0.5  # from layer to layer, and of a layer's box, in the axes' units
-SIZE = (2.9, 4.6)  # of a panel, in inches
+SIZE = (2.9, 4.1)  # of a panel, in inches
 FILL = {"1x1": "#DCE9F5", "3x3": "#FBE3D0", "SE": "#FFFFFF"}
 
 
@@ -47,9 +47,11 @@ def draw(axes: Axes, block: BlockLayers) -> None:
     for previous, (layer, y) in zip([0.0, *tops], zip(block.residual, tops, strict=True), strict=False):
         _arrow(axes, [(0, previous - HEIGHT / 2), (0, y + HEIGHT / 2)])
         _layer(axes, layer, y, is_last=layer is block.residual[-1])
-    _arrow(axes, [(0, tops[-1] - HEIGHT / 2), (0, end + 0.17)], head=block.has_shortcut)
     left = -WIDTH / 2 - 0.5
+    leaving = tops[-1] - HEIGHT / 2
     if block.has_shortcut:
+        _arrow(axes, [(0, leaving), (0, end + 0.17)])
+        leaving = end - 0.17
         _arrow(axes, [(0, -0.36), (left, -0.36), (left, end), (-0.17, end)])
         axes.add_patch(Circle((0, end), 0.16, facecolor="white", edgecolor="black", zorder=3))
         _text(axes, 0, end, "+")
@@ -57,10 +59,8 @@ def draw(axes: Axes, block: BlockLayers) -> None:
             middle = (tops[0] + tops[-1]) / 2
             _box(axes, left, middle, 0.62, 2.0, FILL["1x1"])
             axes.text(left, middle, f"1 × 1 conv, stride {stride}\n{entering} → w, BN", rotation=90, **_CENTRED)
-    else:
-        _arrow(axes, [(0, end + 0.17), (0, end - 0.17)], head=False)
     last = ACTIVATIONS[block.activation] if block.activation else ""
-    _arrow(axes, [(0, end - 0.17), (0, end - STEP + HEIGHT / 2)])
+    _arrow(axes, [(0, leaving), (0, end - STEP + HEIGHT / 2)])
     _text(axes, 0.12, end - STEP / 2, last, ha="left")
     _text(axes, 0, end - STEP, "r × r × w", weight="bold")
     axes.set(xlim=(left - 0.5, WIDTH / 2 + 0.25), ylim=(end - STEP - 0.4, 1.2), aspect="equal")

@@ -88,7 +88,7 @@ class Panel:
 
     def finish(self, index: int, title: str) -> None:
         """Give the panel its letter, title, labels and ticks, and beside it the correlations of its fits."""
-        shared.finish(self.axes, index, title, self.x.label, self.y.label)
+        shared.finish(self.axes, index, title, self.x.label.replace("\n", " "), self.y.label)
         for axis, quantity in ((self.axes.xaxis, self.x), (self.axes.yaxis, self.y)):
             write = shared.plain if quantity.name == "time" else human
             if quantity.is_log:

@@ -19,6 +19,7 @@ from fastscale.records.files import replacing
 T = TypeVar("T")
 PANEL = (3.6, 2.9)  # inches
 WITH_LEGEND = (PANEL[0] + 0.9, PANEL[1])  # of a panel with a legend beside it
+MARGIN = 0.5  # for the legend above and the footer
 LETTERS = 17  # of the footer, in an inch
 BARS: dict[str, Any] = {"fmt": "none", "capsize": 2, "elinewidth": 0.8}
 
@@ -117,7 +118,7 @@ def styled() -> AbstractContextManager[None]:
 
 def panels(rows: int, columns: int, size: tuple[float, float] = PANEL) -> tuple[Figure, list[Any]]:
     """Make a figure with equal panels of a size in inches, listed row by row."""
-    figure = Figure(figsize=(size[0] * columns, size[1] * rows), layout="constrained")
+    figure = Figure(figsize=(size[0] * columns, size[1] * rows + MARGIN), layout="constrained")
     return figure, list(figure.subplots(rows, columns, squeeze=False).flat)
 
 

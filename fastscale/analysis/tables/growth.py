@@ -32,7 +32,11 @@ def table(sweep: Sweep, artefact: str, results: Results) -> Table:
             shown.append([row.name, m.base, *slopes, "—" if m.correlation is None else f"{m.correlation:.4f}"])
         far += [f"{row.name} {base}: {name}" for base, name, d in off if abs(d) > exponents.TOLERANCE]
     header = growth.header(artefact)
-    printed = Grid(header, [growth.markdown_cells(artefact, row) for row in growth.TABLES[artefact]])
+    cells = [growth.markdown_cells(artefact, row) for row in growth.TABLES[artefact]]
+    printed = Grid(header, cells)
+    if artefact == "table3":  # the paper's names of rows are not those of strategies
+        here = [row.strategy or "" for row in growth.TABLES[artefact]]
+        printed = Grid([*header, "strategy here"], [[*line, name] for line, name in zip(cells, here, strict=True)])
     body = [printed, *(_original() if artefact == "table2" else ()), "## Measured", _measured(artefact, far)]
     return Table(
         growth.TITLES[artefact],
@@ -66,7 +70,9 @@ def _measured(artefact: str, far: Sequence[str]) -> str:
     is_table3 = artefact == "table3"
     what = "the group convs" if is_table3 else "the stages"
     meaning = "by how much their flops grow" if is_table3 else "the nominal scale"
-    names = "Rows have the paper's names: w, g and wg are the strategies w-only, g-only and w of a configuration. "
+    names = (
+        "Rows have the paper's names: its wg is the strategy w of a configuration, its w is w-only, its g is g-only. "
+    )
     text = (names if is_table3 else "") + (
         f"Measured on {what} of scaled, quantised networks: slope (measured minus theory) of log-log fits "
         f"over {len(exponents.SCALES)} scales from 1 to 64, and the least correlation of those that have a slope; s is "

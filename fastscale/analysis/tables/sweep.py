@@ -36,7 +36,12 @@ def networks(sweep: Sweep, artefact: str, results: Results) -> Table:
             line += [f"{error.mean:.4f}", spread, error.n] if error else ["", "", ""]
         lines.append([*line, "; ".join(row.notes)])
         shown.append(
-            [row.point.base, row.point.strategy, f"{row.point.scale:g}", f"{row.realised:.2f}"]
+            [
+                row.point.base,
+                "none" if row.is_base else row.point.strategy,
+                f"{row.point.scale:g}",
+                f"{row.realised:.2f}",
+            ]
             + [count.write(getattr(row, key)) for key, count in counts.items()]
             + [time_cell(row.time, unit)]
             + [error_cell(row.errors.get(schedule), 2, with_trials=True) for schedule in schedules]
