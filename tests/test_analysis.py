@@ -181,7 +181,7 @@ def test_measured_exponents_stand_beside_the_theory(sweep: Sweep) -> None:
     aggregate(sweep, "table3")  # group widths reach narrow stages' widths, and stay there
     text = sweep.artefacts["table3"][1].read_text()
     assert "More than 0.03 off are g RegNetY-500MF: params (quant" in text and "(-0.000)" not in text
-    assert "its wg is the strategy w of a configuration, its w is w-only, its g g-only" in text
+    assert "its wg is the strategy w of a configuration, its w is w-only, its g is g-only" in text
     assert re.search(r"^\| wg \|.*\| w \|$", text, re.M) and re.search(r"^\| w \|.*\| w-only \|$", text, re.M)
 
 

@@ -40,10 +40,10 @@ def _what(sweep: Sweep) -> list[list[str]]:
     data, config = sweep.config["data"], sweep.config
     images = [f"{data[f'{split}_images'] or 'all'} {split}" for split in ("train", "val")]
     searches = [f"{name} (best of {search.networks})" for name, search in sweep.searches.items()]
-    timed = f"{config['profile']['repeats']} in each round; times are the {time_of(config['profile']['images'])}"
+    named = len({point.base for point in sweep.points})
     words = {
-        "networks": f"{len(sweep.networks)}, scaled from {len({point.base for point in sweep.points})} with names of their own",
-        "timed steps": timed,
+        "networks": f"{len(sweep.networks)}, scaled from {named} with names of their own",
+        "timed steps": f"{config['profile']['repeats']}; each time is the {time_of(config['profile']['images'])}",
     }
     if config["train"]:
         words |= {
