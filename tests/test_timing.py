@@ -335,8 +335,9 @@ def test_the_roofline(flops: int, acts: int, seconds: float, launch: float, mode
     assert found.crossings == pytest.approx(seconds * 2e12 / (2 * acts))
     assert found.crossings * found.eager_traffic == pytest.approx(EAGER_CROSSINGS * found.seconds)
     traffic = found.eager_traffic if mode == "eager" else found.fused_traffic
-    bounds = {"flops": found.compute, "traffic": traffic, "launches": found.launches}
-    assert bounds[found.bound] == max(bounds.values())
+    limits = {"arithmetic": found.compute, "traffic": traffic, "launches": found.launches}
+    assert found.share == pytest.approx(max(limits.values()) / seconds)
+    assert found.bound == "none" if found.share < 0.5 else limits[found.bound] == max(limits.values())
 
 
 @given(

@@ -18,12 +18,12 @@ TOLERANCE = 0.03  # largest deviation from the theory that tables and claims acc
 class Measured:
     """Exponents of s in flops, params and acts of a base's stages under a strategy: slopes of log-log fits.
 
-    `correlation` is the least correlation of the three fits, each through `n` points.
+    `correlation` is the least correlation of those fits, each through `n` points, that have a slope; None without any.
     """
 
     base: str
     exponents: tuple[float, float, float]
-    correlation: float
+    correlation: float | None
     n: int = len(SCALES)
 
     def deviations(self, theory: tuple[float, ...]) -> tuple[float, ...]:
@@ -49,5 +49,6 @@ def measure(strategy: str, of_group_conv: bool = False) -> tuple[Measured, ...]:
         fits = [fit_line(logs, [math.log(count[i]) for count in counts]) for i in range(3)]
         # There is no line where a count does not change: its exponent is 0.
         flops, params, acts = (fit.slope if fit else 0.0 for fit in fits)
-        measured.append(Measured(base, (flops, params, acts), min(fit.correlation for fit in fits if fit)))
+        sloping = [fit.correlation for fit in fits if fit and abs(fit.slope) > TOLERANCE]
+        measured.append(Measured(base, (flops, params, acts), min(sloping, default=None)))
     return tuple(measured)
