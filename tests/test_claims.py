@@ -23,9 +23,10 @@ from worlds import (
 
 from fastscale.analysis import claims
 from fastscale.analysis.claims import complexity, large
-from fastscale.analysis.claims.claim import Bound, Finding, above, below, within
+from fastscale.analysis.claims.claim import Bound, Doubts, Finding, above, below, within
 from fastscale.analysis.claims.estimate import Interval, Part, Reading, combine, interval, mean
-from fastscale.analysis.claims.evidence import Case, Doubts, Evidence
+from fastscale.analysis.claims.evidence import Case, Evidence
+from fastscale.analysis.claims.schedules import changes, unsettled
 from fastscale.analysis.results import exponents
 from fastscale.analysis.results.noise import Noise
 from fastscale.analysis.results.reading import Error
@@ -175,11 +176,12 @@ def test_short_trainings_leave_small_differences_undecided() -> None:
         return Truth(right.seconds, {**right.errors, "2x": right.errors["4x"] + 2 + late})
 
     evidence = measured(short)
-    assert evidence.unsettled == pytest.approx(4 * 0.5 * math.sqrt(2), rel=0.2)
+    assert unsettled(evidence) == pytest.approx(4 * 0.5 * math.sqrt(2), rel=0.2)
     finding = ACCURATE, findings(evidence)[ACCURATE]
     assert (finding[1].verdict, finding[1].why) == ("undecided", "training is too short")
+    assert {change.is_settled for change in changes(evidence) if change.base == "EN-B0"} == {True, False}
     page = claims.table(evidence.sweep, "claims", evidence.results).markdown()
-    assert f"still changes the difference of two errors by {evidence.unsettled:.2f} points" in page
+    assert f"still changes the difference of two errors by {unsettled(evidence):.2f} points" in page
 
 
 def test_missing_records_and_one_trial_are_said() -> None:
@@ -272,7 +274,7 @@ def test_cases_are_pooled_and_each_group_is_judged() -> None:
 def test_counted_claims_hold_and_fail_where_counts_are_others(monkeypatch: pytest.MonkeyPatch) -> None:
     every = [claim for part in claims.PARTS.values() for claim in part if claim.kind == "counted"]
     evidence = measured(papers)
-    assert {claim.find(evidence).verdict for claim in every} == {"holds"}
+    assert {claim.find(evidence, {}).verdict for claim in every} == {"holds"}
     monkeypatch.setattr(exponents, "measure", lambda *_: (exponents.Measured("EN-B0", (1.0, 0.3, 0.3), 1.0),))
     changed = {"complexity": {"EN-B0": {"flops": 0.5, "params": 5.3, "acts": 6.7}}}
     monkeypatch.setattr(complexity, "numbers", lambda: changed)
@@ -280,7 +282,7 @@ def test_counted_claims_hold_and_fail_where_counts_are_others(monkeypatch: pytes
     monkeypatch.setattr(large, "THEIRS", "RegNetY-4GF->16GF")
     rows = tuple(replace(row, acts=1 / row.acts, params=1 / row.params) for row in evidence.results.rows)
     swapped = replace(evidence, results=replace(evidence.results, rows=rows))
-    assert {claim.text for claim in every if claim.find(swapped).verdict != "fails"} == {
+    assert {claim.text for claim in every if claim.find(swapped, {}).verdict != "fails"} == {
         "Optimised networks have fewer blocks in the last stage than scaled ones"
     }
 

@@ -18,7 +18,7 @@ import numpy as np
 import yaml
 
 from fastscale.analysis import claims
-from fastscale.analysis.claims.claim import Finding
+from fastscale.analysis.claims.claim import Finding, doubts
 from fastscale.analysis.claims.evidence import Evidence
 from fastscale.analysis.rendering.table import Grid, markdown_grid
 from fastscale.analysis.results.noise import Noise, Spread
@@ -131,9 +131,9 @@ def measured(world: World, config: str = PAPERS, noise: float = 0.0, seed: int =
 
 def findings(evidence: Evidence) -> dict[str, Finding]:
     """Judge each claim that is measured, by its text."""
-    return {
-        claim.text: claim.find(evidence) for part in claims.PARTS.values() for claim in part if claim.kind != "counted"
-    }
+    known = doubts(evidence)
+    every = (claim for part in claims.PARTS.values() for claim in part if claim.kind != "counted")
+    return {claim.text: claim.find(evidence, known) for claim in every}
 
 
 def rates(world: World, config: str, noise: float, sweeps: int = 200, trials: int = TRIALS) -> dict[str, Counter[str]]:

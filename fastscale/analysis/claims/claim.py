@@ -1,13 +1,14 @@
 """A claim of the paper, and the rule by which it holds, fails, is undecided or was not measured."""
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal, NamedTuple
 
 from fastscale.analysis.claims.estimate import Interval, Reading, interval, level_of, mean, pooled
-from fastscale.analysis.claims.evidence import SCALES, Case, Doubts, Evidence
+from fastscale.analysis.claims.evidence import SCALES, Case, Evidence
+from fastscale.analysis.claims.schedules import unsettled
 from fastscale.analysis.results.uncertainty import half_width
 
 Verdict = Literal["holds", "fails", "undecided", "not measured"]
@@ -59,6 +60,19 @@ def within(limit: float) -> Bound:
     return Bound("within", limit)
 
 
+class Doubts(NamedTuple):
+    """What keeps claims from being decided: a reason, or differences too small to outlast longer training."""
+
+    reason: str = ""
+    smallest_effect: float = 0.0
+
+
+def doubts(evidence: Evidence) -> dict[Kind, Doubts]:
+    """Say for each kind of claims what keeps them from being decided on the records of a sweep."""
+    noise, settled = evidence.results.noise, unsettled(evidence) or 0.0
+    return {"time": Doubts("too noisy" if noise.is_too_noisy else ""), "error": Doubts(smallest_effect=settled)}
+
+
 @dataclass(frozen=True)
 class Claim:
     """A claim of the paper and its test.
@@ -79,10 +93,9 @@ class Claim:
     some: bool = False
     families: tuple[str, ...] = ()
 
-    def find(self, evidence: Evidence) -> "Finding":
-        """Measure the cases of this claim on the records of a sweep."""
-        cases = tuple(self.measure(evidence))
-        return Finding(self, cases, evidence.doubts(self.kind))
+    def find(self, evidence: Evidence, known: Mapping[Kind, Doubts]) -> "Finding":
+        """Measure the cases of this claim on the records of a sweep; `known` are the sweep's doubts."""
+        return Finding(self, tuple(self.measure(evidence)), known.get(self.kind, Doubts()))
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from fastscale.analysis.claims.claim import Claim, Finding, above, pool
+from fastscale.analysis.claims.claim import Claim, Finding, above, doubts, pool
 from fastscale.analysis.claims.comparisons import versus
 from fastscale.analysis.claims.correlations import COUNTS, bootstrap, mean_of
 from fastscale.analysis.claims.evidence import PAPERS, SCALES, Case, Evidence
@@ -59,7 +59,8 @@ class Judgement(NamedTuple):
     @classmethod
     def of(cls, evidence: Evidence) -> "Judgement":
         """Judge the timings of a sweep."""
-        return cls(*(claim.find(evidence) for claim in (*LESS_THAN_ACTS, FASTER)))
+        known = doubts(evidence)
+        return cls(*(claim.find(evidence, known) for claim in (*LESS_THAN_ACTS, FASTER)))
 
     @property
     def answer(self) -> str:
