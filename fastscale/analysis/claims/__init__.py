@@ -102,7 +102,8 @@ def _limits(evidence: Evidence) -> list[str | Grid]:
     shorter, longer = longest_two(evidence)
     text = (
         f"**Training by {longer} in place of {shorter} still changes the difference of two errors by {points:.2f} "
-        "points** (standard deviation, less that of trials). Claims on smaller differences are undecided: training is too short."
+        "points** (standard deviation, less that of trials). Claims on smaller differences are undecided: training is "
+        "too short."
     )
     lines = [
         [
