@@ -1,6 +1,7 @@
 """At this budget, which strategy? Readings at equal flops, by hand; differences that are real, and such as are not."""
 
 import csv
+import json
 import math
 import random
 import statistics
@@ -9,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 from made_up import write_records
 
 from fastscale.analysis import aggregate
@@ -20,6 +22,7 @@ from fastscale.analysis.results.noise import Noise
 from fastscale.analysis.results.noise import Spread as TimeSpread
 from fastscale.analysis.results.reading import Error
 from fastscale.analysis.results.results import Results, load
+from fastscale.cli.main import main
 from fastscale.networks.complexity import Complexity, count
 from fastscale.sweep.sweep import Sweep
 
@@ -201,6 +204,25 @@ def test_the_figure_has_a_curve_per_strategy_and_the_front_of_all_networks(made:
     assert pytest.approx(np.array(front)) == np.array(drawn["Pareto front"].get_data()).T
     assert {text.get_text() for text in axes.texts} == {"4MF", "16MF"}
     assert axes.get_xlabel() == "time for 1.28 M images (minutes)"
+
+
+def test_advice_gives_the_error_that_a_sweep_has_measured(made: Sweep, tmp_path: Path) -> None:
+    """At the flops of each advised network, by the line of errors; no error of a strategy that was not trained."""
+    ran = CliRunner().invoke(main, ["advise", "EN-tiny", "--flops", "4MF", "--sweep", str(made.description), "--json"])
+    assert ran.exit_code == 0, ran.output
+    advised = {point["strategy"]: point for point in json.loads(ran.stdout)["frontier"]}
+    assert {"alpha=1/2", *ABOVE} <= advised.keys() and advised["d"]["alpha"] is None
+    for strategy, point in advised.items():
+        assert point["flops"] <= 4e6 and (point["error"] is None) == (strategy not in ABOVE)
+        if strategy in ABOVE:
+            expected = 60 - 10 * math.log10(point["flops"] / 6e4) + ABOVE[strategy]
+            assert point["error"] == pytest.approx(expected, abs=0.4) and 0.05 < point["error_half_width"] < 0.15
+    text = CliRunner().invoke(main, ["advise", "EN-tiny", "--flops", "4MF", "--sweep", str(made.description)]).stdout
+    assert (
+        "Of these networks " in text and "really higher: w" in text and "Errors are those of the sweep choice" in text
+    )
+    refused = CliRunner().invoke(main, ["advise", "EN-B0", "--flops", "4GF", "--sweep", str(made.description)])
+    assert "the sweep 'choice' does not scale 'EN-B0'; it scales EN-tiny" in refused.output
 
 
 def test_flops_are_written_as_configurations_do() -> None:

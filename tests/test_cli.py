@@ -65,7 +65,20 @@ def run(folder: Path, *arguments: str) -> tuple[int, str]:
 # Arguments with which each verb works, or would work if there were images. Tests replace each argument by junk in turn.
 WORKING = {
     "scale": ["EN-tiny", "--strategy", "w", "--scale", "4", "--classes", "10", "--define", json.dumps(MINE)],
-    "advise": ["EN-tiny", "--flops", "2MF", "--batch", "8", "--classes", "10", "--define", json.dumps(MINE)],
+    "advise": [
+        "EN-tiny",
+        "--flops",
+        "2MF",
+        "--batch",
+        "8",
+        "--classes",
+        "10",
+        "--define",
+        json.dumps(MINE),
+        "--sweep",
+        "sweep.json",
+    ],
+    "compare": ["made/one", "made/other"],
     "probes": ["EN-tiny", "--record", "made/probes.json", "--classes", "10"],
     "describe": ["made/sweep.json", "--config", json.dumps(SWEEP)],
     "networks": ["fixed", "--sweep", "sweep.json", "--record", "made/networks.json"],

@@ -80,6 +80,32 @@ def test_noisy_timings_answer_nothing(tmp_path: Path) -> None:
     )
 
 
+def test_devices_are_compared_side_by_side_each_by_itself(tmp_path: Path) -> None:
+    """On the first, times follow activations, on the second params; a folder may lie elsewhere than it was made."""
+    for name, minutes in (("a", minutes_of), ("b", lambda cost: cost.params)):
+        write_records(Sweep.from_config({**SMALL, "sweep": name, "results": str(tmp_path)}), minutes=minutes)
+    profile = tmp_path / "b/profile/fixed.json"
+    records = read_record(profile, "profiles")["records"]
+    device = {"type": "cpu", "name": "loom", "threads": 2}
+    write_record(profile, {"kind": "profiles", "records": [{**record, "device": device} for record in records]})
+    first, second = tmp_path / "a", (tmp_path / "b").rename(tmp_path / "moved")
+    ran = CliRunner().invoke(main, ["compare", str(first), str(second)])
+    assert ran.exit_code == 0, ran.output
+    assert f"- {first} (abacus, 1 thread, float32): **Yes.**" in ran.output
+    assert f"- {second} (loom, 2 threads, float32): **No.**" in ran.output
+    cells = {line.split(" | ")[0].strip("| "): line.strip("| ").split(" | ")[1:] for line in ran.output.splitlines()}
+    assert [cell[:5] for cell in cells["EN-tiny, acts"]] == ["—", "1.000", cells["EN-tiny, acts"][2][:5]]
+    assert cells["EN-tiny, params"][2][:5] == "1.000" > cells["EN-tiny, acts"][2][:5]
+    assert {"effective memory crossings, median (range)", "geometric mean, time"} <= cells.keys()
+
+    alone = CliRunner().invoke(main, ["compare", str(first), f"{first}/../a"])
+    assert "one folder is nothing to compare" in alone.output
+    other = [records[0], *({**record, "device": device} for record in records[1:])]
+    write_record(first / "profile/fixed.json", {"kind": "profiles", "records": other})
+    mixed = CliRunner().invoke(main, ["compare", str(first), str(second)])
+    assert mixed.exit_code == 1 and "has the device loom, 2 threads, float32, but" in mixed.output
+
+
 def test_the_papers_sweep_is_at_its_size() -> None:
     sweep = read(PAPER, Path("results/verdict"))
     rivals = {base_network(name).id for name in ("RegNetY-4GF->16GF", "EN-B4", "RegNetZ-4GF", "ResNet50")}

@@ -14,20 +14,17 @@ from typing import Any
 
 import click
 
+from fastscale.cli import choosing
 from fastscale.cli.extras import require
 from fastscale.cli.options import (
     JSON,
     PATH,
     Sentences,
-    base_options,
     count,
     device_option,
     execution_options,
-    limit_options,
-    named_base,
     named_network,
     network_options,
-    requested_limit,
     sweep_option,
     threads_option,
 )
@@ -70,32 +67,8 @@ def scale(base: str, strategy: str, as_json: bool, **options: Any) -> None:
             click.echo(f"{key:13} {f'{value:,}' if isinstance(value, int) else value}")
 
 
-@main.command()
-@base_options
-@limit_options
-@click.option("--profiles", multiple=True, type=PATH, help="Profiles record of the device; repeat for several.")
-@click.option("--batch", type=count(), help="Images per step; by default the median of the profiles.")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def advise(
-    base: str, profiles: tuple[Path, ...], batch: int | None, as_json: bool, classes: int, defined: Any, **limits: Any
-) -> None:
-    """Recommend an alpha and a scale for BASE, within a limit. The limit is in flops, time or memory."""
-    from fastscale.planning import advice
-
-    device = advice.Device.read(profiles, batch) if profiles else None
-    advised = advice.advise(base, named_base(base, classes, defined), *requested_limit(**limits), device)
-    click.echo(json.dumps(advised.to_dict()) if as_json else advised.text())
-
-
-@main.command()
-@base_options
-@click.option("--record", "path", required=True, type=PATH, help="Where to write the networks record.")
-def probes(base: str, path: Path, classes: int, defined: Any) -> None:
-    """Write networks of BASE for `fastscale profile` to time. `fastscale advise` predicts others from their timings."""
-    from fastscale.planning import advice
-    from fastscale.records.networks import write_networks
-
-    write_networks(path, advice.probes(named_base(base, classes, defined)))
+for verb in (choosing.advise, choosing.probes, choosing.compare):
+    main.add_command(verb)
 
 
 @main.command()

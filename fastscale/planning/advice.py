@@ -1,24 +1,25 @@
 """Advice on alpha and scale: for a base, the largest network of each alpha within a limit in flops, time or memory.
 
-Accuracy is not predicted: statements on accuracy are the paper's.
+Errors are those that a sweep has measured, where one is given; all other statements on accuracy are the paper's.
 """
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, replace
 from fractions import Fraction
-from pathlib import Path
+from functools import partial
 from typing import Any, Literal
 
 from tabulate import tabulate
 
-from fastscale.analysis.results.reading import device_name
+from fastscale.analysis.rendering.cells import GAP
 from fastscale.cost.budget import largest_within
-from fastscale.cost.prediction import FEWEST, Costs, Prediction, Timing
+from fastscale.cost.prediction import Costs
 from fastscale.errors import UserError
 from fastscale.networks import Network
 from fastscale.networks.scaling import LARGEST_SCALE, NAMED, parse_strategy, scale
-from fastscale.records.records import read_record
+from fastscale.planning.device import Device
+from fastscale.planning.measured import Measured
 
 # From uniform compound scaling (1/3 is dwr) to width alone (1 is w).
 ALPHAS = tuple(map(Fraction, ("1/3", "1/2", "2/3", "4/5", "9/10", "1")))
@@ -38,67 +39,14 @@ def probes(base: Network) -> list[Network]:
 
 
 @dataclass(frozen=True)
-class Device:
-    """A timed device: the prediction fitted on its timings, for an epoch of `images` in steps of `batch` images."""
-
-    name: str
-    prediction: Prediction
-    images: int
-    batch: float
-    flops: tuple[int, int]  # the least and the most flops among the timed networks
-
-    @classmethod
-    def read(cls, paths: Sequence[Path], batch: int | None = None) -> "Device":
-        """Read a device from profiles records; `batch` None is the median batch of the timings.
-
-        Raises:
-            UserError: a record is broken, or the records are of several devices or of too few networks.
-        """
-        source = ", ".join(map(str, paths))
-        records = [record for path in paths for record in read_record(path, "profiles")["records"]]
-        try:
-            return cls._from_records(records, source, batch)
-        except (KeyError, TypeError, ValueError) as error:
-            raise UserError(
-                f"{source} has no timings that this fastscale can read ({error!r}); time the networks again"
-            ) from None
-
-    @classmethod
-    def _from_records(cls, records: Sequence[Mapping[str, Any]], source: str, batch: int | None) -> "Device":
-        for what, values in (
-            ("devices", {device_name(record) for record in records}),
-            ("numbers of images per epoch", {record["images"] for record in records}),
-        ):
-            if len(values) > 1:
-                listed = " and ".join(sorted(map(str, values)))
-                raise UserError(f"{source}: timed with several {what} ({listed}); give profiles of one of them")
-        if any("costs" not in record for record in records):
-            raise UserError(f"{source}: timed by an older fastscale, without the networks' costs; time them again")
-        timings = [Timing.from_record(Costs(**record["costs"]), record) for record in records]
-        if (prediction := Prediction.fit(timings)) is None:
-            raise UserError(f"{source}: {len(timings)} networks are timed; {FEWEST} are needed for a prediction")
-        flops = sorted(timing.costs.flops for timing in timings)
-        name, images = device_name(records[0]), records[0]["images"]
-        return cls(name, prediction, images, batch or prediction.batch, (flops[0], flops[-1]))
-
-    def seconds(self, costs: Costs) -> float:
-        """Predict the seconds per epoch."""
-        return self.prediction.seconds(costs, self.batch) * self.images
-
-    def memory(self, costs: Costs) -> float | None:
-        """Predict the peak bytes of a step; return None where no memory was measured."""
-        memory = self.prediction.memory
-        return memory.predict(costs.memory_terms(self.batch)) if memory else None
-
-
-@dataclass(frozen=True)
 class FrontierPoint:
     """The largest network of an alpha within a limit: the base, scaled by `strategy` to `scale`.
 
-    `seconds` are per epoch, `memory` is in bytes; both are None where no device was timed.
+    `alpha` is None for a strategy that has none. `seconds` are per epoch, `memory` is in bytes; both are None where no
+    device was timed. `error` is in percent, with half the width of its 95 % interval, where a sweep has measured it.
     """
 
-    alpha: float
+    alpha: float | None
     strategy: str
     scale: float
     resolution: int
@@ -108,14 +56,17 @@ class FrontierPoint:
     layers: int
     seconds: float | None
     memory: float | None
+    error: float | None = None
+    error_half_width: float | None = None
 
 
 @dataclass(frozen=True)
 class Advice:
-    """The frontier within a limit: the largest network of each alpha.
+    """The frontier within a limit: the largest network of each alpha, and of each other strategy of a sweep.
 
     `limit` is in flops, seconds per epoch or bytes, as `quantity` says. `left_out` names the strategies whose networks
-    are within the limit even at the largest scale; these have no place on the frontier.
+    are within the limit even at the largest scale; these have no place on the frontier. `errors` says where errors
+    come from, and how they rank.
     """
 
     base: str
@@ -124,6 +75,7 @@ class Advice:
     device: Device | None
     frontier: tuple[FrontierPoint, ...]
     left_out: tuple[str, ...] = ()
+    errors: str = ""
 
     def to_dict(self) -> dict[str, Any]:
         """Return the advice as plain data, for JSON."""
@@ -145,16 +97,20 @@ class Advice:
 
     def text(self) -> str:
         """Write the advice for people."""
-        header = ["alpha", "strategy", "scale", "px", "flops", "params", "acts", "layers", "epoch (s)", "memory (GB)"]
-        formats = [".3g", "", "g", "d", ".4g", ".4g", ".4g", "d", ".4g", ".3g"]
-        lines = [[*asdict(point).values()] for point in self.frontier]
+        columns = {"alpha": ".3g", "strategy": "", "scale": "g", "px": "d", "flops": ".4g", "params": ".4g"}
+        columns |= {"acts": ".4g", "layers": "d", "epoch (s)": ".4g", "memory (GB)": ".3g", "error (%)": ""}
+        lines = [[*[*asdict(point).values()][:-2], _error(point)] for point in self.frontier]
         for line in lines:
-            line[-1] = line[-1] and line[-1] / 1e9
-        if self.device is None or self.device.prediction.memory is None:
-            header, lines = header[:-1], [line[:-1] for line in lines]
-        table = tabulate(lines, header, floatfmt=formats, intfmt=formats, missingval="—")
-        title = f"{self.base} within {self.limit:.4g} {UNITS[self.quantity]}: the most flops of each alpha."
-        return "\n\n".join([title, table, " ".join(self._conditions()), " ".join(self._recommendation())])
+            line[-2] = line[-2] and line[-2] / 1e9
+        lacking = {"memory (GB)": not (self.device and self.device.prediction.memory), "error (%)": not self.errors}
+        kept = [index for index, column in enumerate(columns) if not lacking.get(column)]
+        header, formats = ([[*each][index] for index in kept] for each in (columns, columns.values()))
+        lines = [[line[index] for index in kept] for line in lines]
+        table = tabulate(lines, header, floatfmt=formats, intfmt=formats, missingval=GAP)
+        each = "strategy" if self.errors else "alpha"
+        title = f"{self.base} within {self.limit:.4g} {UNITS[self.quantity]}: the most flops of each {each}."
+        parts = [title, table, " ".join(self._conditions()), self.errors, " ".join(self._recommendation())]
+        return "\n\n".join(filter(None, parts))
 
     def _conditions(self) -> Iterator[str]:
         """Yield sentences on the origin of the times, and their limits."""
@@ -180,20 +136,20 @@ class Advice:
 
     def _recommendation(self) -> Iterator[str]:
         """Yield the recommendation, and which alpha is best here: fastest per flop, or largest within the limit."""
-        recommended = self.recommended
+        recommended, frontier = self.recommended, [point for point in self.frontier if point.alpha is not None]
         yield (
             f"Recommended: `--strategy {recommended.strategy} --scale {recommended.scale:g}`, as the paper recommends "
             "alpha = 0.8 where runtime counts (section 5);"
         )
         if self.quantity != "flops":
-            best = max(self.frontier, key=lambda point: point.flops)
+            best = max(frontier, key=lambda point: point.flops)
             gain = f"the most flops within the limit, {100 * (best.flops / recommended.flops - 1):.1f} % more"
         elif self.device:
-            best = min(self.frontier, key=lambda point: (point.seconds or 0) / point.flops)
+            best = min(frontier, key=lambda point: (point.seconds or 0) / point.flops)
             ratio = (best.seconds or 0) / best.flops / ((recommended.seconds or 1) / recommended.flops)
             gain = f"the least predicted time for its flops, {100 * (1 - ratio):.1f} % less"
         else:
-            best = min(self.frontier, key=lambda point: point.acts / point.flops)
+            best = min(frontier, key=lambda point: point.acts / point.flops)
             ratio = best.acts / best.flops / (recommended.acts / recommended.flops)
             gain = f"the fewest activations for its flops, {100 * (1 - ratio):.1f} % less"
         if best is recommended:
@@ -204,13 +160,56 @@ class Advice:
                 yield "The paper found w less accurate on EfficientNet-B0 (section 6.3)."
 
 
-def advise(name: str, base: Network, quantity: Quantity, limit: float, device: Device | None) -> Advice:
-    """Find the largest network of each alpha within a limit in flops, seconds per epoch or bytes of memory.
+def advise(
+    name: str,
+    base: Network,
+    quantity: Quantity,
+    limit: float,
+    device: Device | None,
+    measured: Measured | None = None,
+) -> Advice:
+    """Find the largest network of each strategy within a limit in flops, seconds per epoch or bytes of memory.
+
+    The strategies are those of `ALPHAS`, and those by which a sweep has scaled the base, if it is given as `measured`.
 
     Raises:
         UserError: the base itself is beyond the limit, even the largest scale of the paper's alpha is within it, or a
             limit in time or memory is given without timings that measured it.
     """
+    cost = partial(_cost, quantity, device)
+    _refuse(name, quantity, limit, device)
+    if (least := cost(base)) > limit:
+        raise UserError(
+            f"{name} alone takes {least:.4g} {UNITS[quantity]}, more than the limit of {limit:.4g}; give a larger "
+            "limit or a smaller base"
+        )
+    frontier, left_out = [], []
+    for label, alpha in _strategies(measured).items():
+        strategy = parse_strategy(label)
+        if (s := largest_within(base, strategy, cost, limit)) is None:
+            if alpha == float(RECOMMENDED):
+                raise UserError(
+                    f"even {label} at scale {LARGEST_SCALE:,.0f} is within the limit of {limit:.4g}; give a smaller one"
+                )
+            left_out.append(label)
+            continue
+        network = scale(base, strategy, s)
+        costs = Costs.from_network(network)
+        predicted = (device.seconds(costs), device.memory(costs)) if device else (None, None)
+        frontier.append(FrontierPoint(alpha, label, s, network.resolution, *costs, *predicted))
+    advice = Advice(name, quantity, limit, device, tuple(frontier), tuple(left_out))
+    return _with_errors(advice, measured) if measured else advice
+
+
+def _cost(quantity: Quantity, device: Device | None, network: Network) -> float:
+    costs = Costs.from_network(network)
+    if device is None or quantity == "flops":
+        return costs.flops
+    return device.seconds(costs) if quantity == "seconds" else device.memory(costs) or 0
+
+
+def _refuse(name: str, quantity: Quantity, limit: float, device: Device | None) -> None:
+    """Refuse a limit that is no number, or that nothing was measured for."""
     if not (math.isfinite(limit) and limit > 0):
         raise UserError(f"--{quantity} {limit:g}: a limit must be a positive number")
     if quantity != "flops" and device is None:
@@ -221,30 +220,35 @@ def advise(name: str, base: Network, quantity: Quantity, limit: float, device: D
     if quantity == "memory" and device and device.prediction.memory is None:
         raise UserError(f"--memory: the profiles, of {device.name}, hold no peak memory; time the probes on a GPU")
 
-    def cost(network: Network) -> float:
-        costs = Costs.from_network(network)
-        if device is None or quantity == "flops":
-            return costs.flops
-        return device.seconds(costs) if quantity == "seconds" else device.memory(costs) or 0
 
-    if (least := cost(base)) > limit:
-        raise UserError(
-            f"{name} alone takes {least:.4g} {UNITS[quantity]}, more than the limit of {limit:.4g}; give a larger "
-            "limit or a smaller base"
-        )
-    frontier, left_out = [], []
+def _strategies(measured: Measured | None) -> dict[str, float | None]:
+    """List the strategies of `ALPHAS` and those that were measured, each once, with its alpha."""
+    known = {}
     for alpha in ALPHAS:
         strategy = parse_strategy(f"alpha={alpha}")
-        label = strategy.name if strategy.name in NAMED else f"alpha={alpha}"  # alpha=1/2, not its decimals
-        if (s := largest_within(base, strategy, cost, limit)) is None:
-            if alpha == RECOMMENDED:
-                raise UserError(
-                    f"even {label} at scale {LARGEST_SCALE:,.0f} is within the limit of {limit:.4g}; give a smaller one"
-                )
-            left_out.append(label)
-            continue
-        network = scale(base, strategy, s)
-        costs = Costs.from_network(network)
-        predicted = (device.seconds(costs), device.memory(costs)) if device else (None, None)
-        frontier.append(FrontierPoint(float(alpha), label, s, network.resolution, *costs, *predicted))
-    return Advice(name, quantity, limit, device, tuple(frontier), tuple(left_out))
+        known[strategy.name] = strategy.name if strategy.name in NAMED else f"alpha={alpha}"  # not its decimals
+    alphas: dict[str, float | None] = {label: float(alpha) for label, alpha in zip(known.values(), ALPHAS, strict=True)}
+    for name in measured.strategies if measured else ():
+        if name not in known:
+            alpha_of = parse_strategy(name).alpha
+            alphas[name] = None if alpha_of is None else float(alpha_of)
+    return alphas
+
+
+def _with_errors(advice: Advice, measured: Measured) -> Advice:
+    """Add the errors that were measured at the flops of the advised networks."""
+    names = {point.strategy: parse_strategy(point.strategy).name for point in advice.frontier}
+    budget = measured.budget({names[point.strategy]: point.flops for point in advice.frontier})
+    offers = {offer.strategy: offer for offer in budget.offers}
+    frontier = [
+        replace(point, error=offer.error, error_half_width=offer.half_width)
+        for point in advice.frontier
+        for offer in [offers[names[point.strategy]]]
+    ]
+    return replace(advice, frontier=tuple(frontier), errors=measured.sentences(budget))
+
+
+def _error(point: FrontierPoint) -> str:
+    if point.error is None:
+        return GAP
+    return f"{point.error:.2f}" + (f" ± {point.error_half_width:.2f}" if point.error_half_width is not None else "")

@@ -236,10 +236,16 @@ class Readings:
             for flops in self._asked(base) or self._reached(base)
         ]
 
-    def budget(self, base: str, flops: float) -> Budget:
-        """Read each strategy of a base at `flops`."""
-        offers = tuple(self.offer(base, strategy, flops) for strategy in self._curves.get(base, ()))
+    def budget(self, base: str, flops: float, of_strategy: Mapping[str, float] | None = None) -> Budget:
+        """Read each strategy of a base at `flops`, or at its own, where `of_strategy` says so."""
+        at = dict.fromkeys(self._curves.get(base, ()), flops) if of_strategy is None else of_strategy
+        offers = tuple(self.offer(base, strategy, each) for strategy, each in at.items())
         return Budget(base, flops, offers, self._measured)
+
+    def strategies(self, base: str) -> list[str]:
+        """List the strategies that scale a base, without curves of networks that the configuration names."""
+        curves = self._curves.get(base, {}).items()
+        return [strategy for strategy, points in curves if any(point.strategy == strategy for point in points)]
 
     def offer(self, base: str, strategy: str, flops: float) -> Offer:
         """Read the curve of a base and a strategy at `flops`."""

@@ -44,16 +44,22 @@ def answer(budget: Budget) -> str:
     if not budget.judged:
         return f"{at}: no error was measured."
     lowest, advised = budget.judged[0], budget.advised
-    parts = [f"{at} {lowest.strategy} has the lowest error"]
-    for difference, words in WORDS.items():
-        if named := [offer.strategy for offer in budget.judged if budget.verdict(offer) == difference]:
-            parts.append(f"{words}: {', '.join(named)}")
+    parts = [f"{at} {ranking(budget)}"]
     if advised is lowest:
         parts.append(f"of those not told apart from it, **{lowest.strategy}** is the fastest")
     elif advised and advised.seconds and lowest.seconds:
         ratio = f"{advised.seconds / lowest.seconds:.2f} times the time of {lowest.strategy}"
         parts.append(f"of those not told apart from it, **{advised.strategy}** is the fastest ({ratio})")
     return "; ".join(parts) + "."
+
+
+def ranking(budget: Budget) -> str:
+    """Say in words which strategy has the lowest error, and how the others differ; one must have an error."""
+    parts = [f"{budget.judged[0].strategy} has the lowest error"]
+    for difference, words in WORDS.items():
+        if named := [offer.strategy for offer in budget.judged if budget.verdict(offer) == difference]:
+            parts.append(f"{words}: {', '.join(named)}")
+    return "; ".join(parts)
 
 
 def _text(results: Results, budgets: list[Budget]) -> Iterator[str]:
