@@ -18,7 +18,7 @@ from fastscale.analysis.results.uncertainty import (
     combined,
     half_width,
     pooled_spread,
-    sampling_sd_of_difference,
+    sampling_sd,
 )
 from fastscale.sweep.selection import Point, trainings
 
@@ -178,7 +178,7 @@ class Budget:
         if a.error is None or b.error is None or trials is None:
             return "unknown"
         level = 1 - DOUBT / max(1, math.comb(len(self.judged), 2))
-        sampling = sampling_sd_of_difference(a.error, b.error, images) if images else 0.0
+        sampling = math.hypot(*(sampling_sd(error, images) for error in (a.error, b.error))) if images else 0.0
         gap = abs(a.error - b.error)
         if gap > half_width(*combined(trials, Spread(sampling, math.inf)), level):
             return "real"

@@ -11,6 +11,11 @@ from typing import NamedTuple
 
 from fastscale.analysis.results.reading import Error
 
+# Over the images, the variance of the difference of two networks' shares of failing trials, less what chance of a trial
+# makes of it, in mean errors: -0.02 to 0.02 for pairs of networks of results/small (benchmarks/mistakes.py). Twice as
+# much is assumed, half for each network.
+OWN_MISTAKES = 0.02
+
 
 class Spread(NamedTuple):
     """A standard deviation or standard error, and its degrees of freedom (infinite if it is known, not estimated)."""
@@ -31,23 +36,14 @@ def pooled_spread(errors: Iterable[Error]) -> Spread | None:
 
 
 def sampling_sd(error: float, images: int) -> float:
-    """Return the standard deviation of a top-1 error in percent that comes from testing on a sample of `images`.
+    """Return what the choice of `images` adds to the spread of trials: the standard deviation of an error in percent.
 
-    It is that of a binomial proportion. For the mean over several trials it is an upper bound: an average of right
-    and wrong answers varies less from image to image than a single answer.
+    It is that of a difference of two errors, shared out between both. Networks are tested on the same images, and fail
+    on the same ones mostly; where they do not, this is for the most part by chance of a trial, which the spread of
+    trials has already. What remains is `OWN_MISTAKES` of the error's binomial variance.
     """
     share = error / 100
-    return 100 * math.sqrt(share * (1 - share) / images)
-
-
-def sampling_sd_of_difference(a: float, b: float, images: int) -> float:
-    """Return an upper bound on the standard deviation, by the sampling of images, of the difference of two errors.
-
-    The errors are in percent. The bound is the standard deviation if each network had its own sample of `images`
-    (unpaired). Both are tested on the same images, and mostly fail on the same ones, so the true one is smaller; how
-    much smaller is unknown, as records do not say which images a network fails on.
-    """
-    return math.hypot(sampling_sd(a, images), sampling_sd(b, images))
+    return 100 * math.sqrt(OWN_MISTAKES * share * (1 - share) / images)
 
 
 def combined(*parts: Spread) -> Spread:

@@ -85,9 +85,7 @@ def _text(results: Results, budgets: list[Budget]) -> Iterator[str]:
         f"An error's is that of trials, pooled over the sweep ({measured.spread.sd:.2f} points, "
         f"{measured.spread.df:g} degrees of freedom). A difference of errors is within noise if trials alone may "
         "explain it, at 5 % for all pairs of a budget together. It is there on these images if trials cannot explain "
-        f"it, but the choice of the {measured.images:,} validation images may; it is real if neither can. Of the "
-        "choice of images an upper bound is taken, as if each network were tested on its own: how much smaller it is "
-        "for the same images, records do not say."
+        f"it, but the choice of the {measured.images:,} validation images may; it is real if neither can."
     )
 
 
