@@ -218,7 +218,9 @@ def test_advice_gives_the_error_that_a_sweep_has_measured(made: Sweep, tmp_path:
             expected = 60 - 10 * math.log10(point["flops"] / 6e4) + ABOVE[strategy]
             assert point["error"] == pytest.approx(expected, abs=0.4) and 0.05 < point["error_half_width"] < 0.15
     text = CliRunner().invoke(main, ["advise", "EN-tiny", "--flops", "4MF", "--sweep", str(made.description)]).stdout
-    assert "Of these networks " in text and "really higher: w" in text and "Errors are those of the sweep choice" in text
+    assert (
+        "Of these networks " in text and "really higher: w" in text and "Errors are those of the sweep choice" in text
+    )
     refused = CliRunner().invoke(main, ["advise", "EN-B0", "--flops", "4GF", "--sweep", str(made.description)])
     assert "the sweep 'choice' does not scale 'EN-B0'; it scales EN-tiny" in refused.output
 

@@ -269,8 +269,8 @@ ARTEFACTS = {
         "fastscale.analysis.figures.pareto:figure",
         "all",
         BOTH,
-        "Error against runtime of each base's strategies, with the Pareto front; dotted lines join strategies at equal "
-        "flops. Bars are 95 % intervals.",
+        "Error against runtime of each base's strategies, with the Pareto front; dotted lines are the "
+        "fronts at equal flops. Bars are 95 % intervals.",
         of_errors=True,
     ),
     "learning": Artefact(
