@@ -3,7 +3,7 @@ export PATH := $(CURDIR)/.venv/bin:$(PATH)
 # Bytecode is kept, whatever the environment says: hundreds of processes import the same modules.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help run test docs setup setup-test lock benchmarks clean
+.PHONY: help run test docs setup setup-test lock controls benchmarks clean
 help:         ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s%s\n", $$1, $$2 }' Makefile
 
@@ -43,6 +43,9 @@ lock: setup   ## pin pyproject.toml anew: --upgrade in LOCKFLAGS takes the newes
 		--group dev --group docs --group lint --group setup pyproject.toml --output-file requirements/lock.txt
 	$(COMPILE) $(LOCKFLAGS) --group setup --constraint requirements/lock.txt --output-file requirements/setup.txt
 	$(COMPILE) $(LOCKFLAGS) --group benchmarks --constraint requirements/lock.txt --output-file requirements/benchmarks.txt
+
+controls: setup  ## docs/controls.md: how often verdicts are right in made-up worlds, about ten minutes
+	.venv/bin/python tests/worlds.py 200
 
 benchmarks: setup  ## our speed beside that of others, in one run; the tables are in benchmarks/results/
 	.venv/bin/uv pip install --quiet --python .venv --no-deps --no-build-isolation --require-hashes -r requirements/benchmarks.txt

@@ -80,7 +80,8 @@ def artefacts(of_paper: bool) -> str:
         if title(name).startswith(("Figure", "Table")) == of_paper:
             module = artefact.maker.partition(":")[0].removeprefix("fastscale.analysis.").replace(".", "/")
             file = f"{module}.py" if (MAKERS / f"{module}.py").exists() else f"{module}/__init__.py"
-            rows.append([title(name).replace(" ", "\u00a0"), f"`{name}`", artefact.caption, f"`{file}`"])
+            shows = " ".join(filter(None, (artefact.caption, artefact.of_errors)))
+            rows.append([title(name).replace(" ", "\u00a0"), f"`{name}`", shows, f"`{file}`"])
     return _table(["", "target", "what it shows", "maker, in `fastscale/analysis/`"], rows)
 
 

@@ -64,6 +64,7 @@ def profile_record(network: Network, minutes: Callable[[Complexity], float]) -> 
         "batch": 10,
         "n": 5,
         "rounds": [steps["least"]] * 5,
+        "loads": [1.0] * 5,
         "memory_format": "channels_last",
         "mode": "eager",
         "tried": [

@@ -16,7 +16,7 @@ from made_up import write_records
 from fastscale.analysis import aggregate
 from fastscale.analysis.figures import pareto
 from fastscale.analysis.rendering import style
-from fastscale.analysis.rendering.cells import flops_cell, time_unit
+from fastscale.analysis.rendering.cells import flops_cell
 from fastscale.analysis.results.budget import Readings, read_at
 from fastscale.analysis.results.noise import Noise
 from fastscale.analysis.results.noise import Spread as TimeSpread
@@ -203,7 +203,7 @@ def test_the_figure_has_a_curve_per_strategy_and_the_front_of_all_networks(made:
     front = sorted(p for p in places if not any(q != p and q[0] <= p[0] and q[1] <= p[1] for q in places))
     assert pytest.approx(np.array(front)) == np.array(drawn["Pareto front"].get_data()).T
     assert {text.get_text() for text in axes.texts} == {"4MF", "16MF"}
-    assert axes.get_xlabel() == "time for 1.28 M images (min)"
+    assert axes.get_xlabel() == "time for 1.28 M images (minutes)"
 
 
 def test_advice_gives_the_error_that_a_sweep_has_measured(made: Sweep, tmp_path: Path) -> None:
@@ -225,7 +225,5 @@ def test_advice_gives_the_error_that_a_sweep_has_measured(made: Sweep, tmp_path:
     assert "the sweep 'choice' does not scale 'EN-B0'; it scales EN-tiny" in refused.output
 
 
-def test_units_fit_what_stands_together() -> None:
-    assert time_unit([6.6, 3000, None]) == ("min", 60) and time_unit([0.5e-3, 2e-3]) == ("ms", 1e-3)
-    assert time_unit([]) == ("s", 1) and time_unit([1e9]) == ("days", 86400)
+def test_flops_are_written_as_configurations_do() -> None:
     assert (flops_cell(16e9), flops_cell(4.12e6), flops_cell(94836)) == ("16GF", "4.12MF", "0.0948MF")

@@ -15,8 +15,9 @@ from fastscale.execution import CONVOLUTIONS, FORMATS, MODES, Execution, combina
 from fastscale.models.build import build
 from fastscale.models.placement import MEMORY_FORMATS, place, prepared_forward, repeatable
 from fastscale.networks import Network, base_network
-from fastscale.profiling import profile as timing
 from fastscale.profiling.autotune import autotune
+from fastscale.profiling.options import Options
+from fastscale.profiling.profile import profile_all
 from fastscale.records.records import read_record
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
@@ -75,9 +76,9 @@ def trained(
 
 
 def test_networks_are_timed_by_the_largest_batch_in_every_mode(tmp_path: Path) -> None:
-    options = timing.Options(batch=0, repeats=5, modes=("eager", "graph"), largest_batch=512)
+    options = Options(batch=0, repeats=5, modes=("eager", "graph"), largest_batch=512)
     path = tmp_path / "profile.json"
-    timing.profile_all([network_of(base) for base in BASES], path, options, GPU)
+    profile_all([network_of(base) for base in BASES], path, options, GPU)
     for record in read_record(path, "profiles")["records"]:
         assert record["batch"] == 512 and record["peak_memory_bytes"] > 1e6 and record["device"]["type"] == "cuda"
         assert len(record["tried"]) == 8 and not [timing["gap"] for timing in record["tried"] if "gap" in timing]

@@ -76,12 +76,14 @@ def rename_a_module(package: Path) -> None:
 def rename_a_module_that_is_named_where_it_is_used(package: Path) -> None:
     (package / "profiling/peaks.py").rename(package / "profiling/maxima.py")
     edit(package, r"fastscale\.profiling import peaks\b", "fastscale.profiling import maxima")
-    edit(package, r"\bpeaks\.measure\b", "maxima.measure")
+    edit(package, r"\bpeaks\.(measure|best)\b", r"maxima.\1")
 
 
 def import_a_name_instead_of_its_module(package: Path) -> None:
-    edit(package, r"fastscale\.profiling import peaks\b", "fastscale.profiling.peaks import measure as measured_peaks")
+    names = "best as best_peaks, measure as measured_peaks"
+    edit(package, r"fastscale\.profiling import peaks\b", f"fastscale.profiling.peaks import {names}")
     edit(package, r"\bpeaks\.measure\b", "measured_peaks")
+    edit(package, r"\bpeaks\.best\b", "best_peaks")
 
 
 def change_docstrings_and_comments(package: Path) -> None:

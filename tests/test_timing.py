@@ -1,5 +1,7 @@
 """Timing on this CPU: executions of a network, what bounds its runtime, and the search for the largest batch."""
 
+from collections import Counter
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,15 +16,26 @@ from fastscale.execution import FORMATS, Execution, combinations, fastest
 from fastscale.models.build import build
 from fastscale.models.placement import MEMORY_FORMATS, place, prepared_forward
 from fastscale.networks import Network, base_network
-from fastscale.profiling import autotune, steps
-from fastscale.profiling import profile as timing
+from fastscale.profiling import autotune, peaks, steps, visits
 from fastscale.profiling.batch_size import GRAIN, LARGEST, MARGIN, SMALL, TRIES, largest_batch
+from fastscale.profiling.options import FEWEST_ROUNDS, Options
+from fastscale.profiling.profile import profile_all
+from fastscale.profiling.rounds import plan
 from fastscale.records.records import read_record
 from fastscale.runtime.devices import choose_device
 from fastscale.runtime.distributed import run_ranks
 
 CPU = torch.device("cpu")
-OPTIONS = timing.Options(batch=8, repeats=3, images=8000)
+OPTIONS = Options(batch=8, repeats=3, images=8000)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def one_thread() -> Iterator[None]:
+    """Compute on one thread: where cores are taken, two threads wait for each other at each layer."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
 
 
 @pytest.fixture
@@ -60,29 +73,131 @@ def test_the_largest_batch_is_found_in_few_tries(fixed: float, per_image: float,
     assert len(tried) <= len(SMALL) + TRIES and len(tried) == len(set(tried)), tried
 
 
-def test_each_execution_is_recorded_and_the_fastest_counts(network: Network, tmp_path: Path) -> None:
+def test_each_execution_is_recorded_and_the_fastest_counts(
+    network: Network, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     path = tmp_path / "profile.json"
-    timing.profile_all([network], path, OPTIONS, CPU)
+    profile_all([network], path, OPTIONS, CPU)
     (record,) = read_record(path, "profiles")["records"]
-    peaks = record["peaks"]
-    assert 1e9 < peaks["flops_per_second"] < 1e14 and 1e8 < peaks["bytes_per_second"] < 1e13, peaks
+    reached = record["peaks"]
+    assert 1e9 < reached["flops_per_second"] < 1e14 and 1e8 < reached["bytes_per_second"] < 1e13, reached
+    assert len(reached["measured"]) == 3  # at the start, in the middle, at the end
+    assert reached["flops_per_second"] == max(each["flops_per_second"] for each in reached["measured"])
     assert [tuple(Execution.from_record(timing)) for timing in record["tried"]] == [
         ("channels_last", "eager", "plain"),
         ("contiguous", "eager", "plain"),
     ]
-    best = min(record["tried"], key=lambda timing: timing["step_seconds"]["median"])
+    best = min(record["tried"], key=lambda timing: timing["step_seconds"]["least"])
     assert {key: record[key] for key in best} == best
+    assert len(record["rounds"]) == len(record["loads"]) == FEWEST_ROUNDS and all(load > 0 for load in record["loads"])
+    assert min(record["rounds"]) == record["step_seconds"]["least"]
     assert record["epoch_seconds"]["least"] == pytest.approx(1000 * record["step_seconds"]["least"])
     several = record["several"]
     assert several["devices"] == 8 and not several["is_measured"]
     assert several["epoch_seconds"]["least"] == pytest.approx(record["epoch_seconds"]["least"] / 8)
     assert all(seconds > 0 for seconds in (record["inference_seconds"]["least"], record["launch_seconds"]))
     before = path.read_bytes()
-    timing.profile_all([network], path, OPTIONS, CPU)
+    monkeypatch.setattr(peaks, "measure", lambda device: reached)
+    profile_all([network], path, OPTIONS, CPU)
     assert path.read_bytes() == before
-    timing.profile_all([network], path, OPTIONS._replace(formats=("contiguous",)), CPU)
+    profile_all([network], path, OPTIONS._replace(formats=("contiguous",)), CPU)
     (record,) = read_record(path, "profiles")["records"]
     assert record["memory_format"] == "contiguous" and len(record["tried"]) == 1
+
+
+@given(st.integers(1, 1000))
+def test_rounds_have_about_as_many_steps_as_repeats_says(repeats: int) -> None:
+    options = OPTIONS._replace(repeats=repeats)
+    assert options.rounds >= FEWEST_ROUNDS and options.steps >= 1
+    assert max(repeats - options.rounds, FEWEST_ROUNDS) <= options.rounds * options.steps <= max(repeats, FEWEST_ROUNDS)
+
+
+def of_depths(network: Network, *depths: int) -> list[Network]:
+    """Make networks of increasing activations."""
+    return [replace(network, stages=(replace(network.stages[0], depth=depth),)) for depth in depths]
+
+
+def test_rounds_are_interleaved_in_an_order_that_differs_from_round_to_round(smallest: Network) -> None:
+    networks = of_depths(smallest, *range(1, 9))
+    visits = plan(networks, {}, 5, is_interleaved=True)
+    assert visits == plan(networks, {}, 5, is_interleaved=True)
+    assert [i for i, visit in enumerate(visits) if visit is None] == [0, 21, 42]  # the peaks
+    order = [visit.hash for visit in visits if visit]
+    rounds = [order[i : i + 8] for i in range(0, 40, 8)]
+    assert all(set(each) == {network.hash for network in networks} for each in rounds)
+    assert len({tuple(each) for each in rounds}) == 5
+    done = {network.hash: 1 + (network.hash in rounds[1][:3]) for network in networks}  # interrupted in the second
+    assert [visit.hash for visit in plan(networks, done, 5, is_interleaved=True) if visit] == order[8 + 3 :]
+
+
+def test_sentinels_tell_drift(smallest: Network) -> None:
+    networks = of_depths(smallest, *range(1, 10))
+    least, median, most = networks[0], networks[4], networks[8]
+    done = {network.hash: 5 for network in networks}
+    more = of_depths(smallest, 10, 11)
+    visited = Counter(
+        visit.stages[0].depth for visit in plan([*networks, *more], done, 5, is_interleaved=True) if visit
+    )
+    assert visited == dict.fromkeys((1, 5, 9, 10, 11), 5)  # the new ones, and those that an earlier session has timed
+    once = plan(networks, {}, 5, is_interleaved=False)
+    sentinels = [least, median, most]
+    first, second = networks[1:4], networks[5:8]
+    assert once == [None, *sentinels, *first, sentinels[0], None, *sentinels[1:], *second, *sentinels, None]
+    assert plan(networks[:3], {}, 5, is_interleaved=False) == [None, networks[0], None, *networks[1:3], None]
+    assert plan(networks, done, 5, is_interleaved=False) == plan(networks, done, 5, is_interleaved=True) == []
+
+
+def test_an_interrupted_profile_continues_in_the_middle_of_its_rounds(
+    smallest: Network, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is interrupted when it measures the peaks again; a wider sweep then times its sentinels once more."""
+    path, networks, measured = tmp_path / "profile.json", of_depths(smallest, 1, 2), []
+    measure = peaks.measure
+
+    def interrupted(device: torch.device) -> dict[str, float]:
+        if measured:
+            raise KeyboardInterrupt
+        measured.append(measure(device))
+        return measured[0]
+
+    monkeypatch.setattr(peaks, "measure", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        profile_all(networks, path, OPTIONS, CPU)
+    before = read_record(path, "profiles")["records"]
+    assert sorted(len(record["rounds"]) for record in before) == [2, 3] and "again" not in before[0]
+    monkeypatch.setattr(peaks, "measure", lambda device: measured[0])
+    profile_all(networks, path, OPTIONS, CPU)
+    after = read_record(path, "profiles")["records"]
+    for old, new in zip(before, after, strict=True):
+        assert len(new["rounds"]) == FEWEST_ROUNDS and len(new["peaks"]["measured"]) == 1 + 3
+        (tried,) = [each for each in new["tried"] if Execution.from_record(each) == Execution.from_record(old)]
+        assert tried["rounds"][: old["n"]] == old["rounds"]
+    profile_all([*networks, *of_depths(smallest, 3)], path, OPTIONS, CPU)
+    *sentinels, wider = read_record(path, "profiles")["records"]
+    assert wider["n"] == FEWEST_ROUNDS and "again" not in wider
+    for old, new in zip(after, sentinels, strict=True):
+        assert len(new.pop("again")) == 1 and new == old
+
+
+def test_each_network_is_visited_once_where_building_it_is_dear(
+    smallest: Network, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on a GPU; sentinels are timed in the middle and at the end too, and nothing is begun after the deadline."""
+    path, options = tmp_path / "profile.json", OPTIONS._replace(formats=("channels_last",), autotune=False)
+    peaks_of = {"flops_per_second": 1e12, "bytes_per_second": 1e10, "bytes_per_value": 4}
+    monkeypatch.setattr(peaks, "measure", lambda device: peaks_of)
+    once = type("Once", (Options,), {"is_interleaved": lambda *_: False})(*options)
+    networks = of_depths(smallest, *range(1, 8))
+    profile_all(networks, path, once, CPU, deadline=0)
+    assert read_record(path, "profiles")["records"] == []
+    profile_all(networks, path, once, CPU)
+    records = read_record(path, "profiles")["records"]
+    assert [record["network_hash"] for record in records] == [network.hash for network in networks]
+    assert [len(record.get("again", [])) for record in records] == [2, 0, 0, 2, 0, 0, 2]
+    for record in records:
+        (tried,) = record["tried"]
+        assert record["n"] == FEWEST_ROUNDS and tried["n"] == 5 and len(record["peaks"]["measured"]) == 3
+    assert not torch.backends.cudnn.benchmark  # cuDNN was left to its heuristics
 
 
 @pytest.mark.slow
@@ -115,8 +230,6 @@ def test_a_compiled_step_trains_and_what_cannot_be_compiled_is_a_gap(
 def test_a_batch_that_does_not_fit_after_all_is_halved(
     smallest: Network, monkeypatch: pytest.MonkeyPatch, full: RuntimeError
 ) -> None:
-    reached = {"flops_per_second": 1e12, "bytes_per_second": 1e10, "bytes_per_value": 4}
-
     def fits(most: int) -> None:
         def training_step(network: Network, batch: int, *rest: object, **options: object) -> object:
             if batch > most:
@@ -124,14 +237,20 @@ def test_a_batch_that_does_not_fit_after_all_is_halved(
             return step(network, batch, *rest, **options)
 
         monkeypatch.setattr(autotune, "training_step", training_step)
+        monkeypatch.setattr(visits, "training_step", training_step)
 
     step = steps.training_step
+    begun = visits.begin(smallest, OPTIONS, CPU)
     fits(5)
-    record = timing.profile(smallest, OPTIONS, CPU, reached)
+    record = visits.all_rounds(begun, smallest, OPTIONS, CPU)
     assert record["batch"] == 4 and record["epoch_seconds"]["least"] == 2000 * record["step_seconds"]["least"]
+    fits(2)
+    alone = OPTIONS._replace(formats=("contiguous",))
+    assert visits.all_rounds(begun, smallest, alone, CPU)["batch"] == 2
     fits(1)
-    with pytest.raises(UserError, match=r"not even 2 images of 8 px fit in this GPU's memory"):
-        timing.profile(smallest, OPTIONS, CPU, reached)
+    for options in (OPTIONS, alone):
+        with pytest.raises(UserError, match=r"not even 2 images of 8 px fit in this GPU's memory"):
+            visits.all_rounds(begun, smallest, options, CPU)
 
 
 def test_a_gpu_that_is_not_there_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -197,7 +316,7 @@ def test_what_a_training_on_a_gpu_tries(
 
 @pytest.mark.slow
 def test_several_ranks_time_the_step_that_they_share(network: Network) -> None:
-    times = run_ranks(2, CPU, timing.step_times, network, 8, Execution(), 2)
+    times = run_ranks(2, CPU, visits.step_times, network, 8, Execution(), 2)
     assert len(times) == 2 and all(seconds > 0 for seconds in times)
 
 
@@ -216,8 +335,9 @@ def test_the_roofline(flops: int, acts: int, seconds: float, launch: float, mode
     assert found.crossings == pytest.approx(seconds * 2e12 / (2 * acts))
     assert found.crossings * found.eager_traffic == pytest.approx(EAGER_CROSSINGS * found.seconds)
     traffic = found.eager_traffic if mode == "eager" else found.fused_traffic
-    bounds = {"flops": found.compute, "traffic": traffic, "launches": found.launches}
-    assert bounds[found.bound] == max(bounds.values())
+    limits = {"arithmetic": found.compute, "traffic": traffic, "launches": found.launches}
+    assert found.share == pytest.approx(max(limits.values()) / seconds)
+    assert found.bound == "none" if found.share < 0.5 else limits[found.bound] == max(limits.values())
 
 
 @given(

@@ -1,6 +1,9 @@
 """`fastscale verdict`: one command that times networks and says whether fast scaling holds."""
 
+import time
+from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 import yaml
@@ -11,10 +14,13 @@ from fastscale.analysis import aggregate
 from fastscale.cli.main import main
 from fastscale.cli.verdict import PAPER, read
 from fastscale.networks import base_network
+from fastscale.profiling import peaks
+from fastscale.records.networks import read_networks
 from fastscale.records.records import read_record, write_record
+from fastscale.sweep.expansion import FIXED
 from fastscale.sweep.sweep import Sweep
 
-CURVES = {"bases": ["EN-tiny", "RegNetZ-tiny"], "strategies": ["w", "dwr", "dWr"], "scales": [1, 4]}
+CURVES = {"bases": ["EN-tiny", "RegNetZ-tiny"], "strategies": ["w", "dwr", "dWr"], "scales": [1, 4, 16]}
 SMALL = {
     "sweep": "small",
     "train": False,
@@ -34,9 +40,9 @@ def verdict(folder: Path, config: dict) -> Result:
 def test_it_times_and_answers(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     ran = verdict(tmp_path, SMALL)
     assert ran.exit_code == 0, ran.output
-    assert "timing 8 networks on " in caplog.text and "(no GPU: networks of full size take hours)" in caplog.text
+    assert "timing 14 networks on " in caplog.text and "(no GPU: networks of full size take hours)" in caplog.text
     out = tmp_path / "out"
-    assert f"{out}/tables/verdict.md" in ran.output and "| EN-tiny, acts | 0.99 |" in ran.output
+    assert f"{out}/tables/verdict.md" in ran.output and "| EN-tiny, acts | — |" in ran.output
     assert {path.name for path in (out / "figures").glob("*.svg")} == {"fig1.svg", "fig2.svg", "fig3.svg"}
     for name in ("roofline", "timing", "prediction", "verdict", "networks"):
         assert len((out / f"tables/{name}.csv").read_text().splitlines()) > 3, name
@@ -47,15 +53,31 @@ def test_it_times_and_answers(tmp_path: Path, caplog: pytest.LogCaptureFixture) 
 
 
 @pytest.mark.parametrize(
-    ("minutes", "answer"),
-    [(minutes_of, "Yes"), (lambda cost: cost.params, "No")],
+    ("minutes", "answer", "faster"),
+    [(minutes_of, "Yes", 2), (lambda cost: cost.params, "No", 1)],
     ids=["by activations", "by params"],
 )
-def test_the_answer_follows_from_the_times(tmp_path: Path, minutes: object, answer: str) -> None:
+def test_the_answer_follows_from_the_times(tmp_path: Path, minutes: object, answer: str, faster: int) -> None:
     """Fast scaling holds where times follow activations alone, and does not where they follow params."""
     sweep = write_records(Sweep.from_config({**SMALL, "results": str(tmp_path)}), minutes=minutes)
     aggregate(sweep, "verdict")
-    assert f"**{answer}.**" in (sweep.folder / "tables/verdict.md").read_text()
+    text = (sweep.folder / "tables/verdict.md").read_text()
+    assert f"**{answer}.** Activations" in text
+    assert f"uniform compound scaling (dwr) of the same flops on {faster} of 2 bases" in text
+
+
+def test_noisy_timings_answer_nothing(tmp_path: Path) -> None:
+    sweep = write_records(Sweep.from_config({**SMALL, "results": str(tmp_path)}))
+    path = sweep.profile_record(FIXED)
+    records = read_record(path, "profiles")["records"]
+    peaks = records[0]["peaks"]
+    records[0]["peaks"] = {**peaks, "measured": [peaks, {**peaks, "flops_per_second": peaks["flops_per_second"] / 1.3}]}
+    write_record(path, {"kind": "profiles", "records": records})
+    aggregate(sweep, "verdict")
+    text = (sweep.folder / "tables/verdict.md").read_text()
+    assert text.index("Too noisy to compare times: the device's peak was once 1.30 times") < text.index(
+        "**Undecided: too noisy.**"
+    )
 
 
 def test_devices_are_compared_side_by_side_each_by_itself(tmp_path: Path) -> None:
@@ -103,3 +125,45 @@ def test_the_papers_sweep_is_at_its_size() -> None:
 def test_a_configuration_of_no_verdict_is_refused(tmp_path: Path, config: object, message: str) -> None:
     ran = verdict(tmp_path, config)
     assert ran.exit_code == 1 and message in ran.output and not (tmp_path / "out").exists(), ran.output
+
+
+def borrowed(out: Path, config: Path, *words: str) -> ModuleType:
+    """Load benchmarks/gpu.py, and run it with these words."""
+    spec = spec_from_file_location("gpu", Path(__file__).parent.parent / "benchmarks/gpu.py")
+    assert spec and spec.loader
+    module = module_from_spec(spec)
+    spec.loader.exec_module(module)
+    module.main(["--out", str(out), "--config", str(config), "--device", "cpu", "--batch", "2", *words])
+    return module
+
+
+def test_a_borrowed_gpu_times_first_what_tells_most(tmp_path: Path) -> None:
+    borrowed(tmp_path / "gpu", PAPER, "--prepare")
+    sweep = Sweep.load(tmp_path / "gpu/sweep.json")
+    names = {point.network.id: f"{point.base} {point.strategy} {point.scale:g}" for point in reversed(sweep.points)}
+    ids = [network.id for network in read_networks(sweep.network_record(FIXED))]
+    order = [names[name] for name in ids]
+    assert sorted(ids) == sorted(sweep.networks)
+    assert set(order[:3]) == {f"{base} base 1" for base in ("EN-B0", "RegNetY-500MF", "RegNetZ-500MF")}
+    assert set(order[3:6]) == {"EN-B0 dWr 11", "RegNetY-500MF dWr 8.25", "RegNetZ-500MF dWr 8.1"}
+    assert {name.split()[1] for name in order[3:15]} == {"dWr", "dwr", "w", "dw"}
+    assert set(order[15:17]) == {"RegNetY-4GF->16GF base 1", "EN-B4 base 1"}
+    assert {name.split()[2] for name in order[17:29]} == {"4"} and "EN-B0 r 11" in order[29:]
+
+
+def test_the_pages_of_a_borrowed_gpu_are_made_of_what_it_has_timed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reached = {"flops_per_second": 1e12, "bytes_per_second": 1e11, "bytes_per_value": 4, "precision": "float32"}
+    monkeypatch.setattr(peaks, "measure", lambda device: reached)
+    config = tmp_path / "tiny.yaml"
+    config.write_text(
+        yaml.safe_dump({**SMALL, "figures": {"fig1": {"bases": ["EN-tiny"], "strategies": ["w"], "scales": [1, 2, 4]}}})
+    )
+    for end, timed in ((0.0, 0), (time.monotonic() + 1e6, 3)):
+        borrowed(tmp_path / "gpu", config, "--part", "verdict", "--end", str(end))
+        sweep = Sweep.load(tmp_path / "gpu/sweep.json")
+        assert len(read_record(sweep.profile_record(FIXED), "profiles")["records"]) == timed
+        aggregate(sweep, "timing", "partial")
+        page = (sweep.folder / "partial/tables/timing.md").read_text()
+        assert ("Partial: 3 records are missing" in page) == (timed == 0), page

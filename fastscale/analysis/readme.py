@@ -40,10 +40,10 @@ def _what(sweep: Sweep, epoch: Epoch) -> list[list[str]]:
     data, config = sweep.config["data"], sweep.config
     images = [f"{data[f'{split}_images'] or 'all'} {split}" for split in ("train", "val")]
     searches = [f"{name} (best of {search.networks})" for name, search in sweep.searches.items()]
-    timed = f"{config['profile']['repeats']}; epochs are of {epoch.images:,} images"
+    named = len({point.base for point in sweep.points})
     words = {
-        "networks": f"{len(sweep.networks)}, from {len({point.base for point in sweep.points})} bases",
-        "timed steps": timed,
+        "networks": f"{len(sweep.networks)}, scaled from {named} with names of their own",
+        "timed steps": f"{config['profile']['repeats']}; each time is the {epoch.words}",
     }
     if config["train"]:
         words |= {

@@ -117,7 +117,9 @@ def data(config: Any, folder: Path, threads: int) -> None:
 @click.argument("networks", type=PATH)
 @click.option("--record", "path", required=True, type=PATH, help="Where to write the profiles record.")
 @click.option("--batch", type=count(), default=128, show_default=True, help="Batch size on a CPU.")
-@click.option("--repeats", type=count(2), default=20, show_default=True, help="Timed steps.")
+@click.option(
+    "--repeats", type=count(2), default=20, show_default=True, help="Timed steps of a network, in at least 5 rounds."
+)
 @click.option("--images", type=count(high=1e12), default=1281167, show_default=True, help="Images per epoch.")
 @execution_options
 @click.option("--largest-batch", type=count(32), default=4096, show_default=True, help="Largest batch to try on a GPU.")
@@ -129,15 +131,16 @@ def data(config: Any, folder: Path, threads: int) -> None:
 def profile(networks: Path, path: Path, threads: int, device: str | None, **options: Any) -> None:
     """Time the training steps of networks on one device. NETWORKS is a networks record.
 
-    Networks are timed one after the other, each in every combination of the given memory formats, modes and kinds of
-    grouped convolutions. The fastest combination counts.
+    Each is timed in every combination of the given memory formats, modes and kinds of grouped convolutions; its fastest
+    round by the fastest combination counts. On a CPU each round visits all networks. The same command continues.
     """
     from fastscale.records.networks import read_networks
 
     timed = read_networks(networks)  # before torch is imported, so that a wrong record is refused at once
     import torch
 
-    from fastscale.profiling.profile import Options, profile_all
+    from fastscale.profiling.options import Options
+    from fastscale.profiling.profile import profile_all
     from fastscale.runtime.devices import choose_device
 
     torch.set_num_threads(threads)

@@ -24,7 +24,8 @@ def verdict(out: Path, config: Path | None, *, batch: int, threads: int, device:
     sweep = read(config or PAPER, out)
     import torch
 
-    from fastscale.profiling.profile import Options, profile_all
+    from fastscale.profiling.options import Options
+    from fastscale.profiling.profile import profile_all
     from fastscale.runtime.devices import choose_device, describe
 
     torch.set_num_threads(threads)

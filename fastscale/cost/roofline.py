@@ -38,7 +38,9 @@ from fastscale.execution import TINY, Execution
 FUSED_CROSSINGS, EAGER_CROSSINGS = 5, 19
 OPERATIONS = 6  # per multiply-add in a training step
 
-Limit = Literal["flops", "traffic", "launches"]
+EXPLAINED = 0.5  # the least share of the measured time for which a limit is said to bound it
+
+Limit = Literal["arithmetic", "traffic", "launches"]
 
 
 class Roofline(NamedTuple):
@@ -69,11 +71,21 @@ class Roofline(NamedTuple):
         )
 
     @property
-    def bound(self) -> Limit:
-        """Name the largest of the three bounds; traffic is that of compiled (fused) or eager execution, as measured."""
+    def limits(self) -> dict[Limit, float]:
+        """Return the limits by name; traffic is that of compiled (fused) or eager execution, as measured."""
         traffic = self.eager_traffic if self.is_eager else self.fused_traffic
-        bounds: dict[Limit, float] = {"flops": self.compute, "traffic": traffic, "launches": self.launches}
-        return max(bounds, key=bounds.__getitem__)
+        return {"arithmetic": self.compute, "traffic": traffic, "launches": self.launches}
+
+    @property
+    def share(self) -> float:
+        """Return the share of the measured time that the largest limit explains."""
+        return max(self.limits.values()) / self.seconds
+
+    @property
+    def bound(self) -> Limit | Literal["none"]:
+        """Name the largest limit; none where it explains less than half of the measured time."""
+        largest, _ = max(self.limits.items(), key=lambda limit: limit[1])
+        return largest if self.share >= EXPLAINED else "none"
 
 
 def _launch_bound(tiny_step: float, seconds: float, batch: int) -> float:

@@ -45,21 +45,21 @@ def count_block(network: Network, stage: Stage, width_in: int, stride: int, r: i
     return Complexity(*map(sum, zip(*counts, strict=True)))
 
 
-def count_stages(network: Network, only_group_convs: bool = False) -> Complexity:
+def count_stages(network: Network, only_group_conv: bool = False) -> Complexity:
     """Count the stages as section 3 models them: `depth` equal blocks at the stage's own width and resolution.
 
-    So a stage's first block is counted like its later ones. With `only_group_convs`, count the blocks' inner
-    convolutions alone (equation 3).
+    So a stage's first block is counted like its later ones. With `only_group_conv`, count the inner convolution of one
+    block of the last stage alone, without batch norm (equation 3): the widest, where a group width has room to grow.
     """
     r, total = output_side(network.resolution, 2), Complexity(0, 0, 0)
     if network.stem.pool:
         r = output_side(r, 2)
     for stage in network.stages:
         r, inner = output_side(r, stage.stride), network.inner_width(stage, stage.width)
-        group_conv = conv(inner, inner, r, stage.kernel, inner // stage.group_width)
-        group_conv = group_conv.plus(Complexity(0, -2 * inner, 0))  # equation 3 has no batch norm
-        layer = group_conv if only_group_convs else count_block(network, stage, stage.width, 1, r)
-        total = total.plus(layer, times=stage.depth)
+        total = total.plus(count_block(network, stage, stage.width, 1, r), times=stage.depth)
+    if only_group_conv:
+        layer = conv(inner, inner, r, stage.kernel, inner // stage.group_width)
+        return layer.plus(Complexity(0, -2 * inner, 0))
     return total
 
 

@@ -166,14 +166,14 @@ class Dag:
         return [f"{option} {value}" for key, option in options.items() for value in profile[key]]
 
     def outcome(self) -> str:
-        """Return a line with the counts of verdicts and the path of the sweep's page; empty before the page exists."""
+        """Return a line with the counts of verdicts on measurements, and the sweep's page; empty before that exists."""
         page, claims = self.sweep.folder / "README.md", self.sweep.folder / "tables/claims.csv"
         if not (page.exists() and claims.exists()):
             return ""
         with claims.open() as table:
-            verdicts = Counter(row["verdict"] for row in csv.DictReader(table))
-        counts = ", ".join(f"{verdict} {n}" for verdict, n in verdicts.items())
-        return f"{verdicts.total()} claims: {counts}; begin with {page}\n"
+            verdicts = Counter(row["verdict"] for row in csv.DictReader(table) if row["kind"] != "counted")
+        counts = ", ".join(f"{n} {verdict}" for verdict, n in verdicts.most_common())
+        return f"Of the paper's {verdicts.total()} claims on measurements: {counts}; begin with {page}\n"
 
     # Results of searches and timings by now.
 

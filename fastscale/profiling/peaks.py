@@ -1,6 +1,6 @@
 """The peaks of a device, measured by a large matrix product and a large copy, not taken from its data sheet."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -11,7 +11,7 @@ from fastscale.runtime.devices import precision
 
 SIDES = {"cuda": 8192, "cpu": 1024}  # of the matrices: so large that arithmetic takes far longer than traffic
 COPIED = {"cuda": 2**30, "cpu": 2**28}  # bytes, several times what caches hold
-REPEATS = 10
+REPEATS = 5
 
 
 def measure(device: torch.device) -> dict[str, Any]:
@@ -36,3 +36,9 @@ def measure(device: torch.device) -> dict[str, Any]:
         "precision": str(dtype).removeprefix("torch."),
         "n": REPEATS,
     }
+
+
+def best(measured: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """Combine measurements of one device's peaks: the best of each, and the list of all (`measured`)."""
+    found = {key: max(each[key] for each in measured) for key in ("flops_per_second", "bytes_per_second")}
+    return {**measured[-1], **found, "measured": [dict(each) for each in measured]}

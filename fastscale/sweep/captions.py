@@ -17,7 +17,12 @@ def caption(name: str, records: Iterable[Path], folder: Path) -> str:
     """Return an artefact's caption, which ends with the numbers of its records in each part of the sweep's folder."""
     folders = Counter(path.relative_to(folder).parts[0] for path in records)
     made = ", ".join(f"{n} in {part}/" for part, n in sorted(folders.items()))
-    # Learning curves, of all points, are a curve per trial.
-    has_bars = ARTEFACTS[name].kind == "figure" and ARTEFACTS[name].points == "own" and folders["train"]
-    bars = "Bars are the standard deviation over trials. " if has_bars else ""
-    return f"{ARTEFACTS[name].caption} {bars}Made from {f'records: {made}' if made else 'the definitions alone'}."
+    artefact, parts = ARTEFACTS[name], []
+    if folders["train"]:
+        parts.append(artefact.of_errors)
+    if artefact.kind == "figure" and artefact.points == "own":  # learning curves, of all points, have bands
+        spreads = {"train": "errors ± standard deviation over trials", "profile": "times to the most of their rounds"}
+        bars = [words for part, words in spreads.items() if folders[part]]
+        parts.append(f"Bars: {'; '.join(bars)}." if bars else "")
+    parts.append(f"Made from {f'records: {made}' if made else 'the definitions alone'}.")
+    return " ".join(filter(None, [artefact.caption, *parts]))

@@ -19,8 +19,8 @@ class Artefact:
     results; it returns a table, a figure or text, and is imported only when it is called. `points` says which points
     the artefact shows: those that the configuration gives under the artefact's name ("own"), all of the sweep ("all"),
     or none. `reads` are the measurements that it shows of each point. The caption says what the artefact shows, and
-    what the paper says. A `counted` artefact shows something even before anything is trained or timed; one
-    `of_errors` shows nothing where a sweep trains nothing.
+    what the paper says; `of_errors` is what it adds where networks are trained. A `counted` artefact shows something
+    even before anything is trained or timed; one that `needs_errors` shows nothing where a sweep trains nothing.
     """
 
     kind: Literal["table", "figure", "page"]
@@ -28,8 +28,9 @@ class Artefact:
     points: Literal["own", "all", "none"]
     reads: tuple[Measurement, ...]
     caption: str
+    of_errors: str = ""
     counted: bool = False
-    of_errors: bool = False
+    needs_errors: bool = False
 
 
 BOTH: tuple[Measurement, ...] = ("time", "error")
@@ -47,9 +48,9 @@ ARTEFACTS = {
         "fastscale.analysis.figures.curves:figure",
         "own",
         BOTH,
-        "Four strategies: error of two bases (top), activations and runtime of the first (bottom). The paper: compound "
-        "and fast scaling give the lowest errors; activations grow with about sqrt(s) for w and dWr, and almost with s "
-        "for dwr and dw; dWr is nearly as fast as w.",
+        "Activations and runtime of a base by four strategies. The paper: activations grow with about sqrt(s) for w "
+        "and dWr, and almost with s for dwr and dw; dWr is nearly as fast as w.",
+        "Above, the errors of two bases. The paper: compound and fast scaling give the lowest.",
         counted=True,
     ),
     "fig2": Artefact(
@@ -58,8 +59,8 @@ ARTEFACTS = {
         "own",
         ("time",),
         "Runtime against flops, params and activations. The paper: for one base, the correlation (Pearson's) is "
-        "0.81 with flops, 0.56 with params and 0.99 with activations, whatever the strategy; 0.95 with activations "
-        "across bases.",
+        "0.81 with flops, 0.56 with params and 0.99 with activations for EN-B0, whatever the strategy; 0.95 with "
+        "activations across bases. Beside each correlation is the number of its networks.",
     ),
     "fig3": Artefact(
         "figure",
@@ -74,8 +75,9 @@ ARTEFACTS = {
         "fastscale.analysis.figures.curves:figure",
         "own",
         BOTH,
-        "Simple and compound scaling of an EfficientNet: error and runtime. The paper: dwr is the most accurate, w the "
-        "fastest, and the original compound rule (orig) closely matches dwr.",
+        "Simple and compound scaling of an EfficientNet. The paper: w is the fastest, and the original compound rule "
+        "(orig) closely matches dwr.",
+        "Of these, dwr is the most accurate.",
     ),
     "fig5": Artefact(
         "figure",
@@ -89,8 +91,8 @@ ARTEFACTS = {
         "fastscale.analysis.figures.curves:figure",
         "own",
         BOTH,
-        "The family of strategies by alpha, on an EfficientNet: error and runtime. The paper: any alpha below 1 is "
-        "about as accurate, and clearly more so than w; dWr (0.8) is nearly as fast as w.",
+        "The family of strategies by alpha, on an EfficientNet. The paper: dWr (0.8) is nearly as fast as w.",
+        "Any alpha below 1 is about as accurate, and clearly more so than w.",
     ),
     "fig7": Artefact(
         "figure",
@@ -104,24 +106,27 @@ ARTEFACTS = {
         "fastscale.analysis.figures.curves:figure",
         "own",
         BOTH,
-        "Large networks by fast scaling: error and runtime. The paper: the ranking of families is the same across flop "
-        "regimes, the gap between them shrinks, all are asymptotically faster than the original EfficientNets.",
+        "Large networks by fast scaling. The paper: all are asymptotically faster than the original EfficientNets.",
+        "The ranking of families by error is the same across flop regimes, and the gap between them shrinks.",
     ),
     "fig9": Artefact(
         "figure",
         "fastscale.analysis.figures.curves:figure",
         "own",
         BOTH,
-        "Large networks: error against runtime, and runtime against activations. The paper: RegNetY and RegNetZ offer "
-        "the best tradeoff; within one base, activations predict runtime.",
+        "Large networks: runtime against activations, with fitted lines. The paper: within one base, activations "
+        "predict runtime.",
+        "Error against runtime, with the Pareto front: the networks than which no other is both faster and more "
+        "accurate. The paper: RegNetY and RegNetZ offer the best tradeoff.",
     ),
     "fig10": Artefact(
         "figure",
         "fastscale.analysis.figures.curves:figure",
         "own",
-        ("error",),
-        "Group and depthwise convolutions under fast scaling: error. The paper: at higher flops RegNetZ shows gains "
-        "over RegNetZ-G1 and EfficientNet.",
+        BOTH,
+        "Group and depthwise convolutions under fast scaling. RegNetZ-G1 is RegNetZ with g = 1 and so has fewer flops: "
+        "the paper's own is not known.",
+        "The paper: at higher flops RegNetZ shows gains in error over RegNetZ-G1 and EfficientNet.",
     ),
     "fig11": Artefact(
         "figure",
@@ -152,7 +157,7 @@ ARTEFACTS = {
         "fastscale.analysis.tables.growth:table",
         "none",
         (),
-        "Compound scaling: complexity of a stage; below, exponents as measured.",
+        "Compound scaling: complexity of a stage; below, EfficientNet's own rule, and exponents as measured.",
         counted=True,
     ),
     "table3": Artefact(
@@ -176,7 +181,8 @@ ARTEFACTS = {
         "fastscale.analysis.tables.named_networks:table",
         "own",
         BOTH,
-        "EfficientNets: complexity, epoch time and error by schedule.",
+        "EfficientNets: complexity and time.",
+        "Error by schedule.",
         counted=True,
     ),
     "table6": Artefact(
@@ -184,7 +190,8 @@ ARTEFACTS = {
         "fastscale.analysis.tables.named_networks:table",
         "own",
         BOTH,
-        "RegNet baselines: complexity, epoch time and error by schedule.",
+        "RegNet baselines: complexity and time.",
+        "Error by schedule.",
         counted=True,
     ),
     "table7": Artefact(
@@ -201,7 +208,8 @@ ARTEFACTS = {
         "fastscale.analysis.tables.named_networks:table",
         "own",
         BOTH,
-        "Large networks: complexity, epoch time and error by schedule.",
+        "Large networks: complexity and time.",
+        "Error by schedule.",
         counted=True,
     ),
     "published": Artefact(
@@ -224,7 +232,8 @@ ARTEFACTS = {
         "fastscale.analysis.tables.sweep:networks",
         "all",
         BOTH,
-        "Every point of the sweep: its network, its costs, its error.",
+        "Every point of the sweep: its network and its costs.",
+        "Error by schedule.",
         counted=True,
     ),
     "prediction": Artefact(
@@ -253,8 +262,8 @@ ARTEFACTS = {
         "fastscale.analysis.tables.timing:roofline",
         "all",
         ("time",),
-        "What bounds each network: arithmetic, memory traffic or launches. The paper: modern accelerators are bound by "
-        "memory, so that activations dominate runtime.",
+        "What bounds each network: arithmetic, memory traffic, launches or none of them. The paper: modern "
+        "accelerators are bound by memory, so that activations dominate runtime.",
     ),
     "budget": Artefact(
         "table",
@@ -271,14 +280,14 @@ ARTEFACTS = {
         BOTH,
         "Error against runtime of each base's strategies, with the Pareto front; dotted lines are the "
         "fronts at equal flops. Bars are 95 % intervals.",
-        of_errors=True,
+        needs_errors=True,
     ),
     "learning": Artefact(
         "figure",
         "fastscale.analysis.figures.learning:figure",
         "all",
         ("error",),
-        "Validation error by epoch, a curve for each training.",
+        "Validation error by epoch, a curve for each network; a panel for each base and scale.",
     ),
     "readme": Artefact(
         "page",

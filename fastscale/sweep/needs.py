@@ -55,7 +55,7 @@ class Needs:
 
     def _is_measured(self, artefact: str) -> bool:
         """Tell whether the sweep measures anything of what an artefact shows."""
-        if ARTEFACTS[artefact].of_errors and not self.config["train"]:
+        if ARTEFACTS[artefact].needs_errors and not self.config["train"]:
             return False
         return bool(self.reads(artefact)) or not ARTEFACTS[artefact].reads
 

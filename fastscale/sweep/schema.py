@@ -128,7 +128,9 @@ class Profile(Form):
         "images of the epoch that times are given for; by default the training images of an imagefolder, or else "
         "ImageNet's 1,281,167"
     )
-    repeats: Annotated[int, Number(2, 100_000)] = about("timed steps", 20)
+    repeats: Annotated[int, Number(2, 100_000)] = about(
+        "timed steps of a network, in all of its rounds together; there are at least 5 rounds", 20
+    )
     formats: Formats = about("memory formats to try", ["channels_last", "contiguous"])
     modes: Modes = about(
         "modes to try: by itself or compiled by torch, launched one by one or as a CUDA graph", ["eager"]

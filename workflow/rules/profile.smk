@@ -1,6 +1,6 @@
-# One job times all networks, one after the other: on one device, under the same conditions. It claims all cores, so
-# that no other job of the DAG runs beside it, but computes on as many as a training does. Existing timings are kept: a
-# wider sweep times only its new networks.
+# One job times all networks, on a CPU in rounds that visit each of them: on one device, under the same conditions. It
+# claims all cores, so that no other job of the DAG runs beside it, but computes on as many as a training does. Existing
+# timings are kept: a wider sweep times its new networks, and three of the others to compare with.
 
 
 rule profile:

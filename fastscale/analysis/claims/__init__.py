@@ -4,8 +4,10 @@ from collections import Counter
 from collections.abc import Sequence
 
 from fastscale.analysis.claims import accuracy, complexity, large, runtime, search
-from fastscale.analysis.claims.claim import Claim, Finding, Verdict
+from fastscale.analysis.claims.claim import Claim, Finding, Verdict, doubts
+from fastscale.analysis.claims.estimate import Interval
 from fastscale.analysis.claims.evidence import Evidence
+from fastscale.analysis.claims.schedules import changes, longest_two, unsettled
 from fastscale.analysis.rendering.table import Grid, Table, conditions
 from fastscale.analysis.results.results import Results
 from fastscale.sweep.sweep import Sweep
@@ -24,7 +26,8 @@ HEADER = ("claim", "where", "paper", "ours", "against", "n", "test", "verdict", 
 
 def findings(evidence: Evidence) -> dict[str, list[Finding]]:
     """Judge all claims by the records of a sweep, by part of the page."""
-    return {part: [claim.find(evidence) for claim in claims] for part, claims in PARTS.items()}
+    known = doubts(evidence)
+    return {part: [claim.find(evidence, known) for claim in claims] for part, claims in PARTS.items()}
 
 
 def table(sweep: Sweep, artefact: str, results: Results) -> Table:
@@ -89,19 +92,32 @@ def _rules(evidence: Evidence) -> str:
     )
 
 
-def _limits(evidence: Evidence) -> list[str]:
-    """Say which claims the sweep is too short to judge."""
-    if evidence.unsettled is None:
-        return (
-            [
-                "Fewer than three networks were trained by two schedules: whether longer training would change the "
-                "differences in error is not known."
-            ]
-            if evidence.curves("error")
-            else []
+def _limits(evidence: Evidence) -> list[str | Grid]:
+    """Say which claims the sweep is too short to judge, and list differences between strategies by two schedules."""
+    if (points := unsettled(evidence)) is None:
+        unknown = (
+            "Whether longer training would change the differences in error is not known: fewer than three networks "
         )
-    return [
-        f"**Longer training still changes the difference of two errors by {evidence.unsettled:.2f} points** (standard "
-        "deviation over the networks that were trained by two schedules, the two longest, less that of trials). "
-        "Claims on smaller differences are undecided: training is too short."
+        return [f"{unknown}were trained by two schedules."] if evidence.curves("error") else []
+    shorter, longer = longest_two(evidence)
+    text = (
+        f"**Training by {longer} in place of {shorter} still changes the difference of two errors by {points:.2f} "
+        "points** (standard deviation, less that of trials). Claims on smaller differences are undecided: training is "
+        "too short."
+    )
+    lines = [
+        [
+            change.base,
+            change.networks,
+            _ends(change.shorter),
+            _ends(change.longer),
+            "yes" if change.is_settled else "no",
+        ]
+        for change in changes(evidence)
     ]
+    header = ["base", "difference in error", f"by {shorter}", f"by {longer}", "changes by less than its interval"]
+    return [text, *([Grid(header, lines)] if lines else [])]
+
+
+def _ends(interval: Interval) -> str:
+    return f"{interval.value:+.2f} [{interval.low:+.2f}, {interval.high:+.2f}]"

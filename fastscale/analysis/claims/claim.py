@@ -1,13 +1,14 @@
 """A claim of the paper, and the rule by which it holds, fails, is undecided or was not measured."""
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal, NamedTuple
 
 from fastscale.analysis.claims.estimate import Interval, Reading, interval, level_of, mean, pooled
-from fastscale.analysis.claims.evidence import SCALES, Case, Doubts, Evidence
+from fastscale.analysis.claims.evidence import SCALES, Case, Evidence
+from fastscale.analysis.claims.schedules import unsettled
 from fastscale.analysis.results.uncertainty import half_width
 
 Verdict = Literal["holds", "fails", "undecided", "not measured"]
@@ -59,14 +60,27 @@ def within(limit: float) -> Bound:
     return Bound("within", limit)
 
 
+class Doubts(NamedTuple):
+    """What keeps claims from being decided: a reason, or differences too small to outlast longer training."""
+
+    reason: str = ""
+    smallest_effect: float = 0.0
+
+
+def doubts(evidence: Evidence) -> dict[Kind, Doubts]:
+    """Say for each kind of claims what keeps them from being decided on the records of a sweep."""
+    noise, settled = evidence.results.noise, unsettled(evidence) or 0.0
+    return {"time": Doubts("too noisy" if noise.is_too_noisy else ""), "error": Doubts(smallest_effect=settled)}
+
+
 @dataclass(frozen=True)
 class Claim:
     """A claim of the paper and its test.
 
     `where` is the claim's place in the paper and `paper` the number printed there. `measure` yields the cases, `test`
-    says in words what their numbers are; the mean of each group of cases must satisfy `bound`: that of every group, or
-    of `some`, which is never refuted, as other networks may satisfy it. `kind` says what the claim rests on: errors, times, or counts, which need no measurement.
-    `families` must each have a group of cases.
+    says in words what their numbers are; the mean of each group of cases must satisfy `bound`. With `some`, that of one
+    group must; then the claim is never refuted, as other networks may satisfy it. `kind` says what the claim rests on:
+    errors, times, memory, or counts, which need no measurement. Each of `families` must have a group of cases.
     """
 
     text: str
@@ -79,10 +93,9 @@ class Claim:
     some: bool = False
     families: tuple[str, ...] = ()
 
-    def find(self, evidence: Evidence) -> "Finding":
-        """Measure the cases of this claim on the records of a sweep."""
-        cases = tuple(self.measure(evidence))
-        return Finding(self, cases, evidence.doubts(self.kind))
+    def find(self, evidence: Evidence, known: Mapping[Kind, Doubts]) -> "Finding":
+        """Measure the cases of this claim on the records of a sweep; `known` are the sweep's doubts."""
+        return Finding(self, tuple(self.measure(evidence)), known.get(self.kind, Doubts()))
 
 
 @dataclass(frozen=True)
@@ -231,11 +244,12 @@ def value_of(case: Case) -> float:
 
 def _group_words(group: Group) -> str:
     case, estimate = group.cases[0], group.estimate
+    words = f" ({case.words})" if case.words and len(group.cases) == 1 else ""
     value, low, high = (SCALES[case.scale].write(each) for each in (estimate.value, estimate.low, estimate.high))
     ends = (
         "" if estimate.below == estimate.above == 0 else f" [{low}, {high}]" if not math.isnan(estimate.low) else " [?]"
     )
-    return f"{group.name} **{value}**{ends}".strip()
+    return f"{group.name} **{value}**{ends}{words}".strip()
 
 
 def _words(case: Case) -> str:

@@ -21,11 +21,11 @@ GROUPS = {
 }
 
 
-def deviation(strategy: str, acts: float, params: float, of_group_convs: bool = False) -> Measure:
+def deviation(strategy: str, acts: float, params: float, of_group_conv: bool = False) -> Measure:
     """Measure how far the exponents of acts and params of each base are from those of the theory."""
 
     def cases(_: Evidence) -> Iterator[Case]:
-        for measured in exponents.measure(strategy, of_group_convs):
+        for measured in exponents.measure(strategy, of_group_conv):
             by_params, by_acts = measured.exponents[1:]
             off = max(abs(by_acts - acts), abs(by_params - params))
             words = f"{by_acts:.2f}, {by_params:.2f}"
@@ -63,8 +63,8 @@ def _group_growth(strategy: str, dimensions: str, acts: float, params: float) ->
         f"Scaling {dimensions} of a group conv, its activations grow as s^{acts:.2g} and its params as s^{params:.2g}",
         "§3.5, Table 3",
         f"{acts:.2f}, {params:.2f}",
-        deviation(strategy, acts, params, of_group_convs=True),
-        "slopes of log acts and params of a RegNet's group convs over log flops, while g is below the width; off by",
+        deviation(strategy, acts, params, of_group_conv=True),
+        "slopes of log acts and params of a group conv of a RegNet's last stage over log flops; off by",
         within(exponents.TOLERANCE),
         "counted",
     )

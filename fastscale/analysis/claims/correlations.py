@@ -18,7 +18,8 @@ from fastscale.analysis.results.uncertainty import Spread
 DRAWS = 1000
 COUNTS = ("acts", "flops", "params")
 ALMOST_ONE = 1 - 1e-12  # whose transform is finite
-FEWEST = 4  # networks whose correlation has an interval
+FEWEST = 4  # networks whose correlation has an interval by Fisher
+FEWEST_DRAWN = 6  # networks of a base that draws with replacement represent
 
 Samples = np.ndarray  # (draws, networks) or (networks,)
 
@@ -33,13 +34,14 @@ def pearson(x: Samples, y: Samples) -> Samples:
 def bootstrap(
     bases: Sequence[Sequence[Row]], statistic: Callable[[list[dict[str, Samples]]], Samples]
 ) -> Interval | None:
-    """Compute a statistic of the networks of some bases, with its interval; None where a network is not timed.
+    """Compute a statistic of the networks of some bases, with its interval; None where a network is not timed,
+    or a base has fewer than `FEWEST_DRAWN` networks.
 
     `statistic` takes a table for each base, with columns "time", "inference" (where timed), "acts", "flops", "params",
     of shape (networks,) or (draws, networks), and returns a number for each draw.
     """
     tables = [_columns(rows) for rows in bases]
-    if not tables or any(table is None or len(table["time"]) < FEWEST for table in tables):
+    if not tables or any(table is None or len(table["time"]) < FEWEST_DRAWN for table in tables):
         return None
     found = [table for table in tables if table is not None]
     generator = np.random.default_rng(0)

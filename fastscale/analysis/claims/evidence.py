@@ -1,7 +1,6 @@
 """Evidence for claims: the results of a sweep as readings on curves, and the comparisons of two readings as cases."""
 
 import math
-import statistics
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -48,8 +47,8 @@ class Case:
     """One comparison on which a claim is judged: a reading, or an interval where a comparison is no sum of readings.
 
     A case has neither where it was not measured; `gap` says why. Cases of one `group` are pooled, and each group is
-    judged by itself. `limit` is the case's own bound, where the claim's bound follows from the sweep. `scale` is that of
-    the value, one of `SCALES`. `unit` is what n counts, and `words` replace the value in lists.
+    judged by itself. `limit` is the case's own bound, where the claim's bound follows from the sweep. `scale` is
+    that of the value, one of `SCALES`. `unit` is what n counts, and `words` replace the value in lists.
     """
 
     name: str
@@ -66,13 +65,6 @@ class Case:
     def is_measured(self) -> bool:
         """Say whether there is an estimate."""
         return self.estimate is not None
-
-
-class Doubts(NamedTuple):
-    """What keeps all claims of a kind from being decided: a reason, or an effect that is too small to be settled."""
-
-    reason: str = ""
-    smallest_effect: float = 0.0
 
 
 def compare(name: str, y: str, a: Reading | None, b: Reading | None, *, group: str = "", gap: str = "") -> Case:
@@ -135,7 +127,8 @@ class Evidence:
             spread = self._trial_spreads.get(schedule) or UNKNOWN
             parts = {name: Part(1, Spread(spread.sd / math.sqrt(error.n), spread.df))}
             if images := self.results.val_images:
-                parts[f"{name} images"] = Part(1, Spread(sampling_sd(error.mean, images), math.inf))
+                sampling = Spread(sampling_sd(error.mean, images), math.inf)
+                parts[f"{row.point.network.id} images"] = Part(1, sampling)  # the same for all schedules
             return Reading(error.mean, parts, error.n)
         if y == "time":
             sd, df = self.results.time_spread
@@ -211,33 +204,6 @@ class Evidence:
             if len(keys) > 1:
                 networks[base] = list({row.point.network.id: row for key in keys for row in self.rows(key)}.values())
         return networks
-
-    # What keeps claims from being decided.
-
-    def doubts(self, kind: str) -> Doubts:
-        """Say what keeps the claims on errors, or on times, from being decided."""
-        if kind == "time" and self.results.noise.is_too_noisy:
-            return Doubts("too noisy")
-        return Doubts(smallest_effect=self.unsettled or 0.0) if kind == "error" else Doubts()
-
-    @cached_property
-    def unsettled(self) -> float | None:
-        """Return by how much longer training still changes a difference of two errors; None where it is unknown.
-
-        Each network that was trained by the two longest schedules has a change in error between them. What all have in
-        common cancels in a difference; the rest is their standard deviation, less that of noise, times the root of 2.
-        """
-        epochs = self.sweep.config["schedules"]
-        changes, noise = [], []
-        for row in self.distinct:
-            schedules = sorted(row.errors, key=epochs.__getitem__)[-2:]
-            readings = [found for schedule in schedules if (found := self.reading(row, "error", schedule))]
-            if len(readings) == 2:
-                changes.append(readings[1].value - readings[0].value)
-                noise.append(combine((1, readings[1]), (-1, readings[0])).spread.sd ** 2)
-        if len(changes) < 3:
-            return None
-        return math.sqrt(max(0.0, 2 * (statistics.variance(changes) - statistics.fmean(noise))))
 
     # Bases and networks.
 

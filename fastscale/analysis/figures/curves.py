@@ -1,57 +1,25 @@
 """Figures 1, 2 and 4 to 12 of the paper, from records: ours as solid markers, published numbers as hollow ones."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable, Iterator
 
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
+from fastscale.analysis.figures.panel import FEWEST, LAST, Panel, measured, printed
+from fastscale.analysis.figures.quantities import meaning, quantities
 from fastscale.analysis.rendering import style
-from fastscale.analysis.results.fits import Line, fit_line
-from fastscale.analysis.results.published import Published, published
+from fastscale.analysis.rendering.axes import entries, legend_above
+from fastscale.analysis.rendering.units import COUNTS, unit_of
 from fastscale.analysis.results.results import Results, Row
+from fastscale.networks import known_bases
 from fastscale.sweep.sweep import Sweep
-
-SI = ((1e9, "B"), (1e6, "M"), (1e3, "K"), (1, ""))
-CORRELATION = " (correlation "  # after the name in a label
-
-
-@dataclass(frozen=True)
-class Quantity:
-    """A quantity on an axis: its label, its value for a row and for a published network, whether the axis is log."""
-
-    label: str
-    ours: Callable[[Results, Row], float | None]
-    published: Callable[[Results, Published], float | None]
-    log: bool = True
-
-
-def _error(results: Results, row: Row) -> float | None:
-    error = results.error(row)
-    return error.mean if error else None
-
-
-QUANTITIES = {
-    "flops": Quantity("flops", lambda _, row: row.flops, lambda _, paper: paper.flops),
-    "params": Quantity("params", lambda _, row: row.params, lambda _, paper: paper.params),
-    "acts": Quantity("activations", lambda _, row: row.acts, lambda _, paper: paper.acts),
-    "time": Quantity(
-        "epoch time (minutes)", lambda _, row: row.time.seconds / 60 if row.time else None, lambda _, paper: paper.time
-    ),
-    "error": Quantity(
-        "top-1 error (%)", _error, lambda results, paper: paper.errors.get(results.schedule, (None,))[0], log=False
-    ),
-}
 
 # The panels of each figure, row by row: (base, x, y). A panel shows a curve per strategy of its base; where the base is
 # None, it shows all curves of the figure.
-Panel = tuple[str | None, str, str]
-LAYOUTS: dict[str, Callable[[list[str]], list[list[Panel]]]] = {
+Place = tuple[str | None, str, str]
+LAYOUTS: dict[str, Callable[[list[str]], list[list[Place]]]] = {
     "fig1": lambda bases: [
         [(base, "flops", "error") for base in bases[:2]],
-        [(bases[0], "flops", y) for y in ("acts", "time")[: len(bases)]],
+        [(bases[0], "flops", y) for y in ("acts", "time")],
     ],
     "fig4": lambda bases: [[(bases[0], "flops", "error"), (bases[0], "flops", "time")]],
     "fig5": lambda bases: [[(base, "flops", "error") for base in bases]],
@@ -59,166 +27,136 @@ LAYOUTS: dict[str, Callable[[list[str]], list[list[Panel]]]] = {
     "fig7": lambda bases: [[(base, "flops", "error") for base in bases]],
     "fig8": lambda _: [[(None, "flops", "error"), (None, "flops", "time")]],
     "fig9": lambda _: [[(None, "time", "error"), (None, "acts", "time")]],
-    "fig10": lambda _: [[(None, "flops", "error")]],
+    "fig10": lambda _: [[(None, "flops", "error"), (None, "flops", "time")]],
     "fig11": lambda bases: [[(base, "flops", y) for base in bases] for y in ("acts", "time")],
     "fig12": lambda bases: [[(base, "flops", y) for base in bases] for y in ("acts", "time")],
 }
 
 
 def figure(sweep: Sweep, artefact: str, results: Results) -> Figure:
-    """Draw a figure of the paper by its layout, without the panels that show errors if the sweep trains nothing."""
-    if not results.rows:  # all its bases wait for a search
-        return style.panels(1, 1)[0]
-    layout = LAYOUTS[artefact](results.bases)
-    if not sweep.config["train"]:
-        layout = [timed for row in layout if (timed := [panel for panel in row if "error" not in panel])]
-    drawn, panels = style.panels(len(layout), len(layout[0]))
-    for axes, (base, x, y) in zip(panels, (panel for row in layout for panel in row), strict=True):
-        if base is None:
-            by_curve(axes, results, x, y, fits=y == "time" and x == "acts")
-        else:
-            by_strategy(axes, results, base, x, y)
-    share_legend(drawn)
+    """Draw a figure of the paper by its layout, without the panels that would have fewer than three points.
+
+    A sweep that trains nothing has no panels of errors.
+    """
+    known = quantities(sweep, results)
+
+    def is_worth_it(place: Place) -> bool:
+        base, x, y = place
+        rows = results.select(base) if base else results.rows
+        ours = {(a.at, b.at) for _, (a, b) in measured(rows, known[x], known[y])}
+        return bool(ours) and len(ours | {*printed(rows, known[x], known[y])}) >= FEWEST
+
+    layout = [[*filter(is_worth_it, row)] for row in LAYOUTS[artefact](results.bases)] if results.bases else []
+    layout = [row for row in layout if row]
+    if not layout:
+        return _nothing()
+    columns = max(map(len, layout))
+    has_fits = any(base is None and (x, y) == ("acts", "time") for row in layout for base, x, y in row)
+    drawn, all_axes = style.panels(len(layout), columns, style.WITH_LEGEND if has_fits else style.PANEL)
+    panels: list[Panel] = []
+    for i, axes in enumerate(all_axes):
+        if i % columns >= len(layout[i // columns]):
+            axes.remove()
+            continue
+        base, x, y = layout[i // columns][i % columns]
+        panel = Panel(axes, known[x], known[y], linear=base is None and (x, y) == ("acts", "time"))
+        title = by_strategy(panel, results, base) if base else by_curve(panel, results)
+        panel.finish(len(panels), title)
+        panels.append(panel)
+    _explain(drawn, panels, sweep, results)
     return drawn
 
 
 def fig2(sweep: Sweep, artefact: str, results: Results) -> Figure:
     """Draw runtime against flops, params and activations for the first base, and against activations for all bases."""
-    figure, (by_flops, by_params, by_acts, all_acts) = style.panels(2, 2)
-    first = results.bases[0]
-    for axes, count in ((by_flops, "flops"), (by_params, "params"), (by_acts, "acts")):
+    known = quantities(sweep, results)
+    if not any(row.time for row in results.rows):
+        return _nothing()
+    drawn, all_axes = style.panels(2, 2, style.WITH_LEGEND)
+    counts, first = ("flops", "params", "acts", "acts"), results.bases[0]
+    panels = [Panel(axes, known[count], known["time"], True) for axes, count in zip(all_axes, counts, strict=True)]
+    for panel in panels[:3]:
         for strategy in results.strategies:
-            look, rows = style.look_of(strategy, results.strategies), results.select(first, strategy)
-            line = regression(rows, count)
-            series(axes, results, rows, count, "time", look._replace(linestyle=""), strategy + _correlation(line))
-            if count == "flops":
-                draw_line(axes, line, rows, count, look)
-        overall = regression(results.select(first), count)
-        draw_line(axes, overall, results.select(first), count, style.Look("0.4", "", ":"))
-        finish(axes, f"{first}: all strategies{_correlation(overall)}", count, "time", linear=True)
-    for base, look in zip(results.bases, style.SERIES, strict=False):
-        rows = results.select(base)
-        line = regression(rows, "acts")
-        series(all_acts, results, rows, "acts", "time", look._replace(linestyle=""), base + _correlation(line))
-        draw_line(all_acts, line, rows, "acts", look)
-    finish(all_acts, f"all bases{_correlation(regression(results.rows, 'acts'))}", "acts", "time", linear=True)
-    return figure
+            rows, look = results.select(first, strategy), style.look_of(strategy, results.strategies)
+            panel.curve(rows, look._replace(linestyle=""), strategy, base_of(results, first, strategy))
+            panel.fit(rows, strategy, look, is_drawn=panel.x.name == "flops")
+        panel.bases(bases_of(results, first))
+    for base, look in style.looks(results.bases):
+        panels[3].curve(results.select(base), look._replace(linestyle=""), base)
+        panels[3].fit(results.select(base), base, look)
+    for index, panel in enumerate(panels):
+        of_all = index == 3
+        rows = list(results.rows) if of_all else results.select(first)
+        panel.fit(rows, "all", style.Look("0.4", "", ":"), label="all")
+        panel.published(rows)
+        panel.finish(index, f"{'all bases' if of_all else first}: time by {panel.x.name}")
+    _explain(drawn, panels, sweep, results)
+    return drawn
 
 
-def by_strategy(axes: Axes, results: Results, base: str, x: str, y: str) -> None:
-    """Draw a curve per strategy of a base; each begins at the base."""
+def by_strategy(panel: Panel, results: Results, base: str) -> str:
+    """Draw a curve per strategy of a base, which begins at the base; return the panel's title."""
     for strategy in dict.fromkeys(curve.strategy for curve in results.curves if curve.base == base):
-        look = style.look_of(strategy, results.strategies)
-        series(axes, results, results.select(base, strategy), x, y, look, strategy)
-    finish(axes, base, x, y)
+        look, rows = style.look_of(strategy, results.strategies), results.select(base, strategy)
+        panel.curve(rows, look, strategy, base_of(results, base, strategy))
+    panel.bases(bases_of(results, base))
+    panel.published(results.select(base))
+    return f"{base}: {panel.y.name}"
 
 
-def by_curve(axes: Axes, results: Results, x: str, y: str, fits: bool = False) -> None:
-    """Draw a curve per base and strategy of the figure; with `fits`, draw its points and a line fitted to them."""
-    one_strategy = len(results.strategies) == 1
-    for curve, look in zip(results.curves, style.SERIES, strict=False):
-        rows = results.select(curve.base, curve.strategy)
-        label = curve.base if one_strategy else f"{curve.base} {curve.strategy}"
-        if fits:
-            line = regression(rows, x)
-            draw_line(axes, line, rows, x, look)
-            series(axes, results, rows, x, y, look._replace(linestyle=""), label + _correlation(line))
-        else:
-            series(axes, results, rows, x, y, look, label)
-    finish(axes, QUANTITIES[y].label.split(" (")[0].replace("epoch time", "runtime"), x, y, linear=fits)
+def by_curve(panel: Panel, results: Results) -> str:
+    """Draw a curve per base and strategy of the figure, on linear axes with a fitted line; return the panel's title.
 
-
-def series(axes: Axes, results: Results, rows: Sequence[Row], x: str, y: str, look: style.Look, label: str) -> None:
-    """Draw our points and, as hollow markers of the same look, the published ones.
-
-    Bars on our errors are their standard deviation over trials.
+    A panel of error by time has the Pareto front too.
     """
-    to_x, to_y = QUANTITIES[x], QUANTITIES[y]
-    pairs = [(to_x.ours(results, row), to_y.ours(results, row), row) for row in rows]
-    known = [(a, b, row) for a, b, row in pairs if a is not None and b is not None]
-    if known:
-        stds = [(e.std or 0) if y == "error" and (e := results.error(row)) else 0 for _, _, row in known]
-        bars = stds if any(stds) else None
-        xs, ys, _ = zip(*known, strict=True)
-        axes.errorbar(xs, ys, bars, **look(label=label, **style.BARS))
-    papers = [paper for row in rows if (paper := published(row.point.network))]
-    printed = [(to_x.published(results, paper), to_y.published(results, paper)) for paper in papers]
-    if hollow := [(a, b) for a, b in printed if a is not None and b is not None]:
-        name = "published" if known else f"{label}, published"
-        axes.plot(*zip(*hollow, strict=True), **look(label=name, linestyle="", **style.HOLLOW))
+    is_one = len(results.strategies) == 1
+    for (base, strategy), look in style.looks(list(dict.fromkeys((c.base, c.strategy) for c in results.curves))):
+        rows, name = results.select(base, strategy), base if is_one else f"{base} {strategy}"
+        shown = look._replace(linestyle="") if panel.linear else look
+        panel.curve(rows, shown, name, base_of(results, base, strategy))
+        if panel.linear:
+            panel.fit(rows, name, look)
+    panel.bases(bases_of(results))
+    panel.published(results.rows)
+    if (panel.x.name, panel.y.name) == ("time", "error"):
+        panel.front(results.rows)
+    return f"{panel.y.name} by {panel.x.name}"
 
 
-def regression(rows: Sequence[Row], count: str) -> Line | None:
-    """Fit a line to epoch time (minutes) by a count."""
-    timed = [(getattr(row, count), row.time.seconds / 60) for row in rows if row.time]
-    return fit_line([x for x, _ in timed], [minutes for _, minutes in timed])
+def bases_of(results: Results, base: str | None = None) -> list[Row]:
+    """List the rows where the curves of the figure, or of one base, begin: each once."""
+    starts = (curve.points[0] for curve in results.curves if base in (None, curve.base))
+    return [results.row(point) for point in dict.fromkeys(starts)]
 
 
-def draw_line(axes: Axes, line: Line | None, rows: Sequence[Row], count: str, look: style.Look) -> None:
-    """Draw a fitted line over the range of its points."""
-    if line:
-        ends = [f(getattr(row, count) for row in rows if row.time) for f in (min, max)]
-        axes.plot(ends, [line.at(x) for x in ends], **look(marker="", linewidth=1, zorder=1))
+def base_of(results: Results, base: str, strategy: str) -> Row:
+    """Return the row where a curve begins."""
+    return next(
+        results.row(curve.points[0]) for curve in results.curves if (curve.base, curve.strategy) == (base, strategy)
+    )
 
 
-def finish(axes: Axes, title: str, x: str, y: str, linear: bool = False) -> None:
-    """Add title, labels, readable ticks and a legend that names each thing once; a panel without data says so."""
-    axes.set(title=title, xlabel=QUANTITIES[x].label, ylabel=QUANTITIES[y].label)
-    if not axes.get_legend_handles_labels()[1]:
-        axes.set(xticks=[], yticks=[])
-        axes.text(0.5, 0.5, "not measured", transform=axes.transAxes, ha="center", va="center", color="0.35")
-        return
-    for axis, quantity in ((axes.xaxis, QUANTITIES[x]), (axes.yaxis, QUANTITIES[y])):
-        if quantity.log and not linear:
-            log_axis(axis)
-        elif quantity.log:
-            axis.set_major_formatter(FuncFormatter(human))
-    if linear:
-        axes.set_xlim(left=0)
-        axes.set_ylim(bottom=0)
-    axes.legend(**_named_once(axes))
+def _explain(figure: Figure, panels: list[Panel], sweep: Sweep, results: Results) -> None:
+    """Name the curves above the panels, and say in the footer what bars, published points and some bases are."""
+    legend_above(figure, entries([panel.axes for panel in panels if not panel.lines], LAST))
+    shown = {quantity.name for panel in panels for quantity in (panel.x, panel.y)}
+    has_published = "published" in entries(figure.axes)
+    style.add_footer(figure, "\n".join([meaning(results, shown, has_published), *_depthwise(sweep, results)]))
 
 
-def share_legend(figure: Figure) -> None:
-    """Replace the legends of panels that name the same things by one legend.
-
-    The one legend stands above the panels. Where the labels of some panels also give correlations, these panels keep
-    their legends in its place, and the other panels have none.
-    """
-    legends = {axes: _named_once(axes) for axes in figure.axes if axes.get_legend()}
-    plain = {axes: [label.split(CORRELATION)[0] for label in legend["labels"]] for axes, legend in legends.items()}
-    if len({*map(tuple, plain.values())}) != 1 or len(legends) == 1:
-        return
-    dispensable = [axes for axes, legend in legends.items() if legend["labels"] == plain[axes]]
-    for axes in dispensable:
-        if drawn := axes.get_legend():
-            drawn.remove()
-    if len(dispensable) == len(legends):
-        shown = legends[dispensable[0]]
-        figure.legend(**shown, loc="outside upper center", ncols=min(6, len(shown["labels"])))
+def _depthwise(sweep: Sweep, results: Results) -> Iterator[str]:
+    """Say which bases are another one with depthwise convolutions, and what flops they have therefore."""
+    definitions = {**known_bases(), **sweep.bases.definitions}
+    for base in results.bases:
+        if parent := definitions[base].get("depthwise"):
+            flops = next(row.flops for row in results.select(base) if row.is_base)
+            unit = unit_of([flops], COUNTS)
+            yield f"{base} is {parent} with g = 1 and nothing else changed: {unit.write(flops)} {unit.name} flops."
 
 
-def _named_once(axes: Axes) -> dict[str, list[Any]]:
-    """Return the entries of a legend: each name once, the published ones last."""
-    handles, labels = axes.get_legend_handles_labels()
-    once = dict(sorted(zip(labels, handles, strict=True), key=lambda named: named[0] == "published"))
-    return {"handles": list(once.values()), "labels": list(once)}
-
-
-def log_axis(axis: Any) -> None:
-    """Make an axis logarithmic, with readable ticks: at powers of ten, on a short axis at 2 and 5 times them too."""
-    axis.axes.set(**{f"{axis.axis_name}scale": "log"})
-    low, high = axis.get_view_interval()
-    axis.set_major_locator(LogLocator(subs=(1, 2, 5) if high / low < 100 else (1,)))
-    axis.set_major_formatter(FuncFormatter(human))
-    axis.set_minor_formatter(NullFormatter())
-
-
-def human(value: float, _: int = 0) -> str:
-    """Write 1,500,000 as 1.5M."""
-    factor, unit = next(((f, u) for f, u in SI if abs(value) >= f), (1, ""))
-    return f"{value / factor:g}{unit}"
-
-
-def _correlation(line: Line | None) -> str:
-    return f"{CORRELATION}{line.correlation:.2f})" if line else ""
+def _nothing() -> Figure:
+    """Draw a figure that says that nothing was measured, as where all bases wait for a search."""
+    figure, (axes,) = style.panels(1, 1)
+    axes.set(xticks=[], yticks=[])
+    axes.text(0.5, 0.5, "not measured", transform=axes.transAxes, ha="center", va="center", color="0.35")
+    return figure

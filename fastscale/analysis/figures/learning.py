@@ -1,40 +1,69 @@
-"""Learning curves: the validation error of each training by epoch."""
+"""Learning curves: the validation error of each network by epoch."""
 
 import csv
-from collections.abc import Iterator
+import statistics
+from collections.abc import Iterator, Sequence
 
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from fastscale.analysis.rendering import axes as shared
 from fastscale.analysis.rendering import style
 from fastscale.analysis.results.results import Results
-from fastscale.sweep.selection import Point
+from fastscale.sweep.selection import Curve, Point
 from fastscale.sweep.sweep import Sweep
+
+SIZE = (2.9, 2.3)  # of a panel, in inches
+COLUMNS = 4  # at most
+START = style.BASE._replace(color="#999999", linestyle="-")  # the base's own curve
+Lines = dict[str, tuple[style.Look, Point]]  # the points of a panel by their label
 
 
 def figure(sweep: Sweep, artefact: str, results: Results) -> Figure:
-    """Draw a panel per base: top-1 error by epoch, a line per training by the schedule that figures show."""
-    curves = [curve for curve in results.curves if curve.strategy != "base"]
-    bases = list(dict.fromkeys(curve.base for curve in curves))
-    columns = max(1, min(3, len(bases)))
-    drawing, panels = style.panels(-(-len(bases) // columns) or 1, columns)
-    for axes in panels[len(bases) :]:
+    """Draw a panel per base and scale: top-1 error by epoch, for each strategy by the schedule that figures show.
+
+    A line is the mean over trials, and its band goes from the least to the most. Each panel shows its base too.
+    """
+    panels: dict[tuple[str, str], Lines] = {}
+    trained = {row.point for row in results.rows if results.error(row)}
+    for curve in (curve for curve in results.curves if curve.strategy != "base"):
+        for point, of_series in style.looks([point for point in curve.points[1:] if point in trained]):
+            lines = panels.setdefault((curve.base, _place(curve, point)), {"base": (START, curve.points[0])})
+            if point.scale == 1:
+                lines[point.base] = of_series, point
+            else:
+                lines[curve.strategy] = style.look_of(curve.strategy, results.strategies), point
+    per_base = [[key for key in panels if key[0] == base] for base in dict.fromkeys(base for base, _ in panels)]
+    columns = max(1, min(COLUMNS, max(map(len, per_base), default=1)))
+    drawing, all_axes = style.panels(-(-len(panels) // columns) or 1, columns, SIZE)
+    for axes in all_axes[len(panels) :]:
         axes.remove()
-    for axes, base in zip(panels, bases, strict=False):
-        drawn = set()
-        for curve in (curve for curve in curves if curve.base == base):
-            look = style.look_of(curve.strategy, results.strategies)
-            for point in (point for point in curve.points[1:] if point not in drawn):
-                for errors in _errors(sweep, point):
-                    epochs = range(1, len(errors) + 1)
-                    axes.plot(epochs, errors, **look(marker="", linewidth=0.8, label=curve.strategy))
-            drawn |= set(curve.points[1:])
-        handles, labels = axes.get_legend_handles_labels()
-        once = dict(zip(labels, handles, strict=True))
-        axes.legend(once.values(), once.keys(), ncols=2)
-        axes.set(title=base, xlabel="epoch", ylabel="top-1 error (%)")
-        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    for i, (axes, key) in enumerate(zip(all_axes, (key for keys in per_base for key in keys), strict=False)):
+        for label, (look, point) in panels[key].items():
+            _draw(axes, [*_errors(sweep, point)], look, label)
+        axes.xaxis.set_major_locator(MaxNLocator(4, integer=True))
+        shared.finish(axes, i, f"{key[0]}, {key[1]}", "epoch", "top-1 error (%)")
+    shared.legend_above(drawing, shared.entries(all_axes, ("base",)))
+    style.add_footer(drawing, f"Schedule {sweep.schedule}. Lines: mean over trials; bands: from the least to the most.")
     return drawing
+
+
+def _place(curve: Curve, point: Point) -> str:
+    """Say which panel of its base shows a point: that of its scale; networks with names, as B1 of B0, have one."""
+    return f"s = {point.scale:g}" if point.scale != 1 else curve.strategy
+
+
+def _draw(axes: Axes, trials: Sequence[Sequence[float]], look: style.Look, label: str) -> None:
+    """Draw the mean over trials by epoch, and a band from the least to the most."""
+    if not trials:
+        return
+    by_epoch = [*zip(*trials, strict=False)]
+    epochs = range(1, len(by_epoch) + 1)
+    axes.plot(epochs, [statistics.fmean(errors) for errors in by_epoch], **look(marker="", linewidth=1.2, label=label))
+    if len(trials) > 1:
+        low, high = ([f(errors) for errors in by_epoch] for f in (min, max))
+        axes.fill_between(epochs, low, high, color=look.color, alpha=0.1, linewidth=0)
 
 
 def _errors(sweep: Sweep, point: Point) -> Iterator[list[float]]:

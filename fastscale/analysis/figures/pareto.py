@@ -2,19 +2,21 @@
 
 import math
 from collections.abc import Iterable, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from fastscale.analysis.figures.curves import log_axis
 from fastscale.analysis.rendering import style
-from fastscale.analysis.rendering.cells import flops_cell, time_unit
+from fastscale.analysis.rendering.axes import entries, finish, legend_above, log_axis, plain
+from fastscale.analysis.rendering.cells import flops_cell
+from fastscale.analysis.rendering.units import TIMES, unit_of
 from fastscale.analysis.results.budget import Budget, Readings
 from fastscale.analysis.results.results import Results
 from fastscale.sweep.sweep import Sweep
 
 COLUMNS = 2
+POINTS: dict[str, Any] = {"capsize": 2, "elinewidth": 0.8}
 
 
 class Place(NamedTuple):
@@ -36,43 +38,40 @@ def figure(sweep: Sweep, artefact: str, results: Results) -> Figure:
     drawn, panels = style.panels(max(1, math.ceil(len(bases) / columns)), columns)
     if not bases:
         _say(panels[0], "no base has several strategies")
-    for axes, base in zip(panels, bases, strict=False):
-        _panel(axes, readings, base, [budget for budget in budgets if budget.base == base])
+    for index, (axes, base) in enumerate(zip(panels, bases, strict=False)):
+        _panel(axes, index, readings, base, [budget for budget in budgets if budget.base == base])
     for axes in panels[max(1, len(bases)) :]:
         axes.remove()
-    once = {
-        label: handle for axes in drawn.axes for handle, label in zip(*axes.get_legend_handles_labels(), strict=True)
-    }
-    if once:
-        drawn.legend(list(once.values()), list(once), loc="outside upper center", ncols=min(6, len(once)))
+    legend_above(drawn, entries(drawn.axes, ("base", "Pareto front")))
     return drawn
 
 
-def _panel(axes: Axes, readings: Readings, base: str, budgets: Sequence[Budget]) -> None:
+def _panel(axes: Axes, index: int, readings: Readings, base: str, budgets: Sequence[Budget]) -> None:
     """Draw a base's curves in one unit of time, its front and its lines of equal flops."""
     results = readings.results
     places = {strategy: _places(readings, base, strategy) for strategy in results.strategies}
     everything = [place for listed in places.values() for place in listed]
-    axes.set(title=base, ylabel="top-1 error (%)", xmargin=0.12)
+    unit = unit_of((place.seconds for place in everything), TIMES)
+    finish(axes, index, base, f"{results.epoch.words} ({unit.name})", "top-1 error (%)")
+    axes.margins(x=0.12)
     if not everything:
         _say(axes, "not measured")
         return
-    unit, per_unit = time_unit(place.seconds for place in everything)
+    per_unit = unit.factor
     for strategy, listed in places.items():
         if listed:
             xs, ys = [place.seconds / per_unit for place in listed], [place.error for place in listed]
-            look = style.look_of(strategy, results.strategies)(label=strategy, **style.BARS)
+            look = style.look_of(strategy, results.strategies)(label=strategy, **POINTS)
             scaled = (int(listed[0].is_base), 1)  # the base stands on every curve, and is drawn once
             bars = [place.bar for place in listed], [place.seconds_bar / per_unit for place in listed]
             axes.errorbar(xs, ys, *bars, **look, markevery=scaled, errorevery=scaled)
     for place in dict.fromkeys(place for place in everything if place.is_base):
-        look = style.Look("0.2", "o", "")(label="base", **style.BARS)
+        look = style.BASE(label="base", **POINTS)
         axes.errorbar([place.seconds / per_unit], [place.error], [place.bar], **look)
     _front(axes, everything, per_unit)
     for budget in budgets:
         _equal_flops(axes, budget, per_unit)
-    axes.set_xlabel(f"{results.epoch.words} ({unit})")
-    log_axis(axes.xaxis)
+    log_axis(axes.xaxis, plain)
 
 
 def _places(readings: Readings, base: str, strategy: str) -> list[Place]:
@@ -93,7 +92,7 @@ def _front(axes: Axes, places: Iterable[Place], per_unit: float) -> None:
         if not front or place.error < front[-1].error:
             front.append(place)
     xs, ys = [place.seconds / per_unit for place in front], [place.error for place in front]
-    axes.step(xs, ys, where="post", color="0.86", linewidth=4, zorder=0, label="Pareto front")
+    axes.plot(xs, ys, **style.FRONT)
 
 
 def _equal_flops(axes: Axes, budget: Budget, per_unit: float) -> None:

@@ -1,5 +1,6 @@
 """Markdown as a web page that needs no other file, and tables for LaTeX."""
 
+import math
 import re
 from collections.abc import Sequence
 from functools import cache
@@ -26,6 +27,11 @@ ESCAPES |= {"->": r"$\rightarrow$", "α": r"$\alpha$", "≤": r"$\leq$", "≥": 
 ESCAPED = re.compile("|".join(map(re.escape, sorted(ESCAPES, key=len, reverse=True))))
 
 
+SIZES = (("footnotesize", 88), ("scriptsize", 100), ("tiny", 140))  # of LaTeX's fonts, with the characters of a line
+PAGE_LINES = 55  # of text in a table on one page
+GAP = 2  # characters between two columns
+
+
 def html(markdown: str, title: str) -> str:
     """Render Markdown as one HTML file that holds its style and its formulas (MathML)."""
     head = f'<meta charset="utf-8"><title>{escape(title)}</title><style>{STYLE}</style>'
@@ -44,12 +50,45 @@ def _parser() -> "MarkdownIt":
 
 
 def latex_table(header: Sequence[str], lines: Sequence[Sequence[str]], caption: str, label: str) -> str:
-    """Typeset a table as a LaTeX float for booktabs; cells are text, with formulas between dollars."""
+    """Typeset a table for LaTeX, no wider than the page; cells are text, with formulas between dollars.
+
+    It needs the packages booktabs and array. Where it may be longer than a page it is a longtable (of the package of
+    that name), else a float.
+    """
     rows = [" & ".join(map(_latex, line)) + r" \\" for line in (header, *lines)]
-    body = [r"\toprule", rows[0], r"\midrule", *rows[1:], r"\bottomrule"]
-    begin = [r"\begin{table}", r"\centering", rf"\caption{{{_latex(caption)}}}", rf"\label{{{label}}}"]
-    columns = rf"\begin{{tabular}}{{{'l' * len(header)}}}"
-    return "\n".join([*begin, columns, *body, r"\end{tabular}", r"\end{table}"]) + "\n"
+    head, body = [r"\toprule", rows[0], r"\midrule"], [*rows[1:], r"\bottomrule"]
+    size, columns, height = _columns([header, *lines])
+    title = [rf"\caption{{{_latex(caption)}}}", rf"\label{{{label}}}"]
+    style = [rf"\{size}", r"\setlength{\tabcolsep}{3pt}"]
+    if height > PAGE_LINES:
+        table = [rf"\begin{{longtable}}{{{columns}}}", *title, r"\\", *head, r"\endhead", *body, r"\end{longtable}"]
+        parts = [r"\begingroup", *style, *table, r"\endgroup"]
+    else:
+        table = [*title, rf"\begin{{tabular}}{{{columns}}}", *head, *body, r"\end{tabular}"]
+        parts = [r"\begin{table}", r"\centering", *style, *table, r"\end{table}"]
+    return "\n".join(parts) + "\n"
+
+
+def _columns(lines: Sequence[Sequence[str]]) -> tuple[str, str, int]:
+    """Choose the font and the columns of a LaTeX table, and estimate how many lines of text it has.
+
+    If its longest cells fit beside each other, all columns have their natural width. If not, they share the line: each
+    has room for its longest word, and what is left goes to those with more text, by the roots of their lengths.
+    """
+    columns = [*zip(*lines, strict=True)]
+    longest = [max(map(len, column)) + GAP for column in columns]
+    words = [max(len(word) for cell in column for word in re.split(r"[\s-]", cell)) + GAP for column in columns]
+    size, line = next(((size, line) for size, line in SIZES if sum(words) <= line), SIZES[-1])
+    if sum(longest) <= line:
+        return size, "l" * len(columns), len(lines)
+    roots = [math.sqrt(text - word) for text, word in zip(longest, words, strict=True)]
+    spare = max(0, line - sum(words)) / sum(roots)
+    widths = [word + spare * root - GAP for word, root in zip(words, roots, strict=True)]
+    layout = "".join(rf">{{\raggedright\arraybackslash}}p{{{width / line:.3f}\linewidth}}" for width in widths)
+    height = sum(
+        max(math.ceil(len(cell) / width) for cell, width in zip(cells, widths, strict=True)) for cells in lines
+    )
+    return size, layout, height
 
 
 def _latex(text: str) -> str:

@@ -1,10 +1,12 @@
 """The visual style of all figures: colours, markers and lines of strategies and bases; and figures as files."""
 
 import io
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
+from itertools import cycle
 from pathlib import Path
-from typing import Any, NamedTuple
+from textwrap import fill as wrap
+from typing import Any, NamedTuple, TypeVar
 
 import matplotlib
 from matplotlib.backends.backend_pdf import FigureCanvasPdf
@@ -14,9 +16,12 @@ from matplotlib.typing import RcKeyType
 
 from fastscale.records.files import replacing
 
+T = TypeVar("T")
 PANEL = (3.6, 2.9)  # inches
-BARS: dict[str, Any] = {"capsize": 2, "elinewidth": 0.8}  # the standard deviation of errors over trials
-HOLLOW: dict[str, Any] = {"markerfacecolor": "none", "markersize": 8, "markeredgewidth": 0.9}  # published numbers
+WITH_LEGEND = (PANEL[0] + 0.9, PANEL[1])  # of a panel with a legend beside it
+MARGIN = 0.5  # for the legend above and the footer
+LETTERS = 17  # of the footer, in an inch
+BARS: dict[str, Any] = {"fmt": "none", "capsize": 2, "elinewidth": 0.8}
 
 SETTINGS: dict[RcKeyType, Any] = {
     "axes.grid": True,
@@ -50,28 +55,44 @@ class Look(NamedTuple):
         return {**self._asdict(), **changes}
 
 
+# Each has a colour of its own, with a contrast of at least 3 on white.
 STRATEGIES = {
     "w": Look("#0072B2", "s", "-"),
     "dWr": Look("#D55E00", "o", "-"),
     "dwr": Look("#009E73", "^", "--"),
     "dw": Look("#CC79A7", "D", "-."),
-    "d": Look("#56B4E9", "v", ":"),
-    "r": Look("#E69F00", "P", ":"),
-    "wr": Look("#F0E442", "X", "--"),
+    "d": Look("#8C564B", "v", ":"),
+    "r": Look("#AA7700", "P", ":"),
+    "wr": Look("#7F7F00", "X", "--"),
     "dr": Look("#666666", "<", "--"),
     "orig": Look("#000000", "*", "-."),
 }
+OTHERS = [Look("#882255", ">", "--"), Look("#17849B", "h", ":"), Look("#6A3D9A", "p", "-."), Look("#C2185B", "d", "-")]
 SERIES = [
     Look("#0072B2", "o", "-"),
     Look("#D55E00", "s", "--"),
     Look("#009E73", "^", "-."),
     Look("#CC79A7", "D", ":"),
-    Look("#E69F00", "P", "--"),
-    Look("#56B4E9", "v", "-."),
+    Look("#AA7700", "P", "--"),
+    Look("#882255", "v", "-."),
     Look("#666666", "X", "-"),
     Look("#000000", "*", ":"),
 ]
-OTHERS = [Look("#E69F00", "P", "--"), Look("#56B4E9", "X", ":"), Look("#666666", ">", "-."), Look("#000000", "h", "--")]
+BASE = Look("#333333", "o", "")  # where all curves of a base begin
+PUBLISHED: dict[str, Any] = {  # the paper's numbers: grey hollow circles, whatever the curve
+    **Look("#777777", "o", "")._asdict(),
+    "markerfacecolor": "none",
+    "markersize": 8,
+    "markeredgewidth": 1.0,
+    "label": "published",
+}
+FRONT: dict[str, Any] = {
+    "color": "0.82",
+    "linewidth": 5,
+    "drawstyle": "steps-post",
+    "zorder": 0,
+    "label": "Pareto front",
+}
 
 
 def look_of(name: str, all_names: list[str]) -> Look:
@@ -82,6 +103,11 @@ def look_of(name: str, all_names: list[str]) -> Look:
     return OTHERS[unnamed.index(name) % len(OTHERS)]
 
 
+def looks(series: Sequence[T]) -> Iterator[tuple[T, Look]]:
+    """Give each of some series a look, in their order; after the last of `SERIES` they begin anew."""
+    return zip(series, cycle(SERIES), strict=False)
+
+
 def styled() -> AbstractContextManager[None]:
     """Set matplotlib's defaults and this style, whatever the user's settings are, until the context ends."""
     context = matplotlib.rc_context()
@@ -90,17 +116,23 @@ def styled() -> AbstractContextManager[None]:
     return context
 
 
-def panels(rows: int, columns: int) -> tuple[Figure, list[Any]]:
-    """Make a figure with equal panels, listed row by row."""
-    figure = Figure(figsize=(PANEL[0] * columns, PANEL[1] * rows), layout="constrained")
+def panels(rows: int, columns: int, size: tuple[float, float] = PANEL) -> tuple[Figure, list[Any]]:
+    """Make a figure with equal panels of a size in inches, listed row by row."""
+    figure = Figure(figsize=(size[0] * columns, size[1] * rows + MARGIN), layout="constrained")
     return figure, list(figure.subplots(rows, columns, squeeze=False).flat)
+
+
+def add_footer(figure: Figure, text: str) -> None:
+    """Add lines to the footer of a figure, broken at the figure's width."""
+    lines = [figure.get_supxlabel(), *(wrap(line, int(LETTERS * figure.get_figwidth())) for line in text.splitlines())]
+    figure.supxlabel("\n".join(filter(None, lines)), fontsize=7, color="0.35")
 
 
 def write(draw: Callable[[], Figure], footer: str, paths: Iterable[Path]) -> None:
     """Draw a figure in this style, with a footer, and write it to each path in the format of its suffix."""
     with styled():
         figure = draw()
-        figure.supxlabel(footer, fontsize=6, color="0.35")
+        add_footer(figure, footer)
         for path in paths:
             save(figure, path)
 

@@ -2,7 +2,9 @@
 
 import csv
 import io
-from collections.abc import Sequence
+import re
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -47,15 +49,27 @@ class Table:
         return "\n\n".join(filter(None, (f"# {self.title}", warning, *parts))) + "\n"
 
     def latex(self, label: str) -> str:
-        """Return the grids as LaTeX floats for booktabs, with the title as caption and `tab:{label}` as label.
+        """Return the grids for LaTeX, each with a caption of its own and a label that begins with `tab:{label}`.
 
-        The warning begins the caption.
+        The warning begins each caption.
         """
-        caption = f"**{self.warning}** {self.title}" if self.warning else self.title
-        grids = [part for part in self.body if isinstance(part, Grid)]
+        warning = f"**{self.warning}** " if self.warning else ""
         return "\n".join(
-            pages.latex_table(grid.header, grid.lines, caption, f"tab:{label}{i or ''}") for i, grid in enumerate(grids)
+            pages.latex_table(grid.header, grid.lines, f"{warning}{caption}", f"tab:{label}{i or ''}")
+            for i, (caption, grid) in enumerate(self._captioned())
         )
+
+    def _captioned(self) -> Iterator[tuple[str, Grid]]:
+        """Yield each grid with a caption of its own: the title without its number, and the heading above the grid."""
+        title, heading = re.sub(r"^Table \d+\. ", "", self.title), ""
+        captions: Counter[str] = Counter()
+        for part in self.body:
+            if isinstance(part, str):
+                heading = f": {part.removeprefix('## ')}" if part.startswith("## ") else heading
+                continue
+            captions[heading] += 1
+            again = f" ({captions[heading]})" if captions[heading] > 1 else ""
+            yield f"{title}{heading}{again}", part
 
 
 def write(table: Table, artefact: str, paths: Sequence[Path]) -> None:

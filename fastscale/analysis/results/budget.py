@@ -282,16 +282,15 @@ class Readings:
 
     @cached_property
     def _measured(self) -> Measured:
-        rows, records = self.results.rows, self.results.records
-        distinct = {row.point.network.id: row for row in rows}
+        timed = self.results.records["profile"]
+        distinct = {row.point.network.id: row for row in self.results.rows}
         is_known = self.results.time_spread.freedom and not self.results.noise.is_too_noisy
         return Measured(
             {name: error for name, row in distinct.items() if (error := self.results.error(row))},
-            {each["network"]: each["inference_seconds"]["least"] / each["batch"] for each in records["profile"]},
+            {each["network"]: each["inference_seconds"]["least"] / each["batch"] for each in timed},
             pooled_spread(error for row in distinct.values() for error in row.errors.values()),
             Spread(*self.results.time_spread) if is_known else None,
-            self.results.val_images
-            or next((each["data"]["images"]["val"] for each in records["train"]), None),  # the same data in all records
+            self.results.val_images,
         )
 
 

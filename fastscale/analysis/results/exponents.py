@@ -3,10 +3,9 @@
 import math
 from dataclasses import dataclass
 from functools import cache
-from itertools import takewhile
 
 from fastscale.analysis.results.fits import fit_line
-from fastscale.networks import Network, base_network
+from fastscale.networks import base_network
 from fastscale.networks.complexity import count_stages
 from fastscale.networks.scaling import parse_strategy, scale
 
@@ -19,12 +18,12 @@ TOLERANCE = 0.03  # largest deviation from the theory that tables and claims acc
 class Measured:
     """Exponents of s in flops, params and acts of a base's stages under a strategy: slopes of log-log fits.
 
-    `correlation` is the least correlation of the three fits, each through `n` points.
+    `correlation` is the least correlation of those fits, each through `n` points, that have a slope; None without any.
     """
 
     base: str
     exponents: tuple[float, float, float]
-    correlation: float
+    correlation: float | None
     n: int = len(SCALES)
 
     def deviations(self, theory: tuple[float, ...]) -> tuple[float, ...]:
@@ -33,31 +32,23 @@ class Measured:
 
 
 @cache
-def measure(strategy: str, of_group_convs: bool = False) -> tuple[Measured, ...]:
+def measure(strategy: str, of_group_conv: bool = False) -> tuple[Measured, ...]:
     """Measure the exponents of each base over `SCALES`.
 
-    With `of_group_convs` only the group convs of the RegNets are counted, as an EfficientNet's are depthwise. The
-    exponents are then those of the growth of these convs' flops, which is what s means in Table 3, up to the scale at
-    which the first group width reaches its stage's width.
+    With `of_group_conv` only a group conv of the RegNets is counted, as an EfficientNet's are depthwise. The exponents
+    are then those of the growth of this conv's flops, which is what s means in Table 3.
     """
     measured = []
     for base in BASES:
         network = base_network(base)
-        if of_group_convs and set(network.group_widths) == {1}:
+        if of_group_conv and set(network.group_widths) == {1}:
             continue
-        scaled = [scale(network, parse_strategy(strategy), s) for s in SCALES]
-        if of_group_convs:
-            scaled = list(takewhile(_has_narrow_groups, scaled))
-        counts = [count_stages(each, of_group_convs) for each in scaled]
-        growth = [count.flops / counts[0].flops for count in counts] if of_group_convs else SCALES
+        counts = [count_stages(scale(network, parse_strategy(strategy), s), of_group_conv) for s in SCALES]
+        growth = [count.flops / counts[0].flops for count in counts] if of_group_conv else SCALES
         logs = [math.log(s) for s in growth]
         fits = [fit_line(logs, [math.log(count[i]) for count in counts]) for i in range(3)]
         # There is no line where a count does not change: its exponent is 0.
         flops, params, acts = (fit.slope if fit else 0.0 for fit in fits)
-        measured.append(Measured(base, (flops, params, acts), min(fit.correlation for fit in fits if fit), len(scaled)))
+        sloping = [fit.correlation for fit in fits if fit and abs(fit.slope) > TOLERANCE]
+        measured.append(Measured(base, (flops, params, acts), min(sloping, default=None)))
     return tuple(measured)
-
-
-def _has_narrow_groups(network: Network) -> bool:
-    """Say whether each group width is below its stage's width: where it cannot grow further, Table 3 does not apply."""
-    return all(group < width for group, width in zip(network.group_widths, network.widths, strict=True))

@@ -104,7 +104,7 @@ def cells(table: str, growth: Growth) -> list[str]:
 def markdown_cells(table: str, growth: Growth) -> list[str]:
     """Typeset a row of the Markdown table as in the paper."""
     if table == "table4":
-        dimensions = [f"${sympy.latex(e)}$" for e in _dimensions(table, growth)]
+        dimensions = [f"${_latex(e)}$" for e in _dimensions(table, growth)]
     else:
         dimensions = [_typeset(exponent, str(letter)) for letter, exponent in growth.scaled.items()]
     complexity = [_typeset(growth.complexity[name], product) for name, (_, product) in growth.measures.items()]
@@ -119,5 +119,9 @@ def _dimensions(table: str, growth: Growth) -> list[sympy.Expr]:
 
 
 def _typeset(exponent: sympy.Expr, product: str) -> str:
-    factor = "" if exponent == 0 else sympy.latex(S**exponent, root_notation=False, fold_short_frac=True)
-    return f"${factor}{' ' if factor else ''}{product}$"
+    return f"${product}$" if exponent == 0 else f"${_latex(S ** sympy.together(exponent))} {product}$"
+
+
+def _latex(expression: sympy.Expr) -> str:
+    """Write an expression as the paper does: a root as a root, (1 - alpha) / 2 and not 1/2 - alpha/2."""
+    return sympy.latex(sympy.together(expression), fold_frac_powers=not expression.has(ALPHA), order="old")

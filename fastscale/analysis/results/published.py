@@ -1,6 +1,6 @@
 """The numbers that the paper prints (published.yaml), by network."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import cache
 from importlib.resources import files
 from typing import Any, NamedTuple
@@ -10,6 +10,7 @@ import yaml
 from fastscale.networks import Network, base_network
 
 UNITS = {"flops": 1e9, "params": 1e6, "acts": 1e6}  # the units of the paper's tables
+IMAGES, DEVICES = 1281167, 8  # the published times are of an epoch of so many images on so many V100
 
 
 class Published(NamedTuple):
@@ -22,6 +23,11 @@ class Published(NamedTuple):
     time: float
     errors: Mapping[str, tuple[float, float]]  # mean and standard deviation over 3 trials
 
+    @property
+    def device_seconds(self) -> float:
+        """Return the time of an epoch in seconds of all devices together, which stands beside ours of one device."""
+        return 60 * self.time * DEVICES
+
 
 @cache
 def numbers() -> Mapping[str, Any]:
@@ -32,6 +38,11 @@ def numbers() -> Mapping[str, Any]:
 def published(network: Network) -> Published | None:
     """Find the paper's numbers of a network by its description, whatever its name; None where the paper has none."""
     return _by_hash().get(network.hash)
+
+
+def are_comparable(timings: Iterable[Mapping[str, Any]]) -> bool:
+    """Say whether the paper's times may stand beside those of profile records: of GPUs, for as many images."""
+    return all(timing["device"]["type"] == "cuda" and timing["images"] == IMAGES for timing in timings)
 
 
 @cache

@@ -1,7 +1,7 @@
 """The records of a sweep, read: what each says of its network, and what all records of an artefact must share."""
 
 import statistics
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -198,10 +198,9 @@ def present_data(sweep: Sweep) -> str | None:
     return read_record(path, "data")["data_hash"] if path.exists() else None
 
 
-def validation_images(sweep: Sweep) -> int | None:
-    """Return the number of validation images: of the data as packed, or as configured; None where neither tells."""
-    path = sweep.data_folder / "data.json"
-    return read_record(path, "data")["images"]["val"] if path.exists() else sweep.config["data"].get("val_images")
+def validation_images(records: Iterable[Mapping[str, Any]]) -> int | None:
+    """Return the least number of validation images of train records; None where there is none, or none says it."""
+    return min((record["data"]["images"]["val"] for record in records if "data" in record), default=None)
 
 
 def require_data(present: str | None, record: Mapping[str, Any], path: Path) -> None:

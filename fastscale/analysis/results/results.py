@@ -130,7 +130,7 @@ def load(sweep: Sweep, artefact: str, scope: Scope = "all") -> Results:
     conditions = _conditions(sweep, reader, {name for names in schedules.values() for name in names})
     remarks = tuple(_remarks(sweep, artefact, reader, rows))
     noise, spread = Noise.from_records(reader.timings), Spread.from_records(reader.timings)
-    measured_on = reader.epoch, noise, spread, validation_images(sweep)
+    measured_on = reader.epoch, noise, spread, validation_images(reader.records["train"])
     return Results(selections, tuple(rows), sweep.schedule, conditions, remarks, reader.records, *measured_on)
 
 

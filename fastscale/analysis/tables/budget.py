@@ -2,8 +2,9 @@
 
 from collections.abc import Iterator
 
-from fastscale.analysis.rendering.cells import GAP, flops_cell, time_unit
+from fastscale.analysis.rendering.cells import GAP, flops_cell
 from fastscale.analysis.rendering.table import Grid, Table, conditions
+from fastscale.analysis.rendering.units import TIMES, Unit, unit_of
 from fastscale.analysis.results.budget import Budget, Difference, Offer, Readings
 from fastscale.analysis.results.results import Results
 from fastscale.sweep.sweep import Sweep
@@ -77,7 +78,7 @@ def _text(results: Results, budgets: list[Budget]) -> Iterator[str]:
     )
     measured = budgets[0].measured
     yield (
-        "± is half of a 95 % interval by Student's t; a time's spread is that between rounds and visits, pooled over "
+        "In brackets are 95 % intervals by Student's t; a time's spread is that between rounds and visits, pooled over "
         "all networks."
     )
     if measured.spread is None or measured.images is None:
@@ -95,17 +96,15 @@ def _text(results: Results, budgets: list[Budget]) -> Iterator[str]:
 def _grid(budgets: list[Budget]) -> Grid:
     """List the offers of a base's budgets for people; columns that nothing was measured for are left out."""
     offers = [offer for budget in budgets for offer in budget.offers]
-    (epoch, per_epoch), (image, per_image) = (
-        time_unit(times) for times in ((o.seconds for o in offers), (o.inference for o in offers))
-    )
+    epoch, image = (unit_of(times, TIMES) for times in ((o.seconds for o in offers), (o.inference for o in offers)))
     rows = [
         {
             "flops": flops_cell(budget.flops),
             "strategy": offer.strategy,
             "networks (s)": _scales(offer),
             "error (%)": _error(offer),
-            f"time ({epoch})": _time(offer, per_epoch),
-            f"inference ({image})": f"{offer.inference / per_image:.3g}" if offer.inference else GAP,
+            f"time ({epoch.name})": _time(offer, epoch),
+            f"inference ({image.name})": image.write(offer.inference),
             "memory (MB per image)": f"{offer.memory / 1e6:.3g}" if offer.memory else GAP,
             "front": budget.front(offer),
             "above the lowest error": _difference(budget, offer),
@@ -130,14 +129,15 @@ def _error(offer: Offer) -> str:
     if offer.error is None:
         return GAP
     half = offer.half_width
-    return f"{offer.error:.2f}{'' if half is None else f' ± {half:.2f}'}"
+    return f"{offer.error:.2f}" + ("" if half is None else f" [{offer.error - half:.2f}, {offer.error + half:.2f}]")
 
 
-def _time(offer: Offer, unit: float) -> str:
+def _time(offer: Offer, unit: Unit) -> str:
     if offer.seconds is None:
         return GAP
     half = offer.seconds_half_width
-    return f"{offer.seconds / unit:.3g}{'' if half is None else f' ± {half / unit:.2g}'}"
+    ends = "" if half is None else f" [{unit.write(offer.seconds - half)}, {unit.write(offer.seconds + half)}]"
+    return unit.write(offer.seconds) + ends
 
 
 def _difference(budget: Budget, offer: Offer) -> str:

@@ -4,6 +4,7 @@ import statistics
 from collections.abc import Iterator
 
 from fastscale.analysis.rendering.table import Grid, Table, conditions
+from fastscale.analysis.rendering.units import number
 from fastscale.analysis.results.results import Results
 from fastscale.cost.prediction import FEWEST, TIME_TERMS, LinearFit, fit_memory, fit_time
 from fastscale.sweep.sweep import Sweep
@@ -89,4 +90,4 @@ def _errors(fit: LinearFit) -> list[str]:
 
 
 def _coefficient(fit: LinearFit, term: str) -> str:
-    return f"{UNITS[term] * fit.coefficients[term]:.3g}" if term in fit.coefficients else ""
+    return number(UNITS[term] * fit.coefficients[term]) if term in fit.coefficients else ""

@@ -2,8 +2,9 @@
 
 import math
 
-from fastscale.analysis.rendering.cells import error_cell, minutes_cell
+from fastscale.analysis.rendering.cells import error_cell, time_cell
 from fastscale.analysis.rendering.table import Grid, Table, conditions
+from fastscale.analysis.rendering.units import COUNTS, TIMES, unit_of
 from fastscale.analysis.results.published import UNITS, numbers
 from fastscale.analysis.results.results import Results
 from fastscale.networks import base_network
@@ -19,6 +20,8 @@ def networks(sweep: Sweep, artefact: str, results: Results) -> Table:
     """List every point of the sweep: its network's shape, costs, time and error."""
     schedules = [name for name in sweep.config["schedules"] if any(name in row.errors for row in results.rows)]
     lines, shown = [], []
+    counts = {key: unit_of([getattr(row, key) for row in results.rows], COUNTS) for key in ("flops", "params", "acts")}
+    unit = unit_of([row.time.seconds if row.time else None for row in results.rows], TIMES)
     for row in results.rows:
         network, time = row.point.network, row.time
         line: list[object] = [network.id, row.point.base, row.point.strategy, f"{row.point.scale:g}"]
@@ -31,18 +34,24 @@ def networks(sweep: Sweep, artefact: str, results: Results) -> Table:
             line += [f"{error.mean:.4f}", spread, error.n] if error else ["", "", ""]
         lines.append([*line, "; ".join(row.notes)])
         shown.append(
-            [row.point.base, row.point.strategy, f"{row.point.scale:g}", f"{row.realised:.2f}"]
-            + [f"{row.flops / 1e6:,.3f}", f"{row.params / 1e3:,.1f}", f"{row.acts / 1e3:,.1f}"]
-            + [minutes_cell(row.time, with_spread=True)]
+            [
+                row.point.base,
+                "none" if row.is_base else row.point.strategy,
+                f"{row.point.scale:g}",
+                f"{row.realised:.2f}",
+            ]
+            + [count.write(getattr(row, key)) for key, count in counts.items()]
+            + [time_cell(row.time, unit)]
             + [error_cell(row.errors.get(schedule), 2, with_trials=True) for schedule in schedules]
             + ["; ".join(row.notes), network.id]
         )
     text = (
-        "Scale s is nominal; realised is the scale after quantisation: flops over the base's. Time is that of an "
-        f"epoch of {results.epoch.images:,} images: the least of n rounds to the most (n). Error is top-1 "
-        "in percent by schedule: mean ± standard deviation over trials (n trials)."
+        "Scale s is nominal; realised is the scale after quantisation: flops over the base's. The column time has the "
+        f"{results.epoch.words} on one device: the least of n rounds to the most (n). Error is "
+        "top-1 in percent by schedule: mean ± standard deviation over trials (n trials)."
     )
-    titles = ["base", "strategy", "s", "realised", "flops (M)", "params (K)", "acts (K)", "epoch (min)"]
+    titles = ["base", "strategy", "s", "realised", *(f"{key} ({unit.name})" for key, unit in counts.items())]
+    titles += [f"time ({unit.name})"]
     titles += [*(f"error {schedule} (%)" for schedule in schedules), "notes", "network"]
     errors = [f"error_{name}{part}" for name in schedules for part in ("", "_std", "_trials")]
     return Table(
@@ -67,7 +76,7 @@ def published(sweep: Sweep, artefact: str, results: Results) -> Table:
         [
             f"**{equal} of {3 * len(lines)} published numbers equal ours at one decimal.** "
             "Ours (published), for one image.",
-            Grid(["network", "flops (B)", "params (M)", "acts (M)"], shown),
+            Grid(["network", "flops (G)", "params (M)", "acts (M)"], shown),
         ],
         ["network", *UNITS, *(f"published_{key}" for key in UNITS)],
         lines,
@@ -78,11 +87,11 @@ def searches(sweep: Sweep, artefact: str, results: Results) -> Table:
     """List the candidates of each search, best first."""
     lines, shown = [], []
     keys = ("depth", "w0", "wa", "wm", "group_width", "resolution")
-    for name in sweep.searches:
-        path = sweep.search_record(name)
-        if not path.exists():  # only in partial artefacts: else the workflow makes the record first
-            continue
-        record = read_record(path, "search")
+    paths = {name: sweep.search_record(name) for name in sweep.searches}
+    # A path is missing in partial artefacts alone: else the workflow makes the record first.
+    records = {name: read_record(path, "search") for name, path in paths.items() if path.exists()}
+    unit = unit_of((entry["flops"] for record in records.values() for entry in record["candidates"]), COUNTS)
+    for name, record in records.items():
         candidates = record["candidates"]
         for candidate in sorted(candidates, key=lambda entry: (entry["top1_error"] or math.inf, entry["network"])):
             network, error, flops = candidate["network"], candidate["top1_error"], candidate["flops"]
@@ -90,14 +99,14 @@ def searches(sweep: Sweep, artefact: str, results: Results) -> Table:
             parameters = [candidate["parameters"][key] for key in keys]
             lines.append([name, network, *parameters, flops, "" if error is None else error, int(is_best)])
             outcome = "diverged" if error is None else f"{error:.2f}", "best" if is_best else "", network
-            shown.append([name, *map(str, parameters), f"{flops / 1e6:,.3f}", *outcome])
+            shown.append([name, *map(str, parameters), unit.write(flops), *outcome])
     text = (
         "RegNets drawn at random in a flop regime, trained once by the search's schedule; the network of the lowest "
         "error becomes a base (section 6.1, footnote 3)."
     )
     return Table(
         f"Searches of the sweep {sweep.name}",
-        [text, Grid(["search", *keys, "flops (M)", "error (%)", "", "network"], shown)],
+        [text, Grid(["search", *keys, f"flops ({unit.name})", "error (%)", "", "network"], shown)],
         ["search", "network", *keys, "flops", "error", "chosen"],
         lines,
     )

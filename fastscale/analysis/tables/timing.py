@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from fastscale.analysis.rendering.table import Grid, Table, conditions
+from fastscale.analysis.rendering.units import COUNTS, TIMES, Unit, number, unit_of
 from fastscale.analysis.results.results import Results, Row
 from fastscale.cost.roofline import EAGER_CROSSINGS, FUSED_CROSSINGS, OPERATIONS, Roofline
 from fastscale.execution import Execution
@@ -15,12 +16,17 @@ from fastscale.sweep.sweep import Sweep
 def timing(sweep: Sweep, artefact: str, results: Results) -> Table:
     """List each network with its fastest execution, and all executions that were tried."""
     lines, shown = [], []
-    for row, record in _timed(results):
+    timed = list(_timed(results))
+    images = results.epoch.words
+    unit = unit_of((record["step_seconds"]["least"] for _, record in timed), TIMES)
+    epoch = unit_of((record["epoch_seconds"]["least"] for _, record in timed), TIMES)
+    image = unit_of((record["inference_seconds"]["least"] / record["batch"] for _, record in timed), TIMES)
+    for row, record in timed:
         step, several, memory = record["step_seconds"], record["several"], record["peak_memory_bytes"]
         share = results.epoch.images / record["images"]
-        alone, on_several = (share * timed["epoch_seconds"]["least"] for timed in (record, several))
+        alone, on_several = (share * each["epoch_seconds"]["least"] for each in (record, several))
         inference = record["inference_seconds"]["least"] / record["batch"]
-        executions = "; ".join(map(_tried, record["tried"]))
+        executions = "; ".join(_tried(result, unit) for result in record["tried"])
         lines.append(
             {
                 "network": row.point.network.id,
@@ -37,25 +43,25 @@ def timing(sweep: Sweep, artefact: str, results: Results) -> Table:
                 "tried": executions,
             }
         )
-        minutes = f"{on_several / 60:.4g}"
+        scaled = epoch.write(on_several)
         shown.append(
             {
                 "network": row.name,
                 "batch": str(record["batch"]),
                 "execution": str(Execution.from_record(record)),
-                "step (ms)": f"{1e3 * step['least']:.4g}",
-                "to (n)": f"{1e3 * step['most']:.4g} ({record['n']})",
-                "inference (µs per image)": f"{1e6 * inference:.4g}",
+                f"step ({unit.name})": unit.write(step["least"]),
+                "most (n)": f"{unit.write(step['most'])} ({record['n']})",
+                f"inference ({image.name} per image)": image.write(inference),
                 "memory (GiB)": "—" if memory is None else f"{memory / 2**30:.2f}",
-                "epoch (min)": f"{alone / 60:.4g}",
-                f"on {several['devices']} (min)": minutes if several["is_measured"] else f"({minutes})",
-                "tried (ms)": executions,
+                f"{images} ({epoch.name})": epoch.write(alone),
+                f"on {several['devices']} ({epoch.name})": scaled if several["is_measured"] else f"({scaled})",
+                f"tried ({unit.name})": executions,
             }
         )
     text = (
-        "Each network by the fastest of the executions that were tried (milliseconds per training step, or why it "
-        "was not timed): the least of n rounds to the most (n). Inference is a forward pass of the same batch. Minutes "
-        f"are per epoch of {results.epoch.images:,} images; in brackets: scaled from one device."
+        "Each network by the fastest of the executions that were tried (the time of a training step, or why it was not "
+        "timed). A step is the least of n rounds, beside the most of them (n). Inference is a forward pass of the same "
+        "batch. Times on several devices that stand in brackets are scaled from one device, not measured."
     )
     repeat = "" if results.noise.is_too_noisy else results.noise.sentence  # each page begins with the warning
     return _table(f"Timings, sweep {sweep.name}", [conditions(results), text, repeat], lines, shown)
@@ -64,12 +70,10 @@ def timing(sweep: Sweep, artefact: str, results: Results) -> Table:
 def roofline(sweep: Sweep, artefact: str, results: Results) -> Table:
     """List each network with its time per image, beside the limits of arithmetic, traffic and launches."""
     lines, shown = [], []
-    bounds: Counter[str] = Counter()
-    crossings = []
-    for row, record in _timed(results):
-        limits = Roofline.from_record(record)
-        bounds[limits.bound] += 1
-        crossings.append(limits.crossings)
+    rooflines = [(row, record, Roofline.from_record(record)) for row, record in _timed(results)]
+    counts = {key: unit_of((getattr(row, key) for row, _, _ in rooflines), COUNTS) for key in ("flops", "acts")}
+    unit = unit_of((limits.seconds for _, _, limits in rooflines), TIMES)
+    for row, record, limits in rooflines:
         execution = str(Execution.from_record(record))
         seconds = {
             "measured": limits.seconds,
@@ -86,30 +90,34 @@ def roofline(sweep: Sweep, artefact: str, results: Results) -> Table:
                 "execution": execution,
                 **{f"{key.replace(' ', '_')}_seconds": f"{value:.6g}" for key, value in seconds.items()},
                 "crossings": f"{limits.crossings:.4f}",
+                "share_explained": f"{limits.share:.4f}",
                 "bound_by": limits.bound,
             }
         )
         shown.append(
             {
                 "network": row.name,
-                "flops (M)": f"{row.flops / 1e6:,.4g}",
-                "acts (M)": f"{row.acts / 1e6:,.4g}",
+                **{f"{key} ({count.name})": count.write(getattr(row, key)) for key, count in counts.items()},
                 "execution": execution,
-                **{f"{key} (µs)": f"{1e6 * value:,.4g}" for key, value in seconds.items()},
-                "crossings": f"{limits.crossings:,.3g}",
+                **{f"{key} ({unit.name})": unit.write(value) for key, value in seconds.items()},
+                "crossings": number(limits.crossings),
+                "share explained": f"{100 * limits.share:.0f} %",
                 "bound by": limits.bound,
             }
         )
     text = (
-        f"Microseconds per image in a training step, and their lower limits: by arithmetic ({OPERATIONS} operations "
-        f"per flop), by traffic if each activation crosses the memory {FUSED_CROSSINGS} times (all fused) or "
-        f"{EAGER_CROSSINGS} times (eager), and by launches (the time of a step that does not depend on its batch). "
-        "Crossings are effective: how often each activation could have been read or written in the measured time. "
-        "A network is bound by the largest of arithmetic, traffic of its execution, and launches "
+        f"Time per image in a training step, and its lower limits: by arithmetic ({OPERATIONS} operations per flop), "
+        f"by traffic if each activation crosses the memory {FUSED_CROSSINGS} times (all fused) or {EAGER_CROSSINGS} "
+        "times (eager), and by launches (the time of a step that does not depend on its batch). Crossings are "
+        "effective: how often each activation could have been read or written in the measured time. A network is bound "
+        "by the largest of arithmetic, traffic of its execution, and launches. The share explained is that of this "
+        "limit in the measured time; where it is under half, none of them bounds the network "
         "(fastscale/cost/roofline.py derives them)."
     )
-    counts = ", ".join(f"{n} by {limit}" for limit, n in bounds.most_common())
-    summary = f"**Bound: {counts}. Crossings: median {statistics.median(crossings):.3g}.**" if lines else ""
+    bounds = Counter(limits.bound for _, _, limits in rooflines)
+    listed = ", ".join(f"{n} by {limit}{' of them' * (limit == 'none')}" for limit, n in bounds.most_common())
+    crossings = number(statistics.median(limits.crossings for _, _, limits in rooflines)) if lines else ""
+    summary = f"**Bound: {listed}. Crossings: median {crossings}.**" if lines else ""
     remarks = " ".join(filter(None, [summary, *_peaks(results)]))
     return _table(f"Roofline, sweep {sweep.name}", [conditions(results), remarks, text], lines, shown)
 
@@ -143,9 +151,10 @@ def _table(
     return Table(title, [*paragraphs, *grids], header, [list(line.values()) for line in lines])
 
 
-def _tried(result: Mapping[str, Any]) -> str:
-    """Write an execution with its milliseconds per step, or with the reason why it was not timed."""
+def _tried(result: Mapping[str, Any], unit: Unit) -> str:
+    """Write an execution with the time of its step in a unit, or with the reason why it was not timed."""
     execution = str(Execution.from_record(result)).replace(",", "")
     if "gap" in result:
         return f"{execution}: {result['gap']}"
-    return f"{execution} {1e3 * result['step_seconds']['median']:.4g}"
+    seconds = result["step_seconds"]
+    return f"{execution} {unit.write(seconds.get('least', seconds['median']))}"

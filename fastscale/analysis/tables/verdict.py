@@ -12,12 +12,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from fastscale.analysis.claims.claim import Claim, Finding, above, pool
+from fastscale.analysis.claims.claim import Claim, Finding, above, doubts, pool
 from fastscale.analysis.claims.comparisons import versus
 from fastscale.analysis.claims.correlations import COUNTS, bootstrap, mean_of
 from fastscale.analysis.claims.evidence import PAPERS, SCALES, Case, Evidence
 from fastscale.analysis.claims.runtime import LESS_THAN_ACTS
 from fastscale.analysis.rendering.table import Grid, Table, conditions
+from fastscale.analysis.results.exponents import BASES
 from fastscale.analysis.results.fits import fit_line
 from fastscale.analysis.results.published import numbers
 from fastscale.analysis.results.results import Results, Row
@@ -58,7 +59,8 @@ class Judgement(NamedTuple):
     @classmethod
     def of(cls, evidence: Evidence) -> "Judgement":
         """Judge the timings of a sweep."""
-        return cls(*(claim.find(evidence) for claim in (*LESS_THAN_ACTS, FASTER)))
+        known = doubts(evidence)
+        return cls(*(claim.find(evidence, known) for claim in (*LESS_THAN_ACTS, FASTER)))
 
     @property
     def answer(self) -> str:
@@ -131,10 +133,14 @@ def _correlated(name: str, bases: list[list[Row]], paper: dict[str, float]) -> I
     for count in COUNTS:
         if found := bootstrap([rows], mean_of(count)):
             kind = "across_bases" if len(bases) > 1 else "one_base"
-            is_printed = count == "acts" or name == "EN-B0"
-            published = str(paper.get(f"{kind}_{count}", "—")) if is_printed else "—"
+            published = str(paper.get(f"{kind}_{count}", "—")) if _is_printed(rows, count) else "—"
             ours = f"{found.value:.3f} [{found.low:.2f}, {found.high:.2f}]"
             yield f"{name}, {count}", published, ours, f"{len(rows)} networks"
+
+
+def _is_printed(rows: list[Row], count: str) -> bool:
+    """Say whether the paper prints this correlation: that of acts for its three bases, the others for EN-B0 alone."""
+    return {row.point.base for row in rows} <= (set(BASES) if count == "acts" else {"EN-B0"})
 
 
 def _speed(evidence: Evidence, faster: Finding) -> Answer:

@@ -1,0 +1,49 @@
+"""The order in which networks are timed, so that a slow minute of the machine slows no network alone."""
+
+import random
+from collections.abc import Mapping, Sequence
+
+from fastscale.networks import Network
+from fastscale.networks.complexity import count
+
+Visit = Network | None  # None: the device's peaks are measured
+
+
+def plan(networks: Sequence[Network], done: Mapping[str, int], rounds: int, *, is_interleaved: bool) -> list[Visit]:
+    """Plan the visits that time `networks`, each in `rounds` rounds; `done` are the rounds that records have, by hash.
+
+    Interleaved, each round visits all networks in a random order that depends on the round alone. Else each network is
+    visited once, for all of its rounds, in the given order. Sentinels tell drift: networks of the least, the median and
+    the most activations. Interleaved, these are chosen from the networks that an earlier session has timed, and are
+    timed in each round; else from all networks, and are timed at the start, in the middle and at the end. Peaks are
+    measured at the start, in the middle and at the end. Nothing is planned where nothing is missing.
+    """
+    missing = [network for network in networks if done.get(network.hash, 0) < rounds]
+    complete = [network for network in networks if done.get(network.hash, 0) >= rounds]
+    if not missing:
+        return []
+    visits: list[Network] = []
+    if is_interleaved:
+        sentinels = _sentinels(complete)
+        for number in range(rounds):
+            order = random.Random(number).sample(networks, len(networks))
+            left = {network.hash for network in missing if done.get(network.hash, 0) <= number}
+            visits += [network for network in order if left and (network.hash in left or network in sentinels)]
+        return _with_peaks(visits)
+    sentinels = _sentinels(networks)
+    rest = [network for network in missing if network not in sentinels]
+    if len(rest) <= len(sentinels):  # nothing in between that could drift
+        return _with_peaks(missing)
+    half = len(rest) // 2
+    return _with_peaks([*sentinels, *rest[:half], *sentinels, *rest[half:], *sentinels])
+
+
+def _sentinels(networks: Sequence[Network]) -> list[Network]:
+    """Choose the networks of the least, the median and the most activations."""
+    ordered = sorted(networks, key=lambda network: (count(network).acts, network.hash))
+    return list(dict.fromkeys(ordered[i] for i in (0, len(ordered) // 2, -1))) if ordered else []
+
+
+def _with_peaks(visits: Sequence[Network]) -> list[Visit]:
+    half = len(visits) // 2
+    return [None, *visits[:half], None, *visits[half:], None]
