@@ -102,7 +102,7 @@ def _equal_flops(axes: Axes, budget: Budget, per_unit: float) -> None:
     if known:
         xs, ys = zip(*known, strict=True)
         axes.plot(xs, ys, color="0.2", linestyle=":", linewidth=1.4, zorder=3)
-        at = {"textcoords": "offset points", "fontsize": 6.5, "color": "0.2"}
+        at: dict[str, Any] = {"textcoords": "offset points", "fontsize": 6.5, "color": "0.2"}
         axes.annotate(flops_cell(budget.flops), (xs[0], ys[0]), (-4, -9), ha="right", **at)
 
 

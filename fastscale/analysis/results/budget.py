@@ -22,8 +22,7 @@ from fastscale.analysis.results.uncertainty import (
 )
 from fastscale.sweep.selection import Point, trainings
 
-# A strategy is read up to this factor below its smallest network and above its largest, on the line through the last
-# two: as sizes are rounded, the network that comes nearest to a budget may be off by as much (fastscale.cost.budget).
+# How far beyond its last network a strategy is read, on the same line: rounded sizes may miss a budget by as much.
 REACH = 1.25
 DOUBT = 0.05  # probability that any difference at a budget is called real although there is none
 
