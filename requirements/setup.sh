@@ -135,7 +135,7 @@ install_python_packages() {
     # What a run imports is compiled now (make keeps bytecode): where Python may not write its caches later, each start
     # of Snakemake would compile for two seconds. The other thousands of modules, nobody imports.
     "$venv/bin/python" -c 'import torch, torchvision'
-    "$venv/bin/python" -c 'import matplotlib.pyplot, smart_open, snakemake.cli, snakemake.report.html_reporter, submitit'
+    "$venv/bin/python" -c 'import matplotlib.pyplot, scipy.special, smart_open, snakemake.cli, snakemake.report.html_reporter, submitit'
     if can_build_ffcv; then
         locked ffcv >"$venv/ffcv.txt"
         "${uv[@]}" install --no-deps "${build[@]}" --requirements "$venv/ffcv.txt" || true

@@ -32,8 +32,8 @@ BLOCKS = re.findall(r"^```bash\n(.*?)^```", TEXT, re.M | re.S)
 INLINE = [" ".join(code.split()) for code in re.findall(r"`((?:snakemake|fastscale\s\w+)\s[^`]+)`", TEXT)]
 LINES = [line for block in BLOCKS for line in block.splitlines()] + INLINE
 COMMANDS = [command for line in LINES if (command := re.sub(r"(^|\s+)#.*", "", line))]
-# What takes minutes or a GPU, or changes records, is only planned or looked up.
-LONG = ("fastscale profile", "fastscale verdict", "fastscale train")
+# What takes minutes or a GPU, changes records, or needs those of several devices is only planned or looked up.
+LONG = ("fastscale profile", "fastscale verdict", "fastscale train", "fastscale compare")
 
 
 @pytest.fixture(scope="module")

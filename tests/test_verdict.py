@@ -94,7 +94,7 @@ def test_devices_are_compared_side_by_side_each_by_itself(tmp_path: Path) -> Non
     assert f"- {first} (abacus, 1 thread, float32): **Yes.**" in ran.output
     assert f"- {second} (loom, 2 threads, float32): **No.**" in ran.output
     cells = {line.split(" | ")[0].strip("| "): line.strip("| ").split(" | ")[1:] for line in ran.output.splitlines()}
-    assert [cell[:5] for cell in cells["EN-tiny, acts"]] == ["—", "1.000", cells["EN-tiny, acts"][2][:5]]
+    assert cells["EN-tiny, acts"][1][:5] == "1.000" > cells["EN-tiny, params"][1][:5]
     assert cells["EN-tiny, params"][2][:5] == "1.000" > cells["EN-tiny, acts"][2][:5]
     assert {"effective memory crossings, median (range)", "geometric mean, time"} <= cells.keys()
 

@@ -35,6 +35,12 @@ class Artefact:
 
 BOTH: tuple[Measurement, ...] = ("time", "error")
 
+
+def _of_growth(caption: str) -> Artefact:
+    """Return one of Tables 1 to 4, which need no measurement."""
+    return Artefact("table", "fastscale.analysis.tables.growth:table", "none", (), caption, counted=True)
+
+
 ARTEFACTS = {
     "claims": Artefact(
         "table",
@@ -144,38 +150,12 @@ ARTEFACTS = {
         "Activations and runtime of the RegNets of Figure 7. The paper: a large alpha gives the lowest of both.",
         counted=True,
     ),
-    "table1": Artefact(
-        "table",
-        "fastscale.analysis.tables.growth:table",
-        "none",
-        (),
-        "Simple scaling: complexity of a stage; below, exponents as measured.",
-        counted=True,
+    "table1": _of_growth("Simple scaling: complexity of a stage; below, exponents as measured."),
+    "table2": _of_growth(
+        "Compound scaling: complexity of a stage; below, EfficientNet's own rule, and exponents as measured."
     ),
-    "table2": Artefact(
-        "table",
-        "fastscale.analysis.tables.growth:table",
-        "none",
-        (),
-        "Compound scaling: complexity of a stage; below, EfficientNet's own rule, and exponents as measured.",
-        counted=True,
-    ),
-    "table3": Artefact(
-        "table",
-        "fastscale.analysis.tables.growth:table",
-        "none",
-        (),
-        "Group width scaling: a group conv; below, exponents as measured.",
-        counted=True,
-    ),
-    "table4": Artefact(
-        "table",
-        "fastscale.analysis.tables.growth:table",
-        "none",
-        (),
-        "Fast scaling: the family by alpha; below, exponents as measured.",
-        counted=True,
-    ),
+    "table3": _of_growth("Group width scaling: a group conv; below, exponents as measured."),
+    "table4": _of_growth("Fast scaling: the family by alpha; below, exponents as measured."),
     "table5": Artefact(
         "table",
         "fastscale.analysis.tables.named_networks:table",
@@ -278,8 +258,8 @@ ARTEFACTS = {
         "fastscale.analysis.figures.pareto:figure",
         "all",
         BOTH,
-        "Error against runtime of each base's strategies, with the Pareto front; dotted lines join strategies at equal "
-        "flops. Bars are 95 % intervals.",
+        "Error against runtime of each base's strategies, with the Pareto front; dotted lines are the "
+        "fronts at equal flops. Bars are 95 % intervals.",
         needs_errors=True,
     ),
     "learning": Artefact(

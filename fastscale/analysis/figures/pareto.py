@@ -1,4 +1,4 @@
-"""Error against runtime for each base: a curve per strategy, the Pareto front, and lines of equal flops."""
+"""Error against runtime for each base: a curve per strategy, and the Pareto fronts of all networks and of budgets."""
 
 import math
 from collections.abc import Iterable, Sequence
@@ -53,6 +53,7 @@ def _panel(axes: Axes, index: int, readings: Readings, base: str, budgets: Seque
     everything = [place for listed in places.values() for place in listed]
     unit = unit_of((place.seconds for place in everything), TIMES)
     finish(axes, index, base, f"{results.epoch.words} ({unit.name})", "top-1 error (%)")
+    axes.margins(x=0.12)
     if not everything:
         _say(axes, "not measured")
         return
@@ -95,15 +96,14 @@ def _front(axes: Axes, places: Iterable[Place], per_unit: float) -> None:
 
 
 def _equal_flops(axes: Axes, budget: Budget, per_unit: float) -> None:
-    """Join the strategies at a budget by a dotted line, from the fastest to the slowest, and name the budget."""
-    known = [(offer.seconds / per_unit, offer.error) for offer in budget.judged if offer.seconds and offer.error]
-    if len(known) < 2:
-        return
-    xs, ys = zip(*sorted(known), strict=True)
-    axes.plot(xs, ys, color="0.35", linestyle=":", linewidth=1.2, zorder=3)
-    axes.annotate(
-        flops_cell(budget.flops), (xs[-1], ys[-1]), (4, 4), textcoords="offset points", fontsize=6.5, color="0.35"
-    )
+    """Join the strategies on the front of a budget by a dotted line, the fastest first, and name the budget."""
+    front = [offer for offer in budget.judged if budget.front(offer) == "yes"]
+    known = sorted((offer.seconds / per_unit, offer.error) for offer in front if offer.seconds and offer.error)
+    if known:
+        xs, ys = zip(*known, strict=True)
+        axes.plot(xs, ys, color="0.2", linestyle=":", linewidth=1.4, zorder=3)
+        at: dict[str, Any] = {"textcoords": "offset points", "fontsize": 6.5, "color": "0.2"}
+        axes.annotate(flops_cell(budget.flops), (xs[0], ys[0]), (-4, -9), ha="right", **at)
 
 
 def _say(axes: Axes, words: str) -> None:

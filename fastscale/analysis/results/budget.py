@@ -22,8 +22,7 @@ from fastscale.analysis.results.uncertainty import (
 )
 from fastscale.sweep.selection import Point, trainings
 
-# A strategy is read up to this factor below its smallest network and above its largest, on the line through the last
-# two: as sizes are rounded, the network that comes nearest to a budget may be off by as much (fastscale.cost.budget).
+# How far beyond its last network a strategy is read, on the same line: rounded sizes may miss a budget by as much.
 REACH = 1.25
 DOUBT = 0.05  # probability that any difference at a budget is called real although there is none
 
@@ -282,16 +281,15 @@ class Readings:
 
     @cached_property
     def _measured(self) -> Measured:
-        rows, records = self.results.rows, self.results.records
-        distinct = {row.point.network.id: row for row in rows}
+        timed = self.results.records["profile"]
+        distinct = {row.point.network.id: row for row in self.results.rows}
         is_known = self.results.time_spread.freedom and not self.results.noise.is_too_noisy
         return Measured(
             {name: error for name, row in distinct.items() if (error := self.results.error(row))},
-            {each["network"]: each["inference_seconds"]["least"] / each["batch"] for each in records["profile"]},
+            {each["network"]: each["inference_seconds"]["least"] / each["batch"] for each in timed},
             pooled_spread(error for row in distinct.values() for error in row.errors.values()),
             Spread(*self.results.time_spread) if is_known else None,
-            self.results.val_images
-            or next((each["data"]["images"]["val"] for each in records["train"]), None),  # the same data in all records
+            self.results.val_images,
         )
 
 

@@ -45,6 +45,8 @@ def answer(budget: Budget) -> str:
         return f"{at}: no error was measured."
     lowest, advised = budget.judged[0], budget.advised
     parts = [f"{at} {ranking(budget)}"]
+    if budget.measured.time_spread is None:
+        return f"{parts[0]}."
     if advised is lowest:
         parts.append(f"of those not told apart from it, **{lowest.strategy}** is the fastest")
     elif advised and advised.seconds and lowest.seconds:
