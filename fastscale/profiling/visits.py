@@ -26,7 +26,7 @@ from fastscale.runtime.devices import describe, out_of_memory, precision
 from fastscale.runtime.distributed import run_ranks
 
 CHOICE_ROUNDS = 2  # rounds after which the fastest execution alone is timed
-OTHER_ROUNDS = 3  # rounds on a CPU in which inference and launches are timed: each builds the network once more
+OTHER_ROUNDS = 2  # rounds on a CPU in which inference and launches are timed: each builds the network once more
 Record = dict[str, Any]
 
 
