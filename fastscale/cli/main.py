@@ -117,9 +117,7 @@ def data(config: Any, folder: Path, threads: int) -> None:
 @click.argument("networks", type=PATH)
 @click.option("--record", "path", required=True, type=PATH, help="Where to write the profiles record.")
 @click.option("--batch", type=count(), default=128, show_default=True, help="Batch size on a CPU.")
-@click.option(
-    "--repeats", type=count(2), default=20, show_default=True, help="Timed steps of a network, in at least 5 rounds."
-)
+@click.option("--repeats", type=count(2), default=20, show_default=True, help="Timed steps, in 5 rounds or more.")
 @click.option("--images", type=count(high=1e12), default=1281167, show_default=True, help="Images per epoch.")
 @execution_options
 @click.option("--largest-batch", type=count(32), default=4096, show_default=True, help="Largest batch to try on a GPU.")

@@ -27,7 +27,8 @@ def measure(device: torch.device) -> dict[str, Any]:
     target = torch.empty_like(source)
 
     def best(step: Callable[[], object]) -> float:
-        return min(time_steps(step, WARM_UP_CALLS + REPEATS, device)[WARM_UP_CALLS:])
+        warm_up = WARM_UP_CALLS if device.type == "cuda" else 1
+        return min(time_steps(step, warm_up + REPEATS, device)[warm_up:])
 
     return {
         "flops_per_second": 2 * side**3 / best(lambda: torch.mm(a, b, out=product)),

@@ -25,8 +25,8 @@ from fastscale.records.provenance import provenance
 from fastscale.runtime.devices import describe, out_of_memory, precision
 from fastscale.runtime.distributed import run_ranks
 
-CHOICE_ROUNDS = 2  # rounds of each execution before one is given up
-OTHER_ROUNDS = 3  # rounds on a CPU in which inference and launches are timed: each builds the network once more
+CHOICE_ROUNDS = 2  # rounds after which the fastest execution alone is timed
+OTHER_ROUNDS = 2  # rounds on a CPU in which inference and launches are timed: each builds the network once more
 Record = dict[str, Any]
 
 
@@ -51,27 +51,30 @@ def begin(network: Network, options: Options, device: torch.device) -> Record:
 def next_round(record: Record, network: Network, options: Options, device: torch.device) -> Record:
     """Time a round of `network` on a CPU, by each execution that may be the fastest; return the record with the round.
 
-    A round's time is the least of its steps, an execution's that of its rounds, and the network's that of its fastest
-    execution. An execution that is `HOPELESS` after `CHOICE_ROUNDS` rounds is timed no further.
+    A round's time is the least of its steps. The fastest execution is that of the least processor time, which other
+    programs disturb less than wall time: a choice that differs from call to call would change the network's time. An
+    execution is given up after a round that is `HOPELESS`, or after `CHOICE_ROUNDS` rounds if another is faster.
     """
-    executions, batch = options.executions(network, device), record["batch"]
-    tried = {Execution.from_record(entry): list(entry["rounds"]) for entry in record["tried"]}
-    loads = {Execution.from_record(entry): list(entry["loads"]) for entry in record["tried"]}
-    best = min((min(rounds) for rounds in tried.values()), default=0.0)
-    for execution in executions:
-        rounds = tried.setdefault(execution, [])
-        if len(rounds) >= CHOICE_ROUNDS and min(rounds) > HOPELESS * best:
+    batch = record["batch"]
+    tried = {Execution.from_record(entry): (entry["rounds"], entry["loads"]) for entry in record["tried"]}
+
+    def cost(execution: Execution) -> float:
+        return min(seconds / load for seconds, load in zip(*tried[execution], strict=True))
+
+    best = min(map(cost, tried), default=0.0)
+    for execution in options.executions(network, device):
+        rounds, loads = tried.get(execution, ([], []))
+        if rounds and cost(execution) > best * (HOPELESS if len(rounds) < CHOICE_ROUNDS else 1):
             continue
         seconds, load = _time_round(training_step(network, batch, device, execution), options.steps, device)
-        rounds.append(seconds)
-        loads.setdefault(execution, []).append(load)
-    chosen = min(tried, key=lambda execution: min(tried[execution]))
+        tried[execution] = [*rounds, seconds], [*loads, load]
+    chosen = min(tried, key=cost)
     is_same = bool(record["rounds"]) and chosen == Execution.from_record(record)
     return {
         **record,
         **chosen._asdict(),
-        **_times(tried[chosen], batch, options),
-        "loads": loads[chosen],
+        **_times(tried[chosen][0], batch, options),
+        "loads": tried[chosen][1],
         **_others(record if is_same else {}, network, batch, chosen, device),
         "tried": [
             {
@@ -79,10 +82,10 @@ def next_round(record: Record, network: Network, options: Options, device: torch
                 "n": len(rounds),
                 "step_seconds": _summary(rounds),
                 "rounds": rounds,
-                "loads": loads[execution],
+                "loads": loads,
                 "peak_memory_bytes": None,
             }
-            for execution, rounds in tried.items()
+            for execution, (rounds, loads) in tried.items()
         ],
     }
 
