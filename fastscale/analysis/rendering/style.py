@@ -140,14 +140,16 @@ def write(draw: Callable[[], Figure], footer: str, paths: Iterable[Path]) -> Non
 def save(figure: Figure, path: Path) -> None:
     """Write an SVG or PDF that depends on the figure alone: no date, no random ids.
 
-    The panels are laid out for the first file and keep their places in the next, as layout takes as long as drawing.
+    The panels are laid out once, before the first file, without the drawing that a file's own layout would need.
     """
+    if engine := figure.get_layout_engine():
+        engine.execute(figure)
+        figure.set_layout_engine(None)
     canvas, metadata = {
         ".svg": (FigureCanvasSVG, {"Date": None}),
         ".pdf": (FigureCanvasPdf, {"CreationDate": None}),
     }[path.suffix]
     content = io.BytesIO()  # in memory: on a full disk matplotlib's PDF writer fails in its own way
     canvas(figure).print_figure(content, format=path.suffix[1:], metadata=metadata)
-    figure.set_layout_engine(None)
     with replacing(path) as temporary:
         temporary.write_bytes(content.getvalue())
