@@ -126,6 +126,8 @@ def test_the_pareto_front_has_what_nothing_beats(figures: dict[str, Figure]) -> 
 
 
 def test_learning_curves_can_be_told_apart(figures: dict[str, Figure]) -> None:
+    titles = [axes.get_title(loc="left")[4:] for axes in figures["learning"].axes]
+    assert titles.index("EN-tiny, s = 4") + 1 == titles.index("EN-tiny, s = 16")
     for axes in figures["learning"].axes:
         assert re.match(r"\(\w\) \S+, s = (4|16)$", axes.get_title(loc="left"))
         looks = [(line.get_color(), line.get_linestyle()) for line in axes.lines]
