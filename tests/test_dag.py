@@ -121,14 +121,24 @@ def test_gpus_and_executions_of_a_timing() -> None:
     assert Dag(sweeps[0]).executions == expected
 
 
+LINES = [
+    ["claim", "verdict", "kind"],
+    ["a", "holds", "error"],
+    ["b", "fails", "time"],
+    ["c", "holds", "error"],
+    ["d", "holds", "counted"],
+]
+
+
 def test_the_outcome_counts_the_verdicts_once_there_is_a_page(dag: Dag) -> None:
     assert dag.outcome() == ""
     page, claims = dag.sweep.folder / "README.md", dag.sweep.folder / "tables/claims.csv"
     claims.parent.mkdir(parents=True)
     page.write_text("")
     with claims.open("w") as opened:
-        csv.writer(opened).writerows([["claim", "verdict"], ["a", "holds"], ["b", "fails"], ["c", "holds"]])
-    assert dag.outcome() == f"3 claims: holds 2, fails 1; begin with {page}\n"
+        csv.writer(opened).writerows(LINES)
+    counts = "Of the paper's 3 claims on measurements: 2 hold, 1 fail"
+    assert dag.outcome() == f"{counts}; begin with {page}\n"
 
 
 def test_images_that_only_nodes_may_see_are_a_warning(tmp_path: Path) -> None:

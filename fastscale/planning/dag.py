@@ -172,7 +172,8 @@ class Dag:
             return ""
         with claims.open() as table:
             verdicts = Counter(row["verdict"] for row in csv.DictReader(table) if row["kind"] != "counted")
-        counts = ", ".join(f"{n} {verdict}" for verdict, n in verdicts.most_common())
+        verbs = {"holds": "hold", "fails": "fail"}
+        counts = ", ".join(f"{n} {verbs.get(verdict, verdict)}" for verdict, n in verdicts.most_common())
         return f"Of the paper's {verdicts.total()} claims on measurements: {counts}; begin with {page}\n"
 
     # Results of searches and timings by now.

@@ -6,6 +6,7 @@ from typing import Any
 import torch
 
 from fastscale.models.placement import WARM_UP_CALLS
+from fastscale.profiling.clock import time_on_cpu
 from fastscale.profiling.steps import time_steps
 from fastscale.runtime.devices import precision
 
@@ -27,8 +28,9 @@ def measure(device: torch.device) -> dict[str, Any]:
     target = torch.empty_like(source)
 
     def best(step: Callable[[], object]) -> float:
-        warm_up = WARM_UP_CALLS if device.type == "cuda" else 1
-        return min(time_steps(step, warm_up + REPEATS, device)[warm_up:])
+        if device.type == "cpu":
+            return min(time_on_cpu(step, 1 + REPEATS)[0])
+        return min(time_steps(step, WARM_UP_CALLS + REPEATS, device)[WARM_UP_CALLS:])
 
     return {
         "flops_per_second": 2 * side**3 / best(lambda: torch.mm(a, b, out=product)),

@@ -2,7 +2,6 @@
 
 import math
 import statistics
-import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any
@@ -19,6 +18,7 @@ from fastscale.models.placement import WARM_UP_CALLS
 from fastscale.networks import Network
 from fastscale.profiling.autotune import HOPELESS, time_executions
 from fastscale.profiling.batch_size import largest_batch
+from fastscale.profiling.clock import time_on_cpu
 from fastscale.profiling.options import Options
 from fastscale.profiling.steps import inference_step, spread, time_steps, training_step
 from fastscale.records.provenance import provenance
@@ -51,22 +51,21 @@ def begin(network: Network, options: Options, device: torch.device) -> Record:
 def next_round(record: Record, network: Network, options: Options, device: torch.device) -> Record:
     """Time a round of `network` on a CPU, by each execution that may be the fastest; return the record with the round.
 
-    A round's time is the least of its steps. The fastest execution is that of the least processor time, which other
-    programs disturb less than wall time: a choice that differs from call to call would change the network's time. An
-    execution is given up after a round that is `HOPELESS`, or after `CHOICE_ROUNDS` rounds if another is faster.
+    A round's time is the least of its steps, an execution's the least of its rounds. An execution is given up after a
+    round that is `HOPELESS`, or after `CHOICE_ROUNDS` rounds if another is faster.
     """
     batch = record["batch"]
     tried = {Execution.from_record(entry): (entry["rounds"], entry["loads"]) for entry in record["tried"]}
 
     def cost(execution: Execution) -> float:
-        return min(seconds / load for seconds, load in zip(*tried[execution], strict=True))
+        return min(tried[execution][0])
 
     best = min(map(cost, tried), default=0.0)
     for execution in options.executions(network, device):
         rounds, loads = tried.get(execution, ([], []))
         if rounds and cost(execution) > best * (HOPELESS if len(rounds) < CHOICE_ROUNDS else 1):
             continue
-        seconds, load = _time_round(training_step(network, batch, device, execution), options.steps, device)
+        seconds, load = _time_round(training_step(network, batch, device, execution), options.steps)
         tried[execution] = [*rounds, seconds], [*loads, load]
     chosen = min(tried, key=cost)
     is_same = bool(record["rounds"]) and chosen == Execution.from_record(record)
@@ -94,8 +93,8 @@ def _others(earlier: Record, network: Network, batch: int, execution: Execution,
     """Time a round of inference and of a tiny batch on a CPU, after the `earlier` ones of the same execution."""
     inference, launches = earlier.get("inference_rounds", []), earlier.get("launch_seconds", math.inf)
     if len(inference) < OTHER_ROUNDS:
-        inference = [*inference, _time_round(inference_step(network, batch, device, execution), 1, device)[0]]
-        launches = min(launches, _time_round(training_step(network, TINY, device, execution), 1, device)[0])
+        inference = [*inference, _time_round(inference_step(network, batch, device, execution), 1)[0]]
+        launches = min(launches, _time_round(training_step(network, TINY, device, execution), 1)[0])
     return {"inference_rounds": inference, "inference_seconds": _summary(inference), "launch_seconds": launches}
 
 
@@ -140,7 +139,7 @@ def once_more(record: Record, network: Network, options: Options, device: torch.
     """Time a network again as its record says, in one visit; returns the least seconds per step."""
     execution, batch = Execution.from_record(record), record["batch"]
     if options.is_interleaved(device):
-        return _time_round(training_step(network, batch, device, execution), options.steps, device)[0]
+        return _time_round(training_step(network, batch, device, execution), options.steps)[0]
     repeats = options.rounds * options.steps
     return min(_time_warm_step(network, batch, execution, repeats, device, maker(options))[0])
 
@@ -168,16 +167,11 @@ def _rounds(times: Sequence[float], options: Options) -> list[float]:
     return [min(times[i : i + options.steps]) for i in range(0, len(times), options.steps)]
 
 
-def _time_round(step: Callable[[], object], steps: int, device: torch.device) -> tuple[float, float]:
-    """Time a round on a CPU after one step that warms up; returns the least seconds of its steps, and its load.
-
-    The load is wall time over the processor time of this thread, which computes in all of a step: 1 where no other
-    program takes its core.
-    """
+def _time_round(step: Callable[[], object], steps: int) -> tuple[float, float]:
+    """Time a round on a CPU after one step that warms up; returns the least seconds of its steps, and its load."""
     step()
-    began = time.thread_time()
-    times = time_steps(step, steps, device)
-    return min(times), sum(times) / max(time.thread_time() - began, 1e-9)
+    times, load = time_on_cpu(step, steps)
+    return min(times), load
 
 
 def _time_warm(step: Callable[[], object], repeats: int, device: torch.device) -> list[float]:
