@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from fastscale.analysis.claims.claim import Claim, Measure, above, below, within
 from fastscale.analysis.claims.comparisons import by_alpha, versus
-from fastscale.analysis.claims.correlations import across_minus_within, bootstrap, excess, fisher, mean_of
+from fastscale.analysis.claims.correlations import FEWEST_DRAWN, across_minus_within, bootstrap, excess, fisher, mean_of
 from fastscale.analysis.claims.estimate import combine
 from fastscale.analysis.claims.evidence import Case, Evidence, judged
 
@@ -39,7 +39,7 @@ def correlates_within(quantity: str, strategy: str) -> Measure:
 
 def activations_across_bases(evidence: Evidence) -> Iterator[Case]:
     """Subtract the mean correlation of activations with time within a base from that over all bases together."""
-    scaled = list(evidence.scaled().values())
+    scaled = [rows for rows in evidence.scaled().values() if len(rows) >= FEWEST_DRAWN]
     if len(scaled) > 1:
         yield Case("all bases", bootstrap(scaled, across_minus_within), n=sum(map(len, scaled)), unit="networks")
 
