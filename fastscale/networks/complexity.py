@@ -85,10 +85,10 @@ def count(network: Network) -> Complexity:
 def count_layers(network: Network) -> int:
     """Count convolutions and linear layers, those of squeeze-excitation included: a step launches kernels for each.
 
-    Norms, activations and sums are not counted, as they come with the layers and improve no prediction. Measured on the
-    54 networks that an earlier default sweep had without its search, each at the best of six timings on a CPU: the
-    error of the three-term prediction (fastscale/cost/prediction.py) was 12.4 % with these layers, 12.3 % with all
-    operations, 13.8 % without the layers of squeeze-excitation, and 14.1 % with blocks.
+    Norms, activations and sums are not counted, as they come with the layers and improve no prediction. Measured on 54
+    networks of an earlier default sweep, each at the best of six timings on a CPU: the error of the three-term
+    prediction (fastscale/cost/prediction.py) was 12.4 % with these layers, 12.3 % with all operations, 13.8 % without
+    the layers of squeeze-excitation, and 14.1 % with blocks.
     """
     count, width = 2 + bool(network.head_width), network.stem.width  # the stem, the classifier and the head
     for stage in network.stages:
