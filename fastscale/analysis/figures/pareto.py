@@ -16,6 +16,7 @@ from fastscale.analysis.results.results import Results
 from fastscale.sweep.sweep import Sweep
 
 COLUMNS = 2
+BARS = "Bars: 95 % intervals, of errors by the spread of trials, of times by that of rounds (pooled over the sweep)."
 POINTS: dict[str, Any] = {"capsize": 2, "elinewidth": 0.8}
 
 
@@ -43,6 +44,7 @@ def figure(sweep: Sweep, artefact: str, results: Results) -> Figure:
     for axes in panels[max(1, len(bases)) :]:
         axes.remove()
     legend_above(drawn, entries(drawn.axes, ("base", "Pareto front")))
+    style.add_footer(drawn, BARS)
     return drawn
 
 

@@ -54,10 +54,11 @@ class Table:
         The warning begins each caption.
         """
         warning = f"**{self.warning}** " if self.warning else ""
-        return "\n".join(
+        tables = [
             pages.latex_table(grid.header, grid.lines, f"{warning}{caption}", f"tab:{label}{i or ''}")
             for i, (caption, grid) in enumerate(self._captioned())
-        )
+        ]
+        return "\n".join(tables) or f"% {self.title}: there is nothing to show.\n"
 
     def _captioned(self) -> Iterator[tuple[str, Grid]]:
         """Yield each grid with a caption of its own: the title without its number, and the heading above the grid."""
