@@ -192,11 +192,14 @@ if "fastscale.cli.warm" in sys.orig_argv:
 )
 def test_a_warm_start_that_cannot_be_had_is_a_cold_one(command, folder, tmp_path, module, reason):
     """The server ends before it listens, or while it imports torch; the command itself can import everything."""
-    stop_servers()
     (tmp_path / "sitecustomize.py").write_text(BROKEN.format(module=module))
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")])}
-    done = subprocess.run(command(), cwd=folder, env=environment, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
+    for _ in range(5):  # the tests beside this one start servers of the same Python, which take the command
+        stop_servers()
+        done = subprocess.run(command(), cwd=folder, env=environment, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+        if done.stderr:
+            break
     assert done.stderr.count("this training starts by itself") == 1 and reason in done.stderr, done.stderr
     assert json.loads((tmp_path / "record.json").read_text())["status"] == "finished"
 
