@@ -8,7 +8,6 @@ from itertools import pairwise
 from typing import NamedTuple
 
 from fastscale.analysis.claims.estimate import Interval, Part, Reading, combine
-from fastscale.analysis.results.fits import Line, fit_line
 from fastscale.analysis.results.published import published
 from fastscale.analysis.results.reading import Error
 from fastscale.analysis.results.results import Results, Row
@@ -67,10 +66,10 @@ class Case:
         return self.estimate is not None
 
 
-def compare(name: str, y: str, a: Reading | None, b: Reading | None, *, group: str = "", gap: str = "") -> Case:
+def compare(name: str, y: str, a: Reading | None, b: Reading | None, *, group: str = "") -> Case:
     """Compare `a` with `b`: errors by a - b in percentage points, any other quantity by the logarithm of a / b."""
     if a is None or b is None:
-        return Case(name, group=group, gap=gap or Case.gap)
+        return Case(name, group=group)
     return judged(name, y, combine((1, a), (-1, b)), group)
 
 
@@ -187,11 +186,6 @@ class Evidence:
         if isinstance(levels, str):
             return Case(name, group=group, gap=levels)
         return compare(name, y, *levels, group=group)
-
-    def line(self, rows: Sequence[Row], quantity: str) -> Line | None:
-        """Fit epoch time by a quantity; None where a row is not timed, or there are fewer than three rows."""
-        times = [row.time.seconds for row in rows if row.time]
-        return fit_line([getattr(row, quantity) for row in rows], times) if len(times) == len(rows) else None
 
     def scaled(self, strategies: Sequence[str] = PAPERS) -> dict[str, list[Row]]:
         """List the distinct networks of each base that has the curves of two of these strategies or more.
