@@ -45,8 +45,8 @@ def table(sweep: Sweep, artefact: str, results: Results) -> Table:
         body += [f"## {part}", Grid(SHOWN, [[line[HEADER.index(key)] for key in SHOWN] for line in map(shown, some)])]
     everything = [each for some in measured.values() for each in some]
     summary = (
-        f"**Of {len(everything)} claims on measurements {_tally(everything)}.** Of {len(counted)} claims on counts, "
-        f"which need no measurement, {_tally(counted)}."
+        f"**{len(everything)} claims on measurements: {_tally(everything)}.** {len(counted)} claims on counts of "
+        f"flops, params and acts, which need no measurement: {_tally(counted)}."
     )
     lines = [_line(each) for some in parts.values() for each in some]
     text = [summary, conditions(results), _rules(evidence), *_limits(evidence)]
@@ -72,8 +72,7 @@ def _line(finding: Finding) -> list[str]:
 def _tally(found: Sequence[Finding]) -> str:
     """Count verdicts in words, most decided first."""
     counts = Counter(finding.verdict for finding in found)
-    verbs = {"holds": "hold", "fails": "fail", "undecided": "are undecided", "not measured": "were not measured"}
-    return ", ".join(f"{counts[verdict]} {verbs[verdict]}" for verdict in VERDICTS)
+    return ", ".join(f"{verdict}: {counts[verdict]}" for verdict in VERDICTS)
 
 
 def _rules(evidence: Evidence) -> str:
@@ -81,10 +80,12 @@ def _rules(evidence: Evidence) -> str:
     images = evidence.results.val_images
     sampling = f"the sampling of {images:,} validation images" if images else "not the sampling of validation images"
     return (
-        "In bold is the mean over the cases that follow, in square brackets its 95 % interval. A claim "
-        "holds if the whole interval satisfies the test, fails if no part of it does, and is undecided else; it is not "
-        "measured where the records of more than half of its cases are missing. `against` counts the cases that by "
-        "themselves are at the wrong side. Curves are compared at equal flops: the largest that both reach, on lines "
+        "A case is one base, curve or pair of curves. In bold is the mean over the cases that follow, in square "
+        "brackets its 95 % interval. A claim holds if the whole interval satisfies the test, fails if no part of it "
+        "does, and is undecided otherwise. It is undecided too, whatever its interval, where timings are too noisy, or "
+        "where longer training still changes differences as large: the verdict says so. It is not measured where the "
+        "records of more than half of its cases are missing. `against` counts the cases that by themselves are on the "
+        "wrong side of the bound. Curves are compared at equal flops: the largest that both reach, on lines "
         "through their networks over log flops. Errors are top-1 in percentage points by the schedule "
         f"{evidence.results.schedule}, where no other is named; their intervals hold the spread of trials, pooled over "
         f"the sweep (Student's t), and {sampling}. Intervals of times hold the spread between rounds, those of "
@@ -102,8 +103,8 @@ def _limits(evidence: Evidence) -> list[str | Grid]:
     shorter, longer = longest_two(evidence)
     text = (
         f"**Training by {longer} in place of {shorter} still changes the difference of two errors by {points:.2f} "
-        "points** (standard deviation, less that of trials). Claims on smaller differences are undecided: training is "
-        "too short."
+        "points** (standard deviation over networks, less that of trials). Longer training may reverse smaller "
+        "differences: claims on these are undecided, as training is too short."
     )
     lines = [
         [

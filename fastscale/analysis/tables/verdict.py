@@ -102,7 +102,7 @@ def _bases(finding: Finding) -> str:
         return "no base, as none was measured"
     case, estimate = finding.measured[0], pool(finding.measured)
     mean, low, high = (SCALES[case.scale].write(each) for each in (estimate.value, estimate.low, estimate.high))
-    what = "times, in the mean" if case.scale == "ratio" else "difference of correlations, in the mean"
+    what = "mean ratio of times" if case.scale == "ratio" else "mean difference of correlations"
     n = len(finding.measured)
     return f"{n - finding.against} of {n} bases ({what} {mean} [{low}, {high}]: {finding.verdict})"
 
