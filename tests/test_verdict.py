@@ -154,7 +154,7 @@ def test_a_borrowed_gpu_times_first_what_tells_most(tmp_path: Path) -> None:
 def test_the_pages_of_a_borrowed_gpu_are_made_of_what_it_has_timed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    reached = {"flops_per_second": 1e12, "bytes_per_second": 1e11, "bytes_per_value": 4, "precision": "float32"}
+    reached = {"flops_per_second": 1e12, "bytes_per_second": 1e11, "bytes_per_value": 4, "precision": "float32", "n": 3}
     monkeypatch.setattr(peaks, "measure", lambda device: reached)
     config = tmp_path / "tiny.yaml"
     config.write_text(

@@ -16,7 +16,7 @@ from tqdm import tqdm
 from fastscale.networks import Network
 from fastscale.profiling import peaks
 from fastscale.profiling.options import Options
-from fastscale.profiling.rounds import Visit, plan
+from fastscale.profiling.rounds import PEAK_TRIES, Visit, plan
 from fastscale.profiling.visits import Record, all_rounds, begin, next_round, once_more
 from fastscale.records.provenance import code_hash
 from fastscale.records.records import read_record, write_record
@@ -34,8 +34,9 @@ def profile_all(
     Records in `path` of the same device, options and code are kept. A record has the times of the network's fastest
     execution, in seconds: of a step by each round, of an epoch of `images` images on this device and on several
     (measured if the machine has as many, else scaled), of a forward pass, and of a step of a tiny batch, which tells
-    what launching the kernels takes. Memory is in bytes (None on a CPU). `peaks` are the device's; `again` are the
-    seconds of a step when the network was timed once more, as one of those that tell drift. After `deadline`, a time of
+    what launching the kernels takes. Memory is in bytes (None on a CPU). `peaks` are the device's, and in it `measured`
+    those of the start, the middle and the end of each session that timed the network; `again` are the seconds of a step
+    when the network was timed once more, as one of those that tell drift. After `deadline`, a time of
     `time.monotonic()`, no further network is begun.
 
     Raises:
@@ -77,7 +78,7 @@ class _Session:
         }
         self.records = dict(self.earlier)
         self.done = {name: len(record["rounds"]) for name, record in self.earlier.items()}
-        self.peaks: list[dict[str, Any]] = []
+        self.tries: list[dict[str, Any]] = []  # at the peaks
         self.again: dict[str, list[float]] = {}
 
     def is_new(self, visit: Visit) -> bool:
@@ -87,7 +88,7 @@ class _Session:
     def make(self, visit: Visit) -> None:
         """Measure what a visit is for."""
         if visit is None:
-            self.peaks.append(peaks.measure(self.device))
+            self.tries.append(peaks.measure(self.device))
             for name in self.records:
                 self._put_peaks(name)
         elif self.is_new(visit):
@@ -112,4 +113,7 @@ class _Session:
         """Put the peaks of earlier sessions and of this one into a record that this session adds rounds to."""
         if self.done.get(name, 0) < self.options.rounds:
             earlier = self.earlier.get(name, {}).get("peaks", {}).get("measured", [])
-            self.records[name] = {**self.records[name], "peaks": peaks.best([*earlier, *self.peaks])}
+            tries = PEAK_TRIES if self.options.is_interleaved(self.device) else 1
+            mine = [peaks.best(self.tries[i : i + tries]) for i in range(0, len(self.tries), tries)]
+            measured = [*earlier, *mine]
+            self.records[name] = {**self.records[name], "peaks": {**peaks.best(measured), "measured": measured}}

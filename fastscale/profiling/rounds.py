@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from fastscale.networks import Network
 from fastscale.networks.complexity import count
 
-Visit = Network | None  # None: the device's peaks are measured
+Visit = Network | None  # None: a try at the device's peaks
+PEAK_TRIES = 4  # on a CPU in each third of a session: other programs slow a shared core for up to ten seconds at a time
 
 
 def plan(networks: Sequence[Network], done: Mapping[str, int], rounds: int, *, is_interleaved: bool) -> list[Visit]:
@@ -15,8 +16,9 @@ def plan(networks: Sequence[Network], done: Mapping[str, int], rounds: int, *, i
     Interleaved, each round visits all networks in a random order that depends on the round alone. Else each network is
     visited once, for all of its rounds, in the given order. Sentinels tell drift: networks of the least, the median and
     the most activations. Interleaved, these are chosen from the networks that an earlier session has timed, and are
-    timed in each round; else from all networks, and are timed at the start, in the middle and at the end. Peaks are
-    measured at the start, in the middle and at the end. Nothing is planned where nothing is missing.
+    timed in each round; else from all networks, and are timed at the start, in the middle and at the end. Peaks are tried
+    at the start, in the middle and at the end; interleaved, `PEAK_TRIES` times in each third. Nothing is planned where
+    nothing is missing.
     """
     missing = [network for network in networks if done.get(network.hash, 0) < rounds]
     complete = [network for network in networks if done.get(network.hash, 0) >= rounds]
@@ -29,7 +31,7 @@ def plan(networks: Sequence[Network], done: Mapping[str, int], rounds: int, *, i
             order = random.Random(number).sample(networks, len(networks))
             left = {network.hash for network in missing if done.get(network.hash, 0) <= number}
             visits += [network for network in order if left and (network.hash in left or network in sentinels)]
-        return _with_peaks(visits)
+        return _with_peaks(visits, 3 * PEAK_TRIES)
     sentinels = _sentinels(networks)
     rest = [network for network in missing if network not in sentinels]
     if len(rest) <= len(sentinels):  # nothing in between that could drift
@@ -44,6 +46,7 @@ def _sentinels(networks: Sequence[Network]) -> list[Network]:
     return list(dict.fromkeys(ordered[i] for i in (0, len(ordered) // 2, -1))) if ordered else []
 
 
-def _with_peaks(visits: Sequence[Network]) -> list[Visit]:
-    half = len(visits) // 2
-    return [None, *visits[:half], None, *visits[half:], None]
+def _with_peaks(visits: Sequence[Network], tries: int = 3) -> list[Visit]:
+    """Put tries at the peaks among `visits`, at even distances, the first before and the last after all of them."""
+    ends = [len(visits) * i // (tries - 1) for i in range(tries)]
+    return [None, *(visit for i, end in enumerate(ends[1:]) for visit in (*visits[ends[i] : end], None))]
