@@ -19,9 +19,9 @@ from fastscale.analysis.rendering import style
 from fastscale.analysis.rendering.cells import flops_cell
 from fastscale.analysis.results.budget import Readings, read_at
 from fastscale.analysis.results.noise import Noise
-from fastscale.analysis.results.noise import Spread as TimeSpread
 from fastscale.analysis.results.reading import Error
 from fastscale.analysis.results.results import Results, load
+from fastscale.analysis.results.uncertainty import Spread
 from fastscale.cli.main import main
 from fastscale.networks.complexity import Complexity, count
 from fastscale.sweep.sweep import Sweep
@@ -154,12 +154,13 @@ def test_a_strategy_is_off_the_front_for_sure_only_where_time_or_error_is_worse_
     dwr = next(offer for offer in budget.offers if offer.strategy == "dwr")
     gap = math.log(dwr.seconds / budget.judged[0].seconds)
     noisy = Noise(peaks=2.0)
-    for spread, noise, front in ((gap / 5, Noise(), "no"), (gap, Noise(), "perhaps"), (gap / 5, noisy, "perhaps")):
-        told = Readings(replace(results, time_spread=TimeSpread(spread, 20), noise=noise)).budget("EN-tiny", BUDGETS[1])
+    for spread, noise, front in ((gap / 5, Noise(), "no"), (gap, Noise(), "perhaps"), (gap / 5, noisy, "unknown")):
+        told = Readings(replace(results, time_spread=Spread(spread, 20), noise=noise)).budget("EN-tiny", BUDGETS[1])
         offer = next(offer for offer in told.offers if offer.strategy == "dwr")
         assert told.front(offer) == front
-        half = offer.seconds_half_width
-        assert half is None if noise is noisy else half == pytest.approx(2.09 * spread * offer.seconds, rel=0.1)
+        ends, factor = offer.seconds_interval, math.exp(2.09 * spread)  # t of 20 degrees is 2.09
+        by_hand = pytest.approx((offer.seconds / factor, offer.seconds * factor), rel=0.1)
+        assert ends is None if noise is noisy else ends == by_hand
 
 
 def test_gaps_are_told(results: Results) -> None:

@@ -1,5 +1,6 @@
 """`fastscale verdict`: one command that times networks and says whether fast scaling holds."""
 
+import re
 import time
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
@@ -62,8 +63,10 @@ def test_the_answer_follows_from_the_times(tmp_path: Path, minutes: object, answ
     sweep = write_records(Sweep.from_config({**SMALL, "results": str(tmp_path)}), minutes=minutes)
     aggregate(sweep, "verdict")
     text = (sweep.folder / "tables/verdict.md").read_text()
-    assert f"**{answer}.** Activations" in text
-    assert f"uniform compound scaling (dwr) of the same flops on {faster} of 2 bases" in text
+    assert f"**{answer}.**\n\n- Activations" in text
+    assert f"uniform compound scaling (dwr) of the same flops: on {faster} of 2 bases" in text
+    (higher,) = re.findall(r"than flops do: on . of 2 bases, a correlation that is (\S+) \[", text)
+    assert (float(higher) > 0) == (answer == "Yes")
 
 
 def test_noisy_timings_answer_nothing(tmp_path: Path) -> None:
@@ -91,8 +94,8 @@ def test_devices_are_compared_side_by_side_each_by_itself(tmp_path: Path) -> Non
     first, second = tmp_path / "a", (tmp_path / "b").rename(tmp_path / "moved")
     ran = CliRunner().invoke(main, ["compare", str(first), str(second)])
     assert ran.exit_code == 0, ran.output
-    assert f"- {first} (abacus, 1 thread, float32): **Yes.**" in ran.output
-    assert f"- {second} (loom, 2 threads, float32): **No.**" in ran.output
+    assert f"## {first} (abacus, 1 thread, float32)\n\n**Yes.**" in ran.output
+    assert f"## {second} (loom, 2 threads, float32)\n\n**No.**" in ran.output
     cells = {line.split(" | ")[0].strip("| "): line.strip("| ").split(" | ")[1:] for line in ran.output.splitlines()}
     assert cells["EN-tiny, acts"][1][:5] == "1.000" > cells["EN-tiny, params"][1][:5]
     assert cells["EN-tiny, params"][2][:5] == "1.000" > cells["EN-tiny, acts"][2][:5]

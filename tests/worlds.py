@@ -21,7 +21,7 @@ from fastscale.analysis import claims
 from fastscale.analysis.claims.claim import Finding, doubts
 from fastscale.analysis.claims.evidence import Evidence
 from fastscale.analysis.rendering.table import Grid, markdown_grid
-from fastscale.analysis.results.noise import Noise, Spread
+from fastscale.analysis.results.noise import Noise, time_spread
 from fastscale.analysis.results.published import published
 from fastscale.analysis.results.reading import Error, Time
 from fastscale.analysis.results.results import Results, Row, load
@@ -125,8 +125,8 @@ def measured(world: World, config: str = PAPERS, noise: float = 0.0, seed: int =
         rows[row.point.network.id] = row
     records = [{"rounds": row.time.rounds} for row in rows.values() if row.time]
     shown = tuple(replace(rows[row.point.network.id], point=row.point) for row in results.rows)
-    spread = Spread.from_records(records)
-    return Evidence(sweep, replace(results, rows=shown, time_spread=spread, noise=Noise(), val_images=IMAGES))
+    measured = {"time_spread": time_spread(records), "noise": Noise(), "val_images": IMAGES}
+    return Evidence(sweep, replace(results, rows=shown, **measured))
 
 
 def findings(evidence: Evidence) -> dict[str, Finding]:

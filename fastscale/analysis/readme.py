@@ -43,7 +43,7 @@ def _what(sweep: Sweep, epoch: Epoch) -> list[list[str]]:
     named = len({point.base for point in sweep.points})
     words = {
         "networks": f"{len(sweep.networks)}, scaled from {named} with names of their own",
-        "timed steps": f"{config['profile']['repeats']}; each time is the {epoch.words}",
+        "times": f"{epoch.words}, by the least of {config['profile']['repeats']} steps",
     }
     if config["train"]:
         words |= {

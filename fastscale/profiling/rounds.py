@@ -16,9 +16,9 @@ def plan(networks: Sequence[Network], done: Mapping[str, int], rounds: int, *, i
     Interleaved, each round visits all networks in a random order that depends on the round alone. Else each network is
     visited once, for all of its rounds, in the given order. Sentinels tell drift: networks of the least, the median and
     the most activations. Interleaved, these are chosen from the networks that an earlier session has timed, and are
-    timed in each round; else from all networks, and are timed at the start, in the middle and at the end. Peaks are tried
-    at the start, in the middle and at the end; interleaved, `PEAK_TRIES` times in each third. Nothing is planned where
-    nothing is missing.
+    timed in each round; else from all networks, and are timed at the start, in the middle and at the end. Peaks are
+    tried at the start, in the middle and at the end; interleaved, `PEAK_TRIES` times in each third. Nothing is planned
+    where nothing is missing.
     """
     missing = [network for network in networks if done.get(network.hash, 0) < rounds]
     complete = [network for network in networks if done.get(network.hash, 0) >= rounds]

@@ -130,8 +130,7 @@ class Evidence:
                 parts[f"{row.point.network.id} images"] = Part(1, sampling)  # the same for all schedules
             return Reading(error.mean, parts, error.n)
         if y == "time":
-            sd, df = self.results.time_spread
-            spread = Spread(sd, df) if df else UNKNOWN
+            spread = self.results.time_spread or UNKNOWN
             return Reading(math.log(time.seconds), {name: Part(1, spread)}, time.n) if time else None
         value = self._plain(row, y)
         return Reading(math.log(value)) if value else None

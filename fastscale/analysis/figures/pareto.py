@@ -21,10 +21,10 @@ POINTS: dict[str, Any] = {"capsize": 2, "elinewidth": 0.8}
 
 
 class Place(NamedTuple):
-    """A network's place: the seconds of an epoch and its error, with half the widths of their 95 % intervals."""
+    """A network's place: seconds of an epoch and error, with what its bars reach down and up, and to either side."""
 
     seconds: float
-    seconds_bar: float
+    seconds_bars: tuple[float, float]
     error: float
     bar: float
     is_base: bool
@@ -65,8 +65,8 @@ def _panel(axes: Axes, index: int, readings: Readings, base: str, budgets: Seque
             xs, ys = [place.seconds / per_unit for place in listed], [place.error for place in listed]
             look = style.look_of(strategy, results.strategies)(label=strategy, **POINTS)
             scaled = (int(listed[0].is_base), 1)  # the base stands on every curve, and is drawn once
-            bars = [place.bar for place in listed], [place.seconds_bar / per_unit for place in listed]
-            axes.errorbar(xs, ys, *bars, **look, markevery=scaled, errorevery=scaled)
+            sides = [[place.seconds_bars[side] / per_unit for place in listed] for side in (0, 1)]
+            axes.errorbar(xs, ys, [place.bar for place in listed], sides, **look, markevery=scaled, errorevery=scaled)
     for place in dict.fromkeys(place for place in everything if place.is_base):
         look = style.BASE(label="base", **POINTS)
         axes.errorbar([place.seconds / per_unit], [place.error], [place.bar], **look)
@@ -82,8 +82,9 @@ def _places(readings: Readings, base: str, strategy: str) -> list[Place]:
     for row in readings.results.select(base, strategy):
         offer = readings.offer(base, strategy, row.flops)
         if offer.error is not None and offer.seconds:
-            bars = offer.seconds_half_width or 0.0, offer.half_width or 0.0
-            places.append(Place(offer.seconds, bars[0], offer.error, bars[1], row.is_base))
+            low, high = offer.seconds_interval or (offer.seconds, offer.seconds)
+            sides = offer.seconds - low, high - offer.seconds
+            places.append(Place(offer.seconds, sides, offer.error, offer.half_width or 0.0, row.is_base))
     return places
 
 

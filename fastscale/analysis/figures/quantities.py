@@ -78,7 +78,7 @@ def meaning(results: Results, shown: Iterable[str], has_published: bool) -> str:
         spread = f"errors ± standard deviation of {_span(errors)} trials"
         sentences.append(spread if max(errors) > 1 else "none on errors, of one trial")
     if "time" in shown and rounds:
-        sentences.append(f"times: from the least to the most of {_span(rounds)} rounds")
+        sentences.append(f"a time is the least of {_span(rounds)} rounds, its bar ends at the most")
     words = [f"Bars: {'; '.join(sentences)}."] if sentences else []
     if has_published:
         devices = "; times of 8 V100, times 8" if "time" in shown and are_comparable(results.records["profile"]) else ""

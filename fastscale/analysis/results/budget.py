@@ -133,10 +133,13 @@ class Offer:
         return self._power(lambda row: row.time.seconds if row.time else None)
 
     @property
-    def seconds_half_width(self) -> float | None:
-        """Return half the width of the 95 % interval of the seconds per epoch; None where their spread is unknown."""
+    def seconds_interval(self) -> tuple[float, float] | None:
+        """Return the ends of the 95 % interval of the seconds per epoch; None where their spread is unknown."""
         seconds, relative = self.seconds, self.measured.time_error((1, self.timed))
-        return None if seconds is None or relative is None else seconds * half_width(*relative)
+        if seconds is None or relative is None:
+            return None
+        factor = math.exp(half_width(*relative))
+        return seconds / factor, seconds * factor
 
     @property
     def memory(self) -> float | None:
@@ -189,12 +192,16 @@ class Budget:
             return "unknown"
         return "lowest" if offer is self.judged[0] else self.difference(offer, self.judged[0])
 
+    def same_as(self, offer: Offer) -> list[Offer]:
+        """List the offers that are read from the same networks as one of them, this one among them."""
+        return [other for other in self.offers if _weights([(1, other.trained)]) == _weights([(1, offer.trained)])]
+
     def front(self, offer: Offer) -> Front:
         """Say whether an offer is on the Pareto front: no other has a lower error in less time.
 
-        It is perhaps so where another has both, but neither beyond noise.
+        It is perhaps so where another has both, but neither beyond noise; unknown where times must not be compared.
         """
-        if offer.error is None or offer.seconds is None:
+        if offer.error is None or offer.seconds is None or self.measured.time_spread is None:
             return "unknown"
         better = [other for other in self.judged if other is not offer and _dominates(other, offer)]
         if not better:
@@ -283,12 +290,11 @@ class Readings:
     def _measured(self) -> Measured:
         timed = self.results.records["profile"]
         distinct = {row.point.network.id: row for row in self.results.rows}
-        is_known = self.results.time_spread.freedom and not self.results.noise.is_too_noisy
         return Measured(
             {name: error for name, row in distinct.items() if (error := self.results.error(row))},
             {each["network"]: each["inference_seconds"]["least"] / each["batch"] for each in timed},
             pooled_spread(error for row in distinct.values() for error in row.errors.values()),
-            Spread(*self.results.time_spread) if is_known else None,
+            None if self.results.noise.is_too_noisy else self.results.time_spread,
             self.results.val_images,
         )
 

@@ -4,41 +4,36 @@ import math
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple, Self
+from typing import Any, Self
+
+from fastscale.analysis.results.uncertainty import Spread
 
 LIMIT = 1.2  # the largest ratio of two measurements of one thing that is not too noisy
 FEW = 0.1  # the largest share of networks whose two fastest rounds may lie further apart than `LIMIT`
 BUSY = 1.05  # wall over processor time of a step, from which the load by other programs is mentioned
 
 
-class Spread(NamedTuple):
-    """The relative standard deviation of a network's time, pooled over networks; `freedom` 0: nothing tells it."""
+def time_spread(records: Iterable[Mapping[str, Any]]) -> Spread | None:
+    """Estimate the relative standard deviation of a network's time from profile records; None where nothing tells it.
 
-    deviation: float = 0.0
-    freedom: int = 0
-
-    @classmethod
-    def from_records(cls, records: Iterable[Mapping[str, Any]]) -> Self:
-        """Estimate the spread from profile records.
-
-        Let d be the logarithm of a network's least time in odd rounds over that in even rounds. Both halves have the
-        same variance v, so that the mean of d squared over the networks estimates 2 v. A network's time is the least of
-        all rounds, which varies less than that of half of them; v is not made smaller for it, as what all rounds share
-        does not show in d. That shows in networks that were timed again later (`again`), whose d is the logarithm of
-        the later least time over the first: the larger of the two estimates is taken. The degrees of freedom are the
-        number of the estimate's networks, as the mean of d is known to be 0.
-        """
-        halves, visits = [], []
-        for record in records:
-            rounds = record["rounds"]
-            if len(rounds) > 1:
-                halves.append(math.log(min(rounds[::2]) / min(rounds[1::2])))
-            if record.get("again"):
-                visits.append(math.log(min(record["again"]) / min(rounds)))
-        estimates = [
-            cls(math.sqrt(statistics.fmean(d * d for d in each) / 2), len(each)) for each in (halves, visits) if each
-        ]
-        return max(estimates, default=cls())
+    Let d be the logarithm of a network's least time in odd rounds over that in even rounds. Both halves have the same
+    variance v, so that the mean of d squared over the networks estimates 2 v. A network's time is the least of all
+    rounds, which varies less than that of half of them; v is not made smaller for it, as what all rounds share does not
+    show in d. That shows in networks that were timed again later (`again`), whose d is the logarithm of the later least
+    time over the first: the larger of the two estimates is taken. The degrees of freedom are the number of the
+    estimate's networks, as the mean of d is known to be 0.
+    """
+    halves, visits = [], []
+    for record in records:
+        rounds = record["rounds"]
+        if len(rounds) > 1:
+            halves.append(math.log(min(rounds[::2]) / min(rounds[1::2])))
+        if record.get("again"):
+            visits.append(math.log(min(record["again"]) / min(rounds)))
+    estimates = [
+        Spread(math.sqrt(statistics.fmean(d * d for d in each) / 2), len(each)) for each in (halves, visits) if each
+    ]
+    return max(estimates, default=None)
 
 
 @dataclass(frozen=True)

@@ -6,8 +6,9 @@ from functools import cached_property
 from typing import Any
 
 from fastscale.analysis.results.epoch import Epoch
-from fastscale.analysis.results.noise import Noise, Spread
+from fastscale.analysis.results.noise import Noise, time_spread
 from fastscale.analysis.results.reading import Error, Reader, Scope, Time, validation_images
+from fastscale.analysis.results.uncertainty import Spread
 from fastscale.cost.prediction import Costs, Timing
 from fastscale.sweep.selection import Curve, Point, Selection, points
 from fastscale.sweep.sweep import Sweep
@@ -53,7 +54,7 @@ class Results:
     records: Mapping[str, Sequence[Mapping[str, Any]]]  # the records read, by stage: profile, train
     epoch: Epoch  # of which all times are
     noise: Noise  # of these and of all timings that were made with them, so that all pages agree
-    time_spread: Spread  # of the same timings
+    time_spread: Spread | None  # of the same timings; relative
     val_images: int | None = None  # on which errors were measured; None: unknown
 
     def row(self, point: Point) -> Row:
@@ -129,7 +130,7 @@ def load(sweep: Sweep, artefact: str, scope: Scope = "all") -> Results:
         rows.append(Row(point, flops, params, acts, flops / base_flops[point.base], *measured[point.network.id]))
     conditions = _conditions(sweep, reader, {name for names in schedules.values() for name in names})
     remarks = tuple(_remarks(sweep, artefact, reader, rows))
-    noise, spread = Noise.from_records(reader.timings), Spread.from_records(reader.timings)
+    noise, spread = Noise.from_records(reader.timings), time_spread(reader.timings)
     measured_on = reader.epoch, noise, spread, validation_images(reader.records["train"])
     return Results(selections, tuple(rows), sweep.schedule, conditions, remarks, reader.records, *measured_on)
 

@@ -20,7 +20,8 @@ MEASURED = (
     "error_half_width",
     "trials",
     "epoch_seconds",
-    "seconds_half_width",
+    "seconds_low",
+    "seconds_high",
     "inference_seconds",
     "memory_per_image",
 )
@@ -30,10 +31,11 @@ HEADER = ("base", "budget_flops", "strategy", "networks", *MEASURED, "front", "a
 def table(sweep: Sweep, artefact: str, results: Results) -> Table:
     """List what each strategy gives for each budget; above each base's list, say which strategies are worth taking."""
     budgets = Readings(results).budgets()
-    body: list[str | Grid] = [conditions(results), " ".join(_text(results, budgets))]
+    body: list[str | Grid] = [conditions(results)]
     for base in dict.fromkeys(budget.base for budget in budgets):
         listed = [budget for budget in budgets if budget.base == base]
         body += [f"## {base}", "\n".join(f"- {answer(budget)}" for budget in listed), _grid(listed)]
+    body += ["## How to read this", "\n".join(f"- {sentence}" for sentence in _text(results, budgets))]
     lines = [_exact(budget, offer) for budget in budgets for offer in budget.offers]
     return Table(f"At this budget, which strategy? Sweep {sweep.name}", body, HEADER, lines)
 
@@ -57,11 +59,19 @@ def answer(budget: Budget) -> str:
 
 def ranking(budget: Budget) -> str:
     """Say in words which strategy has the lowest error, and how the others differ; one must have an error."""
-    parts = [f"{budget.judged[0].strategy} has the lowest error"]
+    first = budget.same_as(budget.judged[0])
+    parts = [f"{_names(first)} {'have' if len(first) > 1 else 'has'} the lowest error"]
     for difference, words in WORDS.items():
-        if named := [offer.strategy for offer in budget.judged if budget.verdict(offer) == difference]:
-            parts.append(f"{words}: {', '.join(named)}")
+        named = [offer for offer in budget.judged if offer not in first and budget.verdict(offer) == difference]
+        if named:
+            alike = dict.fromkeys(_names(budget.same_as(offer)) for offer in named)
+            parts.append(f"{words}: {', '.join(alike)}")
     return "; ".join(parts)
+
+
+def _names(alike: list[Offer]) -> str:
+    """Name strategies that give the same networks as one."""
+    return " = ".join(offer.strategy for offer in alike)
 
 
 def _text(results: Results, budgets: list[Budget]) -> Iterator[str]:
@@ -70,24 +80,33 @@ def _text(results: Results, budgets: list[Budget]) -> Iterator[str]:
         yield "No base is scaled by several strategies: there is nothing to compare."
         return
     yield (
-        "Strategies at equal realised flops. Between a strategy's networks, which are named by their scales, it is "
-        "read over log flops; up to a quarter beyond the last one, on the same line. Time is that of training for "
-        f"{results.epoch.images:,} images on one device; inference is of one "
-        "image in a batch. Front: no other strategy has a lower error in less time (perhaps: one has, but not beyond "
-        "noise)."
+        "Strategies are compared at equal realised flops. Between two of its networks, which are named by their "
+        "scales, a strategy is read over log flops; up to a quarter beyond the last one, on the same line."
+    )
+    yield (
+        f"Time is that of training for {results.epoch.images:,} images on one device; inference is of one image in a "
+        "batch."
     )
     measured = budgets[0].measured
-    yield (
-        "In brackets are 95 % intervals by Student's t; a time's spread is that between rounds and visits, pooled over "
-        "all networks."
-    )
+    if measured.time_spread:
+        yield "Front: no other strategy has a lower error in less time (perhaps: one has, but not beyond noise)."
+        yield (
+            "A time's brackets are its 95 % interval by Student's t, by the spread between rounds and visits, pooled "
+            "over all networks."
+        )
+    elif results.noise.is_too_noisy:
+        yield "Times have no brackets, and no strategy is called the fastest: the timings are too noisy to compare."
     if measured.spread is None or measured.images is None:
         return
     yield (
-        f"An error's is that of trials, pooled over the sweep ({measured.spread.sd:.2f} points, "
-        f"{measured.spread.df:g} degrees of freedom). A difference of errors is within noise if trials alone may "
-        "explain it, at 5 % for all pairs of a budget together. It is there on these images if trials cannot explain "
-        f"it, but the choice of the {measured.images:,} validation images may; it is real if neither can."
+        "An error's brackets are its 95 % interval by Student's t, by the spread of trials, pooled over the sweep "
+        f"({measured.spread.sd:.2f} points, {measured.spread.df:g} degrees of freedom)."
+    )
+    yield (
+        "A difference of errors is within noise if trials alone may explain it. All pairs of a budget are tested "
+        "together, at 5 % for the whole: so a difference may be within noise although the brackets do not overlap. It "
+        "is there on these images if trials cannot explain it, but the choice of the "
+        f"{measured.images:,} validation images may; it is real if neither can."
     )
 
 
@@ -99,7 +118,7 @@ def _grid(budgets: list[Budget]) -> Grid:
         {
             "flops": flops_cell(budget.flops),
             "strategy": offer.strategy,
-            "networks (s)": _scales(offer),
+            "scales": _scales(offer),
             "error (%)": _error(offer),
             f"time ({epoch.name})": _time(offer, epoch),
             f"inference ({image.name})": image.write(offer.inference),
@@ -110,7 +129,7 @@ def _grid(budgets: list[Budget]) -> Grid:
         for budget in budgets
         for offer in sorted(budget.offers, key=lambda offer: (offer.error is None, offer.error, offer.seconds or 0))
     ]
-    always = ("flops", "strategy", "networks (s)")
+    always = ("flops", "strategy", "scales")
     shown = [key for key in rows[0] if key in always or {row[key] for row in rows} - {GAP, "unknown"}]
     return Grid(shown, [[row[key] for key in shown] for row in rows])
 
@@ -133,9 +152,8 @@ def _error(offer: Offer) -> str:
 def _time(offer: Offer, unit: Unit) -> str:
     if offer.seconds is None:
         return GAP
-    half = offer.seconds_half_width
-    ends = "" if half is None else f" [{unit.write(offer.seconds - half)}, {unit.write(offer.seconds + half)}]"
-    return unit.write(offer.seconds) + ends
+    ends = offer.seconds_interval
+    return unit.write(offer.seconds) + (f" [{', '.join(map(unit.write, ends))}]" if ends else "")
 
 
 def _difference(budget: Budget, offer: Offer) -> str:
@@ -152,7 +170,7 @@ def _exact(budget: Budget, offer: Offer) -> list[object]:
     gap = None if offer.error is None or lowest is None else offer.error - lowest
     networks = " ".join(f"{share.row.point.network.id}*{share.weight:.4f}" for share in offer.trained or offer.timed)
     numbers = [offer.error, offer.half_width, offer.trials or None]
-    numbers += [offer.seconds, offer.seconds_half_width, offer.inference, offer.memory]
+    numbers += [offer.seconds, *(offer.seconds_interval or (None, None)), offer.inference, offer.memory]
     cells = ["" if number is None else f"{number:.6g}" for number in numbers]
     verdicts = [budget.front(offer), "" if gap is None else f"{gap:.6g}", budget.verdict(offer)]
     return [budget.base, f"{budget.flops:.6g}", offer.strategy, networks, *cells, *verdicts]

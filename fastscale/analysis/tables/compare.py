@@ -23,17 +23,18 @@ def compare(folders: Sequence[Path]) -> Table:
     """
     if len({folder.resolve() for folder in folders}) < 2:
         raise UserError("one folder is nothing to compare: give two results folders or more, such as results/verdict")
-    answers, columns = [], []
+    answers: list[str | Grid] = []
+    columns = []
     for folder in folders:
         sweep = _sweep(folder)
         results = load(sweep, "verdict", "partial")
         table = verdict.table(sweep, "verdict", results)
         columns.append({(line[0], line[1]): line[2:] for line in table.lines})
-        answers.append(f"- {folder} ({_device(results)}): {table.body[0]}")
+        answers += [f"## {folder} ({_device(results)})", table.body[0]]
     cases = dict.fromkeys(case for column in columns for case in column)
     header = ("question", "case", "paper", *map(str, folders))
     lines = [(*map(str, case), *_cells([column.get(case) for column in columns])) for case in cases]
-    body: list[str | Grid] = ["\n".join(answers)]
+    body = answers
     for question in dict.fromkeys(question for question, _ in cases):
         body += [f"## {question}", Grid(header[1:], [line[1:] for line in lines if line[0] == question])]
     return Table("Does fast scaling hold on these devices?", body, header, lines)

@@ -64,9 +64,9 @@ def timing(sweep: Sweep, artefact: str, results: Results) -> Table:
         "batch. Times on several devices that stand in brackets are scaled from one device, not measured."
     )
     repeat = "" if results.noise.is_too_noisy else results.noise.sentence  # each page begins with the warning
-    if results.time_spread.freedom:
-        deviation, networks = 100 * results.time_spread.deviation, results.time_spread.freedom
-        repeat += f" The standard deviation of a time is {deviation:.1f} % (by the rounds of {networks} networks)."
+    if spread := results.time_spread:
+        deviation = f"{100 * spread.sd:.1f} % (by the rounds of {spread.df} networks)"
+        repeat += f" The standard deviation of a time is {deviation}."
     return _table(f"Timings, sweep {sweep.name}", [conditions(results), text, repeat.strip()], lines, shown)
 
 

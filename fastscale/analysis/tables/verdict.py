@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from fastscale.analysis.claims.claim import Claim, Finding, above, doubts, pool
 from fastscale.analysis.claims.comparisons import versus
-from fastscale.analysis.claims.correlations import COUNTS, bootstrap, mean_of
+from fastscale.analysis.claims.correlations import COUNTS, FEWEST_DRAWN, bootstrap, mean_of
 from fastscale.analysis.claims.evidence import PAPERS, SCALES, Case, Evidence
 from fastscale.analysis.claims.runtime import LESS_THAN_ACTS
 from fastscale.analysis.rendering.table import Grid, Table, conditions
@@ -27,6 +27,7 @@ from fastscale.cost.roofline import Roofline
 from fastscale.sweep.sweep import Sweep
 
 ACTS_EXPONENTS = {"dwr": "5/6 = 0.83", "dw": "3/4 = 0.75", "dWr": "3/5 = 0.60", "w": "1/2 = 0.50"}  # Tables 1, 2 and 4
+COUNTED = ("flops", "params")  # what activations are compared with, in the order of `LESS_THAN_ACTS`
 RIVALS = ("RegNetY-4GF->16GF", "EN-B4")
 HEADER = ("question", "case", "paper", "ours", "n")
 FASTER = Claim(
@@ -77,10 +78,12 @@ class Judgement(NamedTuple):
     @property
     def text(self) -> str:
         """Say for each statement on how many bases it is so, the mean with its interval, and what that decides."""
-        less = " and ".join(
-            f"than {name} on {_bases(finding)}" for name, finding in zip(("flops", "params"), self, strict=False)
-        )
-        return f"Activations go with runtime more closely {less}; {FASTER.text} on {_bases(self.faster)}."
+        statements = (*(f"Activations go with runtime more closely than {name} do" for name in COUNTED), FASTER.text)
+        pairs = zip(statements, self, strict=True)
+        lines = [f"- {text[0].upper()}{text[1:]}: {_bases(finding)}." for text, finding in pairs]
+        reason = next((finding.doubts.reason for finding in self if finding.doubts.reason), "")
+        withheld = f"The intervals decide nothing here, as the timings are {reason}." if reason else ""
+        return "\n\n".join(filter(None, (f"**{self.answer}.** {withheld}".strip(), "\n".join(lines))))
 
 
 def table(sweep: Sweep, artefact: str, results: Results) -> Table:
@@ -89,7 +92,7 @@ def table(sweep: Sweep, artefact: str, results: Results) -> Table:
     judgement = Judgement.of(evidence)
     answers = [_correlations(evidence), _speed(evidence, judgement.faster), _growth(evidence), _rivals(evidence)]
     answers = [answer for answer in (*answers, _prediction(results), _bounds(results)) if answer.lines]
-    body: list[str | Grid] = [f"**{judgement.answer}.** {judgement.text}", conditions(results)]
+    body: list[str | Grid] = [judgement.text, conditions(results)]
     for answer in answers:
         body += [f"## {answer.question}", answer.text, Grid(HEADER[1:], answer.lines)]
     lines = [(answer.question, *line) for answer in answers for line in answer.lines]
@@ -99,19 +102,25 @@ def table(sweep: Sweep, artefact: str, results: Results) -> Table:
 def _bases(finding: Finding) -> str:
     """Say on how many bases a statement is so, the mean over them with its interval, and the verdict."""
     if not finding.measured:
-        return "no base, as none was measured"
+        return "not measured"
     case, estimate = finding.measured[0], pool(finding.measured)
-    mean, low, high = (SCALES[case.scale].write(each) for each in (estimate.value, estimate.low, estimate.high))
-    what = "mean ratio of times" if case.scale == "ratio" else "mean difference of correlations"
+    ends = estimate.value, estimate.low, estimate.high
+    if case.scale == "ratio":
+        mean, low, high = map(SCALES[case.scale].write, ends)
+        what = f"{mean} [{low}, {high}] times as fast in the mean"
+    else:  # the cases are of a count less activations
+        mean, high, low = (SCALES[case.scale].write(-each) for each in ends)
+        what = f"a correlation that is {mean} [{low}, {high}] higher in the mean"
     n = len(finding.measured)
-    return f"{n - finding.against} of {n} bases ({what} {mean} [{low}, {high}]: {finding.verdict})"
+    return f"on {n - finding.against} of {n} bases, {what} ({finding.verdict})"
 
 
 def _correlations(evidence: Evidence) -> Answer:
     """Correlate each count with runtime, over the scaled networks of each base and of all bases."""
     paper = numbers()["runtime_correlation"]
     lines: list[tuple[str, str, str, str]] = []
-    for words, scaled in (("", evidence.scaled()), (", all strategies", evidence.scaled(()))):
+    for words, strategies in (("", PAPERS), (", all strategies", ())):
+        scaled = {base: rows for base, rows in evidence.scaled(strategies).items() if len(rows) >= FEWEST_DRAWN}
         if words and scaled == evidence.scaled():
             continue
         groups: dict[str, list[list[Row]]] = {f"{base}{words}": [rows] for base, rows in scaled.items()}
