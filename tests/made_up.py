@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
+from fastscale.analysis.results.reading import present_data
 from fastscale.cost.prediction import Costs
 from fastscale.networks import Network
 from fastscale.networks.complexity import Complexity, count
@@ -99,7 +100,7 @@ def write_training(
         "schedule": schedule,
         "trial": trial,
         "recipe": recipe.to_dict(),
-        "data_hash": "0",
+        "data_hash": present_data(sweep) or "0",  # the default sweep's data may lie here, as it has run
         "data": {"images": {"train": 2500, "val": 1000}},
         "status": "finished",
         "epochs": recipe.epochs,
