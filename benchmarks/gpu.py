@@ -9,8 +9,9 @@ where fastscale is installed, make the pages of what was timed by then:
 
 Each part runs in a process of its own within a limit, and writes what it finds as it goes; another call continues. The
 first parts tell what cuDNN's search for kernels costs and brings (`tried.json`): seconds to the first step, and of a
-step. Networks are timed in bfloat16, channels_last and as CUDA graphs, at batch 256 or, halved, what fits. cuDNN
-chooses kernels by its heuristics, unless --autotune is given.
+step. Networks are timed as `fastscale verdict` times them: in bfloat16 and as CUDA graphs, at batch 256 or, halved,
+what fits, in both memory formats until one has lost in a family. cuDNN chooses kernels by its heuristics, unless
+--autotune is given.
 """
 
 import argparse
@@ -20,40 +21,17 @@ import subprocess
 import sys
 import time
 import traceback
+from itertools import accumulate
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from fastscale.networks import Network
     from fastscale.profiling.options import Options
-    from fastscale.sweep.sweep import Sweep
 
-TELLING = ("dWr", "dwr", "w", "dw")  # the strategies of Figure 1, those of the verdict's own comparison first
-RIVALS = ("RegNetY-4GF->16GF", "EN-B4")
 FINISH = 30.0  # seconds kept for the last network, sentinels and peaks
-STEPS = 10
-
-
-def in_order(sweep: "Sweep") -> list["Network"]:
-    """List a sweep's networks by what they tell.
-
-    First the bases that are scaled, then these by the strategies of `TELLING` at the largest scale of all their
-    strategies, then the `RIVALS`, then the same strategies at the scales below, then the rest.
-    """
-    scales: dict[str, dict[str, set[float]]] = {}
-    for point in sweep.points:
-        if point.scale != 1:
-            scales.setdefault(point.base, {}).setdefault(point.strategy, set()).add(point.scale)
-    common = {base: max(set.intersection(*each.values()), default=0) for base, each in scales.items()}
-    ranks: dict[str, tuple[int, int]] = {}
-    for point in sweep.points:
-        rank = (4, 0)
-        if point.scale == 1:
-            rank = (0 if point.base in scales else 2 if point.base in RIVALS else 4, 0)
-        elif point.strategy in TELLING and point.scale <= common[point.base]:
-            rank = (1 if point.scale == common[point.base] else 3, TELLING.index(point.strategy))
-        ranks[point.network.id] = min(rank, ranks.get(point.network.id, rank))
-    return sorted(sweep.networks.values(), key=lambda network: ranks[network.id])
+STEPS = 10  # timed, of each try
+TRIED = 4  # kernels that cuDNN tries for each convolution in the second of the first parts
 
 
 def prepare(config: Path | None, out: Path) -> None:
@@ -62,19 +40,23 @@ def prepare(config: Path | None, out: Path) -> None:
     from fastscale.records.networks import write_networks
     from fastscale.records.records import write_record
     from fastscale.sweep.expansion import FIXED
+    from fastscale.sweep.priority import FIRST, by_priority
 
     sweep = read(config or PAPER, out)
     write_record(sweep.description, dict(sweep.config))
-    write_networks(sweep.network_record(FIXED), in_order(sweep))
+    groups = [group.networks for group in by_priority(sweep.points)]
+    write_networks(sweep.network_record(FIXED), [network for group in groups for network in group])
+    (out / "portions.json").write_text(json.dumps(list(accumulate(map(len, groups)))[FIRST - 1 :]))
 
 
 def options(arguments: argparse.Namespace) -> "Options":
     """Return how networks are timed."""
     from fastscale.profiling.options import Options
+    from fastscale.runtime.devices import choose_device
 
-    modes = ("eager",) if arguments.device == "cpu" else ("graph",)
-    how = {"formats": ("channels_last",), "modes": modes, "convolutions": ("plain",), "fill": False}
-    return Options(batch=arguments.batch, repeats=STEPS, **how, autotune=arguments.autotune)
+    profile = json.loads((arguments.out / "sweep.json").read_text())["profile"]
+    device = choose_device(arguments.device)
+    return Options(batch=arguments.batch, **profile).of_verdict(device, arguments.autotune)
 
 
 def verdict(arguments: argparse.Namespace, networks: list["Network"]) -> None:
@@ -84,7 +66,8 @@ def verdict(arguments: argparse.Namespace, networks: list["Network"]) -> None:
 
     deadline = arguments.end - min(FINISH, (arguments.end - time.monotonic()) / 3)
     wanted = [network for network in networks if network.hash not in arguments.without]
-    profile_all(wanted, profiles(arguments.out), options(arguments), choose_device(arguments.device), deadline)
+    device, how = choose_device(arguments.device), options(arguments)
+    profile_all(wanted, profiles(arguments.out), how, device, deadline, portions(arguments.out))
 
 
 def search(arguments: argparse.Namespace, networks: list["Network"]) -> None:
@@ -109,6 +92,11 @@ def search(arguments: argparse.Namespace, networks: list["Network"]) -> None:
         path.write_text(json.dumps(found, indent=1) + "\n")
         print(f"{network.id}, autotune {how.autotune}: {first:.1f} s to the first step, then {1e3 * seconds:.2f} ms")
         del step
+
+
+def portions(out: Path) -> list[int]:
+    """Read how many networks tell most, and how many tell more than the rest."""
+    return list(json.loads((out / "portions.json").read_text()))
 
 
 def profiles(out: Path) -> Path:
@@ -136,8 +124,8 @@ def run_all(arguments: argparse.Namespace, networks: list["Network"]) -> None:
     if arguments.try_seconds and not (arguments.out / "tried.json").exists():
         began = time.monotonic()
         run("search", arguments.try_seconds / 2, arguments)
-        run("search", arguments.try_seconds - (time.monotonic() - began), arguments, "--autotune")
-    more = ["--autotune"] if arguments.autotune else []
+        run("search", arguments.try_seconds - (time.monotonic() - began), arguments, "--autotune", str(TRIED))
+    more = ["--autotune", str(arguments.autotune)]
     without: list[str] = []
     while (left := end - time.monotonic() - 2) > 5:
         if run("verdict", left, arguments, *more, *(f"--without={name}" for name in without)) == 0:
@@ -147,7 +135,8 @@ def run_all(arguments: argparse.Namespace, networks: list["Network"]) -> None:
             {record["network_hash"] for record in read_record(path, "profiles")["records"]} if path.exists() else set()
         )
         wanted = [network for network in networks if network.hash not in without]
-        visits = plan(wanted, dict.fromkeys(done, STEPS), STEPS, is_interleaved=False)
+        rounds = dict.fromkeys(done, STEPS)
+        visits = plan(wanted, rounds, STEPS, is_interleaved=False, portions=portions(arguments.out))
         failed = next((visit for visit in visits if visit and visit.hash not in done), None)
         if failed is None:
             break
@@ -163,7 +152,7 @@ def parsed(words: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--config", type=Path, help="another sweep that trains nothing")
     parser.add_argument("--device", default="cuda")
     parser.add_argument("--batch", type=int, default=256)
-    parser.add_argument("--autotune", action="store_true", help="let cuDNN search for the fastest kernels")
+    parser.add_argument("--autotune", type=int, default=0, help="kernels that cuDNN tries for each convolution")
     parser.add_argument("--try-seconds", type=float, default=80.0, help="the limit of the first parts; 0: none of them")
     parser.add_argument("--prepare", action="store_true", help="only list the networks")
     for name, kind in (("--part", str), ("--end", float)):

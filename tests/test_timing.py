@@ -16,7 +16,7 @@ from fastscale.execution import FORMATS, Execution, combinations, fastest
 from fastscale.models.build import build
 from fastscale.models.placement import MEMORY_FORMATS, place, prepared_forward
 from fastscale.networks import Network, base_network
-from fastscale.profiling import autotune, peaks, steps, visits
+from fastscale.profiling import autotune, peaks, profile, steps, visits
 from fastscale.profiling.batch_size import GRAIN, LARGEST, MARGIN, SMALL, TRIES, largest_batch
 from fastscale.profiling.options import FEWEST_ROUNDS, Options
 from fastscale.profiling.profile import profile_all
@@ -131,6 +131,17 @@ def test_rounds_are_interleaved_in_an_order_that_differs_from_round_to_round(sma
     assert [visit.hash for visit in plan(networks, done, 5, is_interleaved=True) if visit] == order[8 + 3 :]
 
 
+def test_portions_that_tell_most_are_timed_first(smallest: Network) -> None:
+    """In rounds each is a session of its own, beside networks of earlier ones; else sentinels are of the first."""
+    networks = of_depths(smallest, *range(1, 9))
+    depths = [v.stages[0].depth for v in plan(networks, {}, 5, is_interleaved=True, portions=[3, 6]) if v]
+    sessions = depths[:15], depths[15:45], depths[45:]
+    for session, visited in zip(sessions, ({1, 2, 3}, {1, 2, 3, 4, 5, 6}, {1, 4, 6, 7, 8}), strict=True):
+        assert Counter(session) == dict.fromkeys(visited, 5)
+    once = [v.stages[0].depth for v in plan(networks, {}, 5, is_interleaved=False, portions=[3, 6]) if v]
+    assert once == [1, 2, 3, 4, 5, 1, 2, 3, 6, 7, 8, 1, 2, 3]
+
+
 def test_sentinels_tell_drift(smallest: Network) -> None:
     networks = of_depths(smallest, *range(1, 10))
     least, median, most = networks[0], networks[4], networks[8]
@@ -184,7 +195,7 @@ def test_each_network_is_visited_once_where_building_it_is_dear(
     smallest: Network, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As on a GPU; sentinels are timed in the middle and at the end too, and nothing is begun after the deadline."""
-    path, options = tmp_path / "profile.json", OPTIONS._replace(formats=("channels_last",), autotune=False)
+    path, options = tmp_path / "profile.json", OPTIONS._replace(formats=("channels_last",), autotune=0)
     peaks_of = {"flops_per_second": 1e12, "bytes_per_second": 1e10, "bytes_per_value": 4, "n": 3}
     monkeypatch.setattr(peaks, "measure", lambda device: peaks_of)
     once = type("Once", (Options,), {"is_interleaved": lambda *_: False})(*options)
@@ -199,6 +210,26 @@ def test_each_network_is_visited_once_where_building_it_is_dear(
         (tried,) = record["tried"]
         assert record["n"] == FEWEST_ROUNDS and tried["n"] == 5 and len(record["peaks"]["measured"]) == 3
     assert not torch.backends.cudnn.benchmark  # cuDNN was left to its heuristics
+
+
+@pytest.mark.parametrize(("factor", "second"), [(1.4, ("channels_last",)), (1.2, FORMATS)])
+def test_a_memory_format_that_is_far_slower_is_tried_on_one_network_of_a_family(
+    smallest: Network, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, factor: float, second: tuple[str, ...]
+) -> None:
+    """As on a GPU; `factor` is the time by contiguous over that by channels_last."""
+    seconds, formats = {"channels_last": 1.0, "contiguous": factor}, {}
+
+    def made_up(record: dict, network: Network, options: Options, device: torch.device) -> dict:
+        formats[network] = options.formats
+        tried = [{"memory_format": each, "step_seconds": {"median": seconds[each]}} for each in options.formats]
+        return {**record, "rounds": [1.0] * FEWEST_ROUNDS, "tried": tried}
+
+    monkeypatch.setattr(profile, "all_rounds", made_up)
+    monkeypatch.setattr(peaks, "measure", lambda device: {"flops_per_second": 1, "bytes_per_second": 1, "n": 1})
+    once = type("Once", (Options,), {"is_interleaved": lambda *_: False})(*OPTIONS)
+    first, *others = [*of_depths(smallest, 1, 2), base_network("EN-tiny").with_classes(10)]
+    profile_all([first, *others], tmp_path / "profile.json", once, CPU)
+    assert formats == {first: FORMATS, others[0]: second, others[1]: FORMATS}
 
 
 @pytest.mark.slow

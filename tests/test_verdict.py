@@ -19,6 +19,7 @@ from fastscale.profiling import peaks
 from fastscale.records.networks import read_networks
 from fastscale.records.records import read_record, write_record
 from fastscale.sweep.expansion import FIXED
+from fastscale.sweep.priority import by_priority
 from fastscale.sweep.sweep import Sweep
 
 CURVES = {"bases": ["EN-tiny", "RegNetZ-tiny"], "strategies": ["w", "dwr", "dWr"], "scales": [1, 4, 16]}
@@ -31,16 +32,21 @@ SMALL = {
 }
 
 
-def verdict(folder: Path, config: dict) -> Result:
+def verdict(folder: Path, config: dict, *words: str) -> Result:
     path = folder / "verdict.yaml"
     path.write_text(yaml.safe_dump(config))
-    return CliRunner().invoke(main, ["verdict", "--out", str(folder / "out"), "--config", str(path), "--batch", "8"])
+    fixed = ["--out", str(folder / "out"), "--config", str(path), "--batch", "8"]
+    return CliRunner().invoke(main, ["verdict", *fixed, *words])
 
 
 @pytest.mark.slow
 def test_it_times_and_answers(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    ran = verdict(tmp_path, SMALL)
-    assert ran.exit_code == 0, ran.output
+    ran = verdict(tmp_path, SMALL, "--minutes", "0")
+    assert ran.exit_code == 0 and "**Not measured.**" in ran.output, ran.output
+    assert "out/partial/tables/verdict.md" in ran.output and "- Of the bases that are scaled 2 of 2:" in ran.output
+    assert "0 of 14 networks are timed, those that tell most first" in caplog.text
+    ran = verdict(tmp_path, SMALL, "--minutes", "60")
+    assert ran.exit_code == 0 and "not timed yet" not in ran.output, ran.output
     assert "timing 14 networks on " in caplog.text and "(no GPU: networks of full size take hours)" in caplog.text
     out = tmp_path / "out"
     assert f"{out}/tables/verdict.md" in ran.output and "| EN-tiny, acts | — |" in ran.output
@@ -67,6 +73,29 @@ def test_the_answer_follows_from_the_times(tmp_path: Path, minutes: object, answ
     assert f"uniform compound scaling (dwr) of the same flops: on {faster} of 2 bases" in text
     (higher,) = re.findall(r"than flops do: on . of 2 bases, a correlation that is (\S+) \[", text)
     assert (float(higher) > 0) == (answer == "Yes")
+
+
+def test_an_interrupted_verdict_says_what_it_lacks(tmp_path: Path) -> None:
+    """After each network the page is true: it counts what is missing, and decides nothing before there is enough."""
+    sweep = write_records(Sweep.from_config({**SMALL, "results": str(tmp_path)}))
+    path, answers = sweep.profile_record(FIXED), []
+    records = {record["network"]: record for record in read_record(path, "profiles")["records"]}
+    order = [network.id for group in by_priority(sweep.points) for network in group.networks]
+    assert sorted(order) == sorted(records)
+    for timed in range(len(order) + 1):
+        write_record(path, {"kind": "profiles", "records": [records[name] for name in order[:timed]]})
+        aggregate(sweep, "verdict", "partial")
+        text = (sweep.folder / "partial/tables/verdict.md").read_text()
+        missing = re.findall(r"^- Of .* (\d+) of \d+: (.*)\.$", text, re.M)
+        assert sum(int(n) for n, _ in missing) == len(order) - timed
+        assert all(int(n) == len(names.split(", ")) for n, names in missing)
+        answer, *_ = re.findall(r"^\*\*(.*?)\.\*\*", text, re.M)
+        faster = re.findall(r"same flops: on \d of (\d) bases", text)
+        answers.append((answer, int(faster[0]) if faster else 0))
+    bases = [n for _, n in answers]
+    assert bases == sorted(bases) and bases[0] == 0 and bases[-1] == 2
+    assert answers[0] == ("Not measured", 0) and answers[-1] == ("Yes", 2)
+    assert {answer for answer, _ in answers} <= {"Not measured", "Undecided", "In part", "Yes"}
 
 
 def test_noisy_timings_answer_nothing(tmp_path: Path) -> None:

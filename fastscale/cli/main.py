@@ -19,6 +19,7 @@ from fastscale.cli.extras import require
 from fastscale.cli.options import (
     JSON,
     PATH,
+    Quantity,
     Sentences,
     count,
     device_option,
@@ -150,18 +151,30 @@ def profile(networks: Path, path: Path, threads: int, device: str | None, **opti
 @click.option("--out", type=PATH, default=Path("results/verdict"), show_default=True, help="The folder to write to.")
 @click.option("--config", type=PATH, help="Another sweep with `train: false`, for example of your own bases.")
 @click.option("--batch", type=count(), default=16, show_default=True, help="Batch size on a CPU.")
+@click.option(
+    "--minutes",
+    type=Quantity(low=0, high=1e6),
+    help="Begin no further network after these: the page is made of those timed by then, which tell most.",
+)
+@click.option(
+    "--autotune",
+    type=count(0, 1000),
+    default=0,
+    show_default=True,
+    help="On a GPU: kernels that cuDNN tries for each convolution, a second or more apiece; with 0 it tries none.",
+)
 @threads_option
 @device_option
-def verdict(out: Path, config: Path | None, batch: int, threads: int, device: str | None) -> None:
+def verdict(out: Path, config: Path | None, device: str | None, **how: Any) -> None:
     """Say whether fast scaling holds on a device, by timing networks.
 
-    The networks are the paper's bases and scaled ones, on synthetic images: neither data nor Snakemake is needed. This
-    takes about 15 minutes on one GPU. Networks that were timed before are not timed again.
+    The networks are the paper's bases and scaled ones, on synthetic images: neither data nor Snakemake is needed.
+    Networks that were timed before are not timed again: with --minutes, another call goes on with those that are left.
     """
     require("workflow")
     from fastscale.cli.verdict import verdict as judge
 
-    click.echo(judge(out, config, batch=batch, threads=threads, device=device))
+    click.echo(judge(out, config, device=device, **how))
 
 
 @main.command()

@@ -1,13 +1,18 @@
 """The verb `verdict`: time a sweep that trains nothing on one device, and make its artefacts."""
 
 import logging
+import math
+import time
+from itertools import accumulate
 from pathlib import Path
 
 from fastscale.analysis import aggregate
+from fastscale.analysis.results.reading import Scope
 from fastscale.errors import UserError
 from fastscale.records.networks import write_networks
-from fastscale.records.records import write_record
+from fastscale.records.records import read_record, write_record
 from fastscale.sweep.expansion import FIXED
+from fastscale.sweep.priority import FIRST, by_priority
 from fastscale.sweep.sweep import Sweep
 from fastscale.validation.documents import read_yaml
 
@@ -15,8 +20,21 @@ PAPER = Path(__file__).with_name("verdict.yaml")
 log = logging.getLogger(__name__)
 
 
-def verdict(out: Path, config: Path | None, *, batch: int, threads: int, device: str | None) -> str:
+def verdict(
+    out: Path,
+    config: Path | None,
+    *,
+    batch: int,
+    threads: int,
+    device: str | None,
+    minutes: float | None = None,
+    autotune: int = 0,
+) -> str:
     """Time a sweep's networks; write records, tables, figures and a page to `out`; return the answer and its path.
+
+    After some `minutes` no further network is begun, and the page, in partial/, says which are left; another call goes
+    on with these. On a GPU networks are timed in the order of what they tell, as CUDA graphs unless the sweep says
+    otherwise, with the sweep's largest batch or what fits; cuDNN tries `autotune` kernels for each convolution.
 
     Raises:
         UserError: the configuration is wrong or trains, the device is unknown, or the disk is full.
@@ -29,7 +47,7 @@ def verdict(out: Path, config: Path | None, *, batch: int, threads: int, device:
     from fastscale.runtime.devices import choose_device, describe
 
     torch.set_num_threads(threads)
-    chosen, path = choose_device(device), sweep.profile_record(FIXED)
+    began, chosen, path = time.monotonic(), choose_device(device), sweep.profile_record(FIXED)
     log.warning(
         "timing %d networks on %s%s; each timing is kept: you may stop and start again at any time",
         len(sweep.networks),
@@ -37,12 +55,36 @@ def verdict(out: Path, config: Path | None, *, batch: int, threads: int, device:
         "" if chosen.type == "cuda" else " (no GPU: networks of full size take hours)",
     )
     write_record(sweep.description, dict(sweep.config))
-    write_networks(sweep.network_record(FIXED), sweep.networks.values())
-    profile_all(list(sweep.networks.values()), path, Options(batch=batch, **sweep.config["profile"]), chosen)
+    groups = [group.networks for group in by_priority(sweep.points)]
+    networks = [network for group in groups for network in group]
+    write_networks(sweep.network_record(FIXED), networks)
+    deadline = math.inf if minutes is None else began + 60 * minutes
+    is_one = minutes is None and chosen.type == "cpu"  # all rounds visit all networks: none is timed earlier
+    portions = [] if is_one else list(accumulate(map(len, groups)))[FIRST - 1 :]
+    options = Options(batch=batch, **sweep.config["profile"]).of_verdict(chosen, autotune)
+    before = _rounds(path)
+    profile_all(networks, path, options, chosen, deadline, portions)
+    after = _rounds(path)
+    scope: Scope = "all" if after.keys() >= sweep.networks.keys() else "partial"
+    if scope == "partial":
+        made = sum(after.values()) - sum(before.values())
+        left = len(networks) * options.rounds - sum(after.values())
+        log.warning(
+            "%d of %d networks are timed, those that tell most first; the same command goes on with the others%s",
+            len(after),
+            len(networks),
+            f", for about {(time.monotonic() - began) * left / made / 60:.0f} minutes" if made else "",
+        )
     for artefact in sweep.artefacts:
-        aggregate(sweep, artefact)
-    page = next(file for file in sweep.artefacts["verdict"] if file.suffix == ".md")
+        aggregate(sweep, artefact, scope)
+    page = next(sweep.in_scope(file, scope) for file in sweep.artefacts["verdict"] if file.suffix == ".md")
     return f"{page.read_text()}\n{page}"
+
+
+def _rounds(path: Path) -> dict[str, int]:
+    """Count the rounds of each network in a profiles record."""
+    records = read_record(path, "profiles")["records"] if path.exists() else []
+    return {record["network"]: len(record["rounds"]) for record in records}
 
 
 def read(path: Path, out: Path) -> Sweep:

@@ -1,6 +1,6 @@
 """How networks are timed."""
 
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 import torch
 
@@ -19,13 +19,15 @@ from fastscale.profiling.batch_size import LARGEST
 
 FEWEST_ROUNDS = 5  # so many that some are not disturbed, even where other programs run
 STEPS = 2  # of a round, where there are as many
+CUDNN_LIMIT = 10  # kernels that cuDNN tries for a convolution by torch's default
 
 
 class Options(NamedTuple):
     """How networks are timed: with `batch` images on a CPU, on a GPU with all that fit, up to `largest_batch`.
 
     About `repeats` steps are timed, in rounds. With `fill` False a GPU takes `batch` images too, or half as many until
-    they fit; with `autotune` False cuDNN chooses its kernels by heuristics, and does not search for the fastest.
+    they fit. For each convolution of a training step cuDNN tries `autotune` kernels, and takes the fastest; with 0, and
+    for what is timed beside the step, it chooses by heuristics.
     """
 
     batch: int
@@ -37,7 +39,7 @@ class Options(NamedTuple):
     largest_batch: int = LARGEST
     devices: int = 8
     fill: bool = True
-    autotune: bool = True
+    autotune: int = CUDNN_LIMIT
 
     @property
     def rounds(self) -> int:
@@ -56,6 +58,16 @@ class Options(NamedTuple):
     def is_interleaved(self, device: torch.device) -> bool:
         """Tell whether each round visits all networks: where it is cheap to build one again for every round."""
         return device.type == "cpu" and set(self.modes) == {"eager"}
+
+    def of_verdict(self, device: torch.device, autotune: int) -> Self:
+        """Return the options of a verdict: those of this sweep on a CPU; on a GPU what takes least time to set up.
+
+        There the batch is the largest allowed, or what fits, and eager steps, which wait for the host, become graphs.
+        """
+        if device.type == "cpu":
+            return self
+        modes: tuple[Mode, ...] = ("graph",) if set(self.modes) == {"eager"} else self.modes
+        return self._replace(batch=self.largest_batch, fill=False, modes=modes, autotune=autotune)
 
     def recorded(self, device: torch.device) -> dict[str, Any]:
         """Return the options as records have them; without the batch where the largest is searched for."""

@@ -6,13 +6,14 @@ time is the least of its rounds. On a CPU the rounds of all networks are interle
 
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 from tqdm import tqdm
 
+from fastscale.execution import MemoryFormat
 from fastscale.networks import Network
 from fastscale.profiling import peaks
 from fastscale.profiling.options import Options
@@ -23,11 +24,17 @@ from fastscale.records.records import read_record, write_record
 from fastscale.runtime.devices import describe
 from fastscale.runtime.host_memory import keep_freed_memory
 
+SLOW_FORMAT = 1.3  # times the step by the best memory format: no other network of the family is timed by this one
 SAVED_EVERY = 5.0  # seconds: what an interruption may lose
 
 
 def profile_all(
-    networks: Sequence[Network], path: Path, options: Options, device: torch.device, deadline: float = math.inf
+    networks: Sequence[Network],
+    path: Path,
+    options: Options,
+    device: torch.device,
+    deadline: float = math.inf,
+    portions: Sequence[int] = (),
 ) -> None:
     """Time `networks`, and rewrite `path` with their records as they grow: an interrupted call is continued by another.
 
@@ -37,21 +44,22 @@ def profile_all(
     what launching the kernels takes. Memory is in bytes (None on a CPU). `peaks` are the device's, and in it `measured`
     those of the start, the middle and the end of each session that timed the network; `again` are the seconds of a step
     when the network was timed once more, as one of those that tell drift. After `deadline`, a time of
-    `time.monotonic()`, no further network is begun.
+    `time.monotonic()`, no further network, or round of one, is begun; `portions` are those of `rounds.plan`.
 
     Raises:
         UserError: the record is broken, or not even two images of a network fit in the memory of the GPU.
     """
     session = _Session(networks, path, options, device)
     session.write()
-    visits = plan(networks, session.done, options.rounds, is_interleaved=options.is_interleaved(device))
+    is_interleaved = options.is_interleaved(device)
+    visits = plan(networks, session.done, options.rounds, is_interleaved=is_interleaved, portions=portions)
     if not visits:
         return
     keep_freed_memory()
     saved = time.monotonic()
     try:
         for visit in tqdm(visits, unit="visit", disable=None):
-            if session.is_new(visit) and time.monotonic() > deadline:
+            if time.monotonic() > deadline and (is_interleaved or session.is_new(visit)):
                 continue
             session.make(visit)
             if time.monotonic() > saved + SAVED_EVERY:
@@ -92,8 +100,12 @@ class _Session:
             for name in self.records:
                 self._put_peaks(name)
         elif self.is_new(visit):
-            measure = next_round if self.options.is_interleaved(self.device) else all_rounds
-            self.records[visit.hash] = measure(self._record(visit), visit, self.options, self.device)
+            if self.options.is_interleaved(self.device):
+                record = next_round(self._record(visit), visit, self.options, self.device)
+            else:
+                options = self.options._replace(formats=self._formats(visit.family))
+                record = all_rounds(self._record(visit), visit, options, self.device)
+            self.records[visit.hash] = record
             self._put_peaks(visit.hash)
         else:
             record, again = self.records[visit.hash], self.again.setdefault(visit.hash, [])
@@ -109,6 +121,16 @@ class _Session:
     def _record(self, network: Network) -> Record:
         return self.records.get(network.hash) or begin(network, self.options, self.device)
 
+    def _formats(self, family: str) -> tuple[MemoryFormat, ...]:
+        """List the memory formats to time: without those that took far longer for a network of the family."""
+        slow = set()
+        for network in self.networks:
+            if network.family == family and network.hash in self.records:
+                timed = [each for each in self.records[network.hash]["tried"] if "gap" not in each]
+                least = {each["memory_format"]: _median(each) for each in sorted(timed, key=_median, reverse=True)}
+                slow |= {name for name, seconds in least.items() if seconds >= SLOW_FORMAT * min(least.values())}
+        return tuple(each for each in self.options.formats if each not in slow)
+
     def _put_peaks(self, name: str) -> None:
         """Put the peaks of earlier sessions and of this one into a record that this session adds rounds to."""
         if self.done.get(name, 0) < self.options.rounds:
@@ -117,3 +139,8 @@ class _Session:
             mine = [peaks.best(self.tries[i : i + tries]) for i in range(0, len(self.tries), tries)]
             measured = [*earlier, *mine]
             self.records[name] = {**self.records[name], "peaks": {**peaks.best(measured), "measured": measured}}
+
+
+def _median(timing: Mapping[str, Any]) -> float:
+    """Return the median seconds of a step."""
+    return float(timing["step_seconds"]["median"])

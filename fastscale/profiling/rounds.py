@@ -10,7 +10,14 @@ Visit = Network | None  # None: a try at the device's peaks
 PEAK_TRIES = 4  # on a CPU in each third of a session: other programs slow a shared core for up to ten seconds at a time
 
 
-def plan(networks: Sequence[Network], done: Mapping[str, int], rounds: int, *, is_interleaved: bool) -> list[Visit]:
+def plan(
+    networks: Sequence[Network],
+    done: Mapping[str, int],
+    rounds: int,
+    *,
+    is_interleaved: bool,
+    portions: Sequence[int] = (),
+) -> list[Visit]:
     """Plan the visits that time `networks`, each in `rounds` rounds; `done` are the rounds that records have, by hash.
 
     Interleaved, each round visits all networks in a random order that depends on the round alone. Else each network is
@@ -19,25 +26,38 @@ def plan(networks: Sequence[Network], done: Mapping[str, int], rounds: int, *, i
     timed in each round; else from all networks, and are timed at the start, in the middle and at the end. Peaks are
     tried at the start, in the middle and at the end; interleaved, `PEAK_TRIES` times in each third. Nothing is planned
     where nothing is missing.
+
+    `portions` are numbers of networks, counted from the first, by what these tell. Interleaved, each portion is a
+    session of its own, after those of the smaller portions; else sentinels are chosen from the first portion.
     """
+    if is_interleaved:
+        visits, done = list[Visit](), dict(done)
+        for end in (*portions, len(networks)):
+            visits += _interleaved(networks[:end], done, rounds)
+            done |= {network.hash: max(rounds, done.get(network.hash, 0)) for network in networks[:end]}
+        return visits
+    sentinels = _sentinels(networks[: portions[0] if portions else None])
+    missing = [network for network in networks if done.get(network.hash, 0) < rounds]
+    rest = [network for network in missing if network not in sentinels]
+    if len(rest) <= len(sentinels):  # nothing in between that could drift
+        return _with_peaks(missing) if missing else []
+    half = len(rest) // 2
+    return _with_peaks([*sentinels, *rest[:half], *sentinels, *rest[half:], *sentinels])
+
+
+def _interleaved(networks: Sequence[Network], done: Mapping[str, int], rounds: int) -> list[Visit]:
+    """Plan a session of rounds in random order."""
     missing = [network for network in networks if done.get(network.hash, 0) < rounds]
     complete = [network for network in networks if done.get(network.hash, 0) >= rounds]
     if not missing:
         return []
     visits: list[Network] = []
-    if is_interleaved:
-        sentinels = _sentinels(complete)
-        for number in range(rounds):
-            order = random.Random(number).sample(networks, len(networks))
-            left = {network.hash for network in missing if done.get(network.hash, 0) <= number}
-            visits += [network for network in order if left and (network.hash in left or network in sentinels)]
-        return _with_peaks(visits, 3 * PEAK_TRIES)
-    sentinels = _sentinels(networks)
-    rest = [network for network in missing if network not in sentinels]
-    if len(rest) <= len(sentinels):  # nothing in between that could drift
-        return _with_peaks(missing)
-    half = len(rest) // 2
-    return _with_peaks([*sentinels, *rest[:half], *sentinels, *rest[half:], *sentinels])
+    sentinels = _sentinels(complete)
+    for number in range(rounds):
+        order = random.Random(number).sample(networks, len(networks))
+        left = {network.hash for network in missing if done.get(network.hash, 0) <= number}
+        visits += [network for network in order if left and (network.hash in left or network in sentinels)]
+    return _with_peaks(visits, 3 * PEAK_TRIES)
 
 
 def _sentinels(networks: Sequence[Network]) -> list[Network]:

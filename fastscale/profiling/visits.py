@@ -2,6 +2,7 @@
 
 import math
 import statistics
+import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any
@@ -19,7 +20,7 @@ from fastscale.networks import Network
 from fastscale.profiling.autotune import HOPELESS, time_executions
 from fastscale.profiling.batch_size import largest_batch
 from fastscale.profiling.clock import time_on_cpu
-from fastscale.profiling.options import Options
+from fastscale.profiling.options import CUDNN_LIMIT, Options
 from fastscale.profiling.steps import inference_step, spread, time_steps, training_step
 from fastscale.records.provenance import provenance
 from fastscale.runtime.devices import describe, out_of_memory, precision
@@ -112,15 +113,17 @@ def all_rounds(record: Record, network: Network, options: Options, device: torch
             if len(executions) > 1:
                 timings = time_executions(network, batch, device, executions, repeats, make)
             chosen = fastest(timings) if timings else executions[0]
-            times, peak = _time_warm_step(network, batch, chosen, repeats, device, make)
+            times, peak, warm_up = _time_warm_step(network, batch, chosen, repeats, device, make)
             break
         except torch.OutOfMemoryError:  # choosing kernels takes more memory than a trial step does
             if batch <= TINY:
                 raise _too_large(network) from None
             batch //= 2
     alone = {**chosen._asdict(), "n": len(times), "step_seconds": spread(times), "peak_memory_bytes": peak}
+    heuristics = maker(options._replace(autotune=0))
+    _choose_kernels(0)  # a search for other sizes takes seconds, and decides nothing
     inference = _rounds(_time_warm(inference_step(network, batch, device, chosen), repeats, device), options)
-    launches = _time_warm(training_step(network, TINY, device, chosen, make=make), options.rounds, device)
+    launches = _time_warm(training_step(network, TINY, device, chosen, make=heuristics), options.rounds, device)
     record = {
         **record,
         "batch": batch,
@@ -130,6 +133,7 @@ def all_rounds(record: Record, network: Network, options: Options, device: torch
         "inference_seconds": _summary(inference),
         "launch_seconds": min(launches),
         "peak_memory_bytes": peak,
+        "warm_up_seconds": warm_up,
         "tried": timings or [alone],
     }
     return record | _measured_on_several(network, chosen, record, options, device)
@@ -141,7 +145,8 @@ def once_more(record: Record, network: Network, options: Options, device: torch.
     if options.is_interleaved(device):
         return _time_round(training_step(network, batch, device, execution), options.steps)[0]
     repeats = options.rounds * options.steps
-    return min(_time_warm_step(network, batch, execution, repeats, device, maker(options))[0])
+    times, *_ = _time_warm_step(network, batch, execution, repeats, device, maker(options))
+    return min(times)
 
 
 def _times(rounds: Sequence[float], batch: int, options: Options) -> Record:
@@ -186,14 +191,20 @@ def _time_warm_step(
     repeats: int,
     device: torch.device,
     make: Callable[[Network], nn.Module],
-) -> tuple[list[float], int | None]:
-    """Time `repeats` training steps, in seconds; returns them with the peak of memory in bytes (None on a CPU)."""
+) -> tuple[list[float], int | None, float]:
+    """Time `repeats` training steps, in seconds.
+
+    Returns them with the peak of memory in bytes (None on a CPU), and the seconds until the warm-up was over: mostly
+    those in which cuDNN or a compiler chose kernels, unless they did for these sizes before.
+    """
     is_gpu = device.type == "cuda"
     step: Callable[[], None] | None = None
+    began = time.perf_counter()
     try:
         with out_of_memory():
             step = training_step(network, batch, device, execution, make=make)
             time_steps(step, WARM_UP_CALLS, device)
+            warm_up = time.perf_counter() - began
             if is_gpu and not execution.is_graph:  # a graph has all its memory since its capture
                 torch.cuda.reset_peak_memory_stats(device)  # choosing kernels took more than a step does
             times = time_steps(step, repeats, device)
@@ -201,17 +212,23 @@ def _time_warm_step(
         step = None
         if is_gpu:
             torch.cuda.empty_cache()
-    return times, torch.cuda.max_memory_allocated(device) if is_gpu else None
+    return times, torch.cuda.max_memory_allocated(device) if is_gpu else None, warm_up
 
 
 def maker(options: Options) -> Callable[[Network], nn.Module]:
     """Return the function that builds a training step's model, and says how cuDNN chooses the step's kernels."""
 
     def make(network: Network) -> nn.Module:
-        torch.backends.cudnn.benchmark = options.autotune  # training_step has just set it, and runs nothing before this
+        _choose_kernels(options.autotune)  # training_step has chosen otherwise, and runs nothing before this
         return build(network)
 
     return make
+
+
+def _choose_kernels(limit: int) -> None:
+    """Let cuDNN try as many kernels for each convolution, or choose by heuristics with 0."""
+    torch.backends.cudnn.benchmark = limit > 0
+    torch.backends.cudnn.benchmark_limit = limit or CUDNN_LIMIT
 
 
 def _measured_on_several(

@@ -24,11 +24,11 @@ from fastscale.analysis.results.published import numbers
 from fastscale.analysis.results.results import Results, Row
 from fastscale.cost.prediction import TIME_TERMS, fit_time
 from fastscale.cost.roofline import Roofline
+from fastscale.sweep.priority import RIVALS, by_priority
 from fastscale.sweep.sweep import Sweep
 
 ACTS_EXPONENTS = {"dwr": "5/6 = 0.83", "dw": "3/4 = 0.75", "dWr": "3/5 = 0.60", "w": "1/2 = 0.50"}  # Tables 1, 2 and 4
 COUNTED = ("flops", "params")  # what activations are compared with, in the order of `LESS_THAN_ACTS`
-RIVALS = ("RegNetY-4GF->16GF", "EN-B4")
 HEADER = ("question", "case", "paper", "ours", "n")
 FASTER = Claim(
     "fast scaling (dWr) gives a faster network than uniform compound scaling (dwr) of the same flops",
@@ -95,8 +95,22 @@ def table(sweep: Sweep, artefact: str, results: Results) -> Table:
     body: list[str | Grid] = [judgement.text, conditions(results)]
     for answer in answers:
         body += [f"## {answer.question}", answer.text, Grid(HEADER[1:], answer.lines)]
+    if missing := _missing(sweep, results):
+        body += ["## What is not timed yet", missing]
     lines = [(answer.question, *line) for answer in answers for line in answer.lines]
     return Table(f"Does fast scaling hold here? Sweep {sweep.name}", body, HEADER, lines)
+
+
+def _missing(sweep: Sweep, results: Results) -> str:
+    """List the networks that have no time, in the order in which they would be timed; empty where all have one."""
+    names = {row.point.network.id: row.name for row in reversed(results.rows)}
+    timed = {row.point.network.id for row in results.rows if row.time}
+    lines = []
+    for group in by_priority(sweep.points):
+        missing = [names.get(network.id, network.id) for network in group.networks if network.id not in timed]
+        if missing:
+            lines.append(f"- Of {group.words} {len(missing)} of {len(group.networks)}: {', '.join(missing)}.")
+    return "\n".join(lines)
 
 
 def _bases(finding: Finding) -> str:
