@@ -17,7 +17,9 @@ from fastscale.analysis import aggregate
 from fastscale.analysis.figures import pareto
 from fastscale.analysis.rendering import style
 from fastscale.analysis.rendering.cells import flops_cell
-from fastscale.analysis.results.budget import Readings, read_at
+from fastscale.analysis.results.budget import Curves, read_at
+from fastscale.analysis.results.estimate import combine
+from fastscale.analysis.results.measurements import over_trials
 from fastscale.analysis.results.noise import Noise
 from fastscale.analysis.results.reading import Error
 from fastscale.analysis.results.results import Results, load
@@ -107,8 +109,8 @@ def test_the_table_tells_real_differences_from_those_on_these_images_and_from_no
 
 def test_intervals_are_those_of_a_hand_calculation(results: Results) -> None:
     """Strategies that share the base: its trials count once, by the difference of its weights."""
-    readings = Readings(results)
-    budget = readings.budget("EN-tiny", 120e3)
+    curves = Curves(results)
+    budget = curves.budget("EN-tiny", 120e3)
     a, b = (next(offer for offer in budget.offers if offer.strategy == name) for name in ("dWr", "w"))
     base, *_ = results.select("EN-tiny")
     shares = {}
@@ -119,11 +121,11 @@ def test_intervals_are_those_of_a_hand_calculation(results: Results) -> None:
         assert offer.seconds == pytest.approx(
             base.time.seconds ** (1 - shares[offer.strategy]) * high.time.seconds ** shares[offer.strategy]
         )
-    spread = budget.measured.spread
+    spread = curves.measurements.trial_spreads[results.schedule]
     assert spread == (pytest.approx(0.1), 2 * len(results.rows))
     x, y = shares.values()
     se = 0.1 * math.sqrt(((x - y) ** 2 + x**2 + y**2) / 3)
-    assert budget.measured.trial_error((1, a.trained), (-1, b.trained)) == (pytest.approx(se), spread.df)
+    assert over_trials(combine((1, a.error), (-1, b.error))).spread == (pytest.approx(se), pytest.approx(spread.df))
     assert a.half_width == pytest.approx(2.1 * 0.1 * math.sqrt(((1 - x) ** 2 + x**2) / 3), rel=0.02)
 
 
@@ -139,7 +141,7 @@ def test_noise_is_rarely_called_a_difference_and_an_effect_mostly_is(
             row.point.network.id: [draw.gauss(20 + effect * (row.point.strategy == "w"), 1) for _ in range(3)]
             for row in results.rows
         }
-        budget = Readings(with_errors(results, trials)).budget("EN-tiny", BUDGETS[1])
+        budget = Curves(with_errors(results, trials)).budget("EN-tiny", BUDGETS[1])
         told = {offer.strategy: budget.verdict(offer) for offer in budget.offers}
         if effect:
             found += told["w"] in ("real", "on these images")
@@ -150,12 +152,12 @@ def test_noise_is_rarely_called_a_difference_and_an_effect_mostly_is(
 
 def test_a_strategy_is_off_the_front_for_sure_only_where_time_or_error_is_worse_beyond_noise(results: Results) -> None:
     """dwr has nearly the error of dWr, and takes longer: beyond the noise of times, within it, on a noisy device."""
-    budget = Readings(results).budget("EN-tiny", BUDGETS[1])
+    budget = Curves(results).budget("EN-tiny", BUDGETS[1])
     dwr = next(offer for offer in budget.offers if offer.strategy == "dwr")
     gap = math.log(dwr.seconds / budget.judged[0].seconds)
     noisy = Noise(peaks=2.0)
     for spread, noise, front in ((gap / 5, Noise(), "no"), (gap, Noise(), "perhaps"), (gap / 5, noisy, "unknown")):
-        told = Readings(replace(results, time_spread=Spread(spread, 20), noise=noise)).budget("EN-tiny", BUDGETS[1])
+        told = Curves(replace(results, time_spread=Spread(spread, 20), noise=noise)).budget("EN-tiny", BUDGETS[1])
         offer = next(offer for offer in told.offers if offer.strategy == "dwr")
         assert told.front(offer) == front
         ends, factor = offer.seconds_interval, math.exp(2.09 * spread)  # t of 20 degrees is 2.09
@@ -167,13 +169,13 @@ def test_gaps_are_told(results: Results) -> None:
     """A network without an error, a strategy that does not reach the budget, and a single trial."""
     ids = {row.point.network.id for row in results.rows}
     last = results.select("EN-tiny", "w")[-1].point.network.id
-    gap = Readings(with_errors(results, {name: [] if name == last else [20.0, 20.2] for name in ids}))
+    gap = Curves(with_errors(results, {name: [] if name == last else [20.0, 20.2] for name in ids}))
     budget = gap.budget("EN-tiny", BUDGETS[1])
     told = {offer.strategy: budget.verdict(offer) for offer in budget.offers}
     assert told["w"] == "unknown" and "unknown" not in [told[name] for name in ("d", "dwr", "dWr")]
     beyond = gap.budget("EN-tiny", 25e6)
     assert not beyond.judged and beyond.advised is None and not any(offer.seconds for offer in beyond.offers)
-    single = Readings(with_errors(results, {name: [20.0 + i] for i, name in enumerate(sorted(ids))})).budget(
+    single = Curves(with_errors(results, {name: [20.0 + i] for i, name in enumerate(sorted(ids))})).budget(
         "EN-tiny", BUDGETS[1]
     )
     assert sorted(map(single.verdict, single.offers)) == ["lowest", "unknown", "unknown", "unknown"]

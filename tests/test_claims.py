@@ -24,10 +24,10 @@ from worlds import (
 from fastscale.analysis import claims
 from fastscale.analysis.claims import complexity, large
 from fastscale.analysis.claims.claim import Bound, Doubts, Finding, above, below, within
-from fastscale.analysis.claims.estimate import Interval, Part, Reading, combine, interval, mean
 from fastscale.analysis.claims.evidence import Case, Evidence
 from fastscale.analysis.claims.schedules import changes, unsettled
 from fastscale.analysis.results import exponents
+from fastscale.analysis.results.estimate import Interval, Part, Reading, combine, interval, mean
 from fastscale.analysis.results.noise import Noise
 from fastscale.analysis.results.reading import Error
 from fastscale.analysis.results.results import Row, load

@@ -241,7 +241,7 @@ def _with_errors(advice: Advice, measured: Measured) -> Advice:
     budget = measured.budget({names[point.strategy]: point.flops for point in advice.frontier})
     offers = {offer.strategy: offer for offer in budget.offers}
     frontier = [
-        replace(point, error=offer.error, error_half_width=offer.half_width)
+        replace(point, error=offer.error.value if offer.error else None, error_half_width=offer.half_width)
         for point in advice.frontier
         for offer in [offers[names[point.strategy]]]
     ]

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
-from fastscale.analysis.results.budget import Budget, Readings
+from fastscale.analysis.results.budget import Budget, Curves
 from fastscale.analysis.results.results import Results, load
 from fastscale.analysis.tables.budget import ranking
 from fastscale.errors import UserError
@@ -31,8 +31,8 @@ class Measured:
         """
         sweep = Sweep.load(description)
         results = load(sweep, "budget", "partial")
-        if not Readings(results).strategies(base):
-            scaled = [name for name in results.bases if Readings(results).strategies(name)]
+        if not Curves(results).strategies(base):
+            scaled = [name for name in results.bases if Curves(results).strategies(name)]
             raise UserError(
                 f"the sweep {sweep.name!r} does not scale {base!r}; it scales {', '.join(scaled) or 'none'}"
             )
@@ -46,7 +46,7 @@ class Measured:
     @property
     def strategies(self) -> list[str]:
         """List the strategies that scale the base."""
-        return self._readings.strategies(self.base)
+        return self._curves.strategies(self.base)
 
     def device(self, batch: int | None) -> Device | None:
         """Return the sweep's device, for an epoch of the sweep's; None where the sweep has timed nothing."""
@@ -55,7 +55,7 @@ class Measured:
 
     def budget(self, flops: Mapping[str, float]) -> Budget:
         """Read the error of each strategy at its own number of flops."""
-        return self._readings.budget(self.base, max(flops.values()), flops)
+        return self._curves.budget(self.base, max(flops.values()), flops)
 
     def sentences(self, budget: Budget) -> str:
         """Say where the errors come from, and how they rank."""
@@ -68,5 +68,5 @@ class Measured:
         )
 
     @cached_property
-    def _readings(self) -> Readings:
-        return Readings(self.results)
+    def _curves(self) -> Curves:
+        return Curves(self.results)

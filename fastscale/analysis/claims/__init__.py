@@ -5,10 +5,10 @@ from collections.abc import Sequence
 
 from fastscale.analysis.claims import accuracy, complexity, large, runtime, search
 from fastscale.analysis.claims.claim import Claim, Finding, Verdict, doubts
-from fastscale.analysis.claims.estimate import Interval
 from fastscale.analysis.claims.evidence import Evidence
 from fastscale.analysis.claims.schedules import changes, longest_two, unsettled
 from fastscale.analysis.rendering.table import Grid, Table, conditions
+from fastscale.analysis.results.estimate import Interval
 from fastscale.analysis.results.results import Results
 from fastscale.sweep.sweep import Sweep
 

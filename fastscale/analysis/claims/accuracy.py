@@ -4,8 +4,8 @@ from collections.abc import Iterator
 
 from fastscale.analysis.claims.claim import Claim, Measure, above, below, within
 from fastscale.analysis.claims.comparisons import compound_strategies, versus
-from fastscale.analysis.claims.estimate import Reading, combine, mean
 from fastscale.analysis.claims.evidence import Case, Evidence, compare, judged
+from fastscale.analysis.results.estimate import Reading, combine, mean
 from fastscale.analysis.results.published import numbers, published
 
 CLOSE = 0.5  # percentage points; the paper calls 0.6 a difference (section 6.4)

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal, NamedTuple
 
-from fastscale.analysis.claims.estimate import Interval, Reading, interval, level_of, mean, pooled
 from fastscale.analysis.claims.evidence import SCALES, Case, Evidence
 from fastscale.analysis.claims.schedules import unsettled
+from fastscale.analysis.results.estimate import Interval, Reading, interval, level_of, mean, pooled
 from fastscale.analysis.results.uncertainty import half_width
 
 Verdict = Literal["holds", "fails", "undecided", "not measured"]

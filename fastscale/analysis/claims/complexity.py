@@ -3,9 +3,9 @@
 from collections.abc import Iterator
 
 from fastscale.analysis.claims.claim import Claim, Measure, within
-from fastscale.analysis.claims.estimate import Reading
 from fastscale.analysis.claims.evidence import Case, Evidence
 from fastscale.analysis.results import exponents
+from fastscale.analysis.results.estimate import Reading
 from fastscale.analysis.results.published import UNITS, numbers
 from fastscale.networks import base_network
 from fastscale.networks.complexity import count

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from fastscale.analysis.claims.estimate import LEVEL, Interval, Part, Reading
+from fastscale.analysis.results.estimate import LEVEL, Interval, Part, Reading
 from fastscale.analysis.results.fits import fit_line
 from fastscale.analysis.results.results import Row
 from fastscale.analysis.results.uncertainty import Spread

@@ -7,11 +7,10 @@ from functools import cached_property
 from itertools import pairwise
 from typing import NamedTuple
 
-from fastscale.analysis.claims.estimate import Interval, Part, Reading, combine
+from fastscale.analysis.results.estimate import Interval, Reading, combine
+from fastscale.analysis.results.measurements import Measurements
 from fastscale.analysis.results.published import published
-from fastscale.analysis.results.reading import Error
 from fastscale.analysis.results.results import Results, Row
-from fastscale.analysis.results.uncertainty import Spread, pooled_spread, sampling_sd
 from fastscale.networks import Network, known_bases
 from fastscale.networks.derivations import depthwise
 from fastscale.sweep.selection import Point
@@ -22,7 +21,6 @@ CurveKey = tuple[str, str]  # a curve's base and strategy
 PAPERS = ("dwr", "dw", "dWr", "w")  # the strategies over which the paper correlates counts with runtime (Figure 2)
 OPTIMISED = ("RegNetY-4GF", "RegNetZ-4GF")  # the bases that the paper's own random searches found (Table 7)
 SAME = 1e-9  # weights of measurements below which two readings are of the same network
-UNKNOWN = Spread(math.nan, 1)  # of one trial, or one round
 REGIME = 1.5  # networks whose flops differ by less than this factor are of one flop regime (our choice)
 
 
@@ -95,8 +93,7 @@ def interpolate(track: Sequence[tuple[float, Reading]], x: float) -> Reading:
 class Evidence:
     """The results of a sweep, with the readings and comparisons on which claims rest.
 
-    A quantity `x` or `y` is "error" (top-1, in percent), "time" (seconds per epoch), "memory" (peak bytes per image)
-    or a count: "flops", "params", "acts".
+    A quantity `x` or `y` is one of `Measurements`.
     """
 
     sweep: Sweep
@@ -107,48 +104,11 @@ class Evidence:
 
         Errors are by `schedule`, by default the schedule of the figures.
         """
-        schedule = schedule or self.results.schedule
-        key = row.point.network.id, y, schedule
-        if key not in self._readings:
-            self._readings[key] = self._read(row, y, schedule)
-        return self._readings[key]
+        return self._measurements.reading(row, y, schedule)
 
     @cached_property
-    def _readings(self) -> dict[tuple[str, str, str], Reading | None]:
-        return {}
-
-    def _read(self, row: Row, y: str, schedule: str) -> Reading | None:
-        name, time = f"{row.point.network.id} {y} {schedule}", row.time
-        if y == "error":
-            error = row.errors.get(schedule)
-            if error is None:
-                return None
-            spread = self._trial_spreads.get(schedule) or UNKNOWN
-            parts = {name: Part(1, Spread(spread.sd / math.sqrt(error.n), spread.df))}
-            if images := self.results.val_images:
-                sampling = Spread(sampling_sd(error.mean, images), math.inf)
-                parts[f"{row.point.network.id} images"] = Part(1, sampling)  # the same for all schedules
-            return Reading(error.mean, parts, error.n)
-        if y == "time":
-            spread = self.results.time_spread or UNKNOWN
-            return Reading(math.log(time.seconds), {name: Part(1, spread)}, time.n) if time else None
-        value = self._plain(row, y)
-        return Reading(math.log(value)) if value else None
-
-    def _plain(self, row: Row, y: str) -> float | None:
-        """Return a quantity that repeats exactly, or nearly so: a count, or peak memory in bytes per image."""
-        if y == "memory":
-            return row.time.memory if row.time else None
-        return float(getattr(row, y))
-
-    @cached_property
-    def _trial_spreads(self) -> dict[str, Spread | None]:
-        """Pool the standard deviation over trials of all networks, by schedule."""
-        by_schedule: dict[str, list[Error]] = {}
-        for row in self.distinct:
-            for schedule, error in row.errors.items():
-                by_schedule.setdefault(schedule, []).append(error)
-        return {schedule: pooled_spread(errors) for schedule, errors in by_schedule.items()}
+    def _measurements(self) -> Measurements:
+        return Measurements(self.results)
 
     # Curves.
 

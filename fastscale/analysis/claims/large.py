@@ -6,8 +6,8 @@ from itertools import combinations
 
 from fastscale.analysis.claims.claim import Claim, Measure, above, below
 from fastscale.analysis.claims.comparisons import versus_families
-from fastscale.analysis.claims.estimate import Interval, Reading, combine, interval
 from fastscale.analysis.claims.evidence import Case, Evidence, compare, judged
+from fastscale.analysis.results.estimate import Interval, Reading, combine, interval
 from fastscale.networks import base_network
 from fastscale.networks.complexity import count
 

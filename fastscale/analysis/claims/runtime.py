@@ -6,8 +6,8 @@ from dataclasses import replace
 from fastscale.analysis.claims.claim import Claim, Measure, above, below, within
 from fastscale.analysis.claims.comparisons import by_alpha, versus
 from fastscale.analysis.claims.correlations import FEWEST_DRAWN, across_minus_within, bootstrap, excess, fisher, mean_of
-from fastscale.analysis.claims.estimate import combine
 from fastscale.analysis.claims.evidence import Case, Evidence, judged
+from fastscale.analysis.results.estimate import combine
 
 CORRELATION = 0.99  # "r >= 0.99" (section 4, Figure 2)
 HIGH = 0.9  # "highly correlated", "strongly" (our choice). Were time the activations, flops under w would have 0.973

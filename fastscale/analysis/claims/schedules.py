@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from itertools import combinations
 from typing import NamedTuple
 
-from fastscale.analysis.claims.estimate import Interval, Reading, combine, interval
 from fastscale.analysis.claims.evidence import Evidence
+from fastscale.analysis.results.estimate import Interval, Reading, combine, interval
 from fastscale.analysis.results.results import Row
 
 FEWEST = 3  # networks whose changes have a spread

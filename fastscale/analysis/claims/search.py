@@ -4,8 +4,8 @@ import math
 from collections.abc import Callable, Iterator
 
 from fastscale.analysis.claims.claim import Claim, Measure, above, below
-from fastscale.analysis.claims.estimate import Reading, combine
 from fastscale.analysis.claims.evidence import Case, Evidence, compare, judged
+from fastscale.analysis.results.estimate import Reading, combine
 from fastscale.analysis.results.results import Row
 
 FAR = 1.25  # "far fewer parameters": the paper's scaled networks have 1.6 and 1.5 times as many (Table 7)

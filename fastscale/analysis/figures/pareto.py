@@ -11,7 +11,7 @@ from fastscale.analysis.rendering import style
 from fastscale.analysis.rendering.axes import entries, finish, legend_above, log_axis, plain
 from fastscale.analysis.rendering.cells import flops_cell
 from fastscale.analysis.rendering.units import TIMES, unit_of
-from fastscale.analysis.results.budget import Budget, Readings
+from fastscale.analysis.results.budget import Budget, Curves
 from fastscale.analysis.results.results import Results
 from fastscale.sweep.sweep import Sweep
 
@@ -32,15 +32,15 @@ class Place(NamedTuple):
 
 def figure(sweep: Sweep, artefact: str, results: Results) -> Figure:
     """Draw a panel for each base that several strategies scale."""
-    readings = Readings(results)
-    budgets = readings.budgets()
+    curves = Curves(results)
+    budgets = curves.budgets()
     bases = list(dict.fromkeys(budget.base for budget in budgets))
     columns = max(1, min(COLUMNS, len(bases)))
     drawn, panels = style.panels(max(1, math.ceil(len(bases) / columns)), columns)
     if not bases:
         _say(panels[0], "no base has several strategies")
     for index, (axes, base) in enumerate(zip(panels, bases, strict=False)):
-        _panel(axes, index, readings, base, [budget for budget in budgets if budget.base == base])
+        _panel(axes, index, curves, base, [budget for budget in budgets if budget.base == base])
     for axes in panels[max(1, len(bases)) :]:
         axes.remove()
     legend_above(drawn, entries(drawn.axes, ("base", "Pareto front")))
@@ -48,10 +48,10 @@ def figure(sweep: Sweep, artefact: str, results: Results) -> Figure:
     return drawn
 
 
-def _panel(axes: Axes, index: int, readings: Readings, base: str, budgets: Sequence[Budget]) -> None:
+def _panel(axes: Axes, index: int, curves: Curves, base: str, budgets: Sequence[Budget]) -> None:
     """Draw a base's curves in one unit of time, its front and its lines of equal flops."""
-    results = readings.results
-    places = {strategy: _places(readings, base, strategy) for strategy in results.strategies}
+    results = curves.results
+    places = {strategy: _places(curves, base, strategy) for strategy in results.strategies}
     everything = [place for listed in places.values() for place in listed]
     unit = unit_of((place.seconds for place in everything), TIMES)
     finish(axes, index, base, f"{results.epoch.words} ({unit.name})", "top-1 error (%)")
@@ -76,15 +76,15 @@ def _panel(axes: Axes, index: int, readings: Readings, base: str, budgets: Seque
     log_axis(axes.xaxis, plain)
 
 
-def _places(readings: Readings, base: str, strategy: str) -> list[Place]:
+def _places(curves: Curves, base: str, strategy: str) -> list[Place]:
     """Find the places of the networks of a base by a strategy, by increasing flops."""
     places = []
-    for row in readings.results.select(base, strategy):
-        offer = readings.offer(base, strategy, row.flops)
-        if offer.error is not None and offer.seconds:
+    for row in curves.results.select(base, strategy):
+        offer = curves.offer(base, strategy, row.flops)
+        if offer.error and offer.seconds:
             low, high = offer.seconds_interval or (offer.seconds, offer.seconds)
             sides = offer.seconds - low, high - offer.seconds
-            places.append(Place(offer.seconds, sides, offer.error, offer.half_width or 0.0, row.is_base))
+            places.append(Place(offer.seconds, sides, offer.error.value, offer.half_width or 0.0, row.is_base))
     return places
 
 
@@ -101,7 +101,7 @@ def _front(axes: Axes, places: Iterable[Place], per_unit: float) -> None:
 def _equal_flops(axes: Axes, budget: Budget, per_unit: float) -> None:
     """Join the strategies on the front of a budget by a dotted line, the fastest first, and name the budget."""
     front = [offer for offer in budget.judged if budget.front(offer) == "yes"]
-    known = sorted((offer.seconds / per_unit, offer.error) for offer in front if offer.seconds and offer.error)
+    known = sorted((offer.seconds / per_unit, offer.error.value) for offer in front if offer.seconds and offer.error)
     if known:
         xs, ys = zip(*known, strict=True)
         axes.plot(xs, ys, color="0.2", linestyle=":", linewidth=1.4, zorder=3)

@@ -5,26 +5,19 @@ between its two nearest networks, over log flops: errors on a straight line, tim
 """
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
 from typing import Literal, NamedTuple
 
-from fastscale.analysis.results.reading import Error
+from fastscale.analysis.results.estimate import Reading, combine, interval
+from fastscale.analysis.results.measurements import Measurements, over_trials
 from fastscale.analysis.results.results import Results, Row
-from fastscale.analysis.results.uncertainty import (
-    Spread,
-    combined,
-    half_width,
-    pooled_spread,
-    sampling_sd,
-)
 from fastscale.sweep.selection import Point, trainings
 
 # How far beyond its last network a strategy is read, on the same line: rounded sizes may miss a budget by as much.
 REACH = 1.25
-DOUBT = 0.05  # probability that any difference at a budget is called real although there is none
 
 # How the error of a strategy differs from the lowest one. A difference on these images is beyond the spread of trials,
 # but other validation images might not show it.
@@ -56,46 +49,6 @@ def read_at(rows: Sequence[Row], flops: float) -> tuple[Share, ...]:
 
 
 @dataclass(frozen=True)
-class Measured:
-    """What was measured in a sweep: errors, and seconds of a forward pass of one image, by the network's id.
-
-    `spread` is that of trials, pooled over the sweep (None: no network has two trials), `time_spread` the relative one
-    of times (None: unknown, or the device was too noisy to compare times); `images` are the validation images (None:
-    nothing was trained).
-    """
-
-    errors: Mapping[str, Error]
-    inferences: Mapping[str, float]
-    spread: Spread | None
-    time_spread: Spread | None
-    images: int | None
-
-    def trial_error(self, *terms: tuple[float, Sequence[Share]]) -> Spread | None:
-        """Return the standard error, over trials, of a sum of errors; networks that they share count once."""
-        weights = _weights(terms)
-        if self.spread is None or not weights.keys() <= self.errors.keys():
-            return None
-        squares = math.fsum(weight**2 / self.errors[name].n for name, weight in weights.items())
-        return Spread(self.spread.sd * math.sqrt(squares), self.spread.df)
-
-    def time_error(self, *terms: tuple[float, Sequence[Share]]) -> Spread | None:
-        """Return the standard error of a sum of times' logarithms: that of a ratio of times, relative to it."""
-        if self.time_spread is None:
-            return None
-        squares = math.fsum(weight**2 for weight in _weights(terms).values())
-        return Spread(self.time_spread.sd * math.sqrt(squares), self.time_spread.df)
-
-
-def _weights(terms: Iterable[tuple[float, Sequence[Share]]]) -> dict[str, float]:
-    """Add the weights of each network, by its id."""
-    weights: dict[str, float] = {}
-    for sign, shares in terms:
-        for row, weight in shares:
-            weights[row.point.network.id] = weights.get(row.point.network.id, 0) + sign * weight
-    return weights
-
-
-@dataclass(frozen=True)
 class Offer:
     """What a strategy gives for a budget, by the networks from which it is read.
 
@@ -106,55 +59,58 @@ class Offer:
     strategy: str
     timed: tuple[Share, ...]
     trained: tuple[Share, ...]
-    measured: Measured
+    measurements: Measurements
 
     @cached_property
-    def error(self) -> float | None:
+    def error(self) -> Reading | None:
         """Return the top-1 error in percent."""
-        known = [(weight, self.measured.errors.get(row.point.network.id)) for row, weight in self.trained]
-        values = [weight * error.mean for weight, error in known if error]
-        return math.fsum(values) if values and len(values) == len(known) else None
+        return self._read("error", self.trained)
 
-    @property
-    def trials(self) -> int:
-        """Return the least number of trials of its networks."""
-        known = (self.measured.errors.get(row.point.network.id) for row, _ in self.trained)
-        return min((error.n for error in known if error), default=0)
+    @cached_property
+    def time(self) -> Reading | None:
+        """Return the logarithm of the seconds per epoch."""
+        return self._read("time", self.timed)
 
     @property
     def half_width(self) -> float | None:
         """Return half the width of the error's 95 % interval over trials; None where the spread is unknown."""
-        trials = self.measured.trial_error((1, self.trained))
-        return None if self.error is None or trials is None else half_width(*trials)
+        half = interval(over_trials(self.error)).above if self.error else math.nan
+        return None if math.isnan(half) else half
 
     @property
     def seconds(self) -> float | None:
         """Return the seconds per epoch: by the least of each network's rounds."""
-        return self._power(lambda row: row.time.seconds if row.time else None)
+        return math.exp(self.time.value) if self.time else None
 
     @property
     def seconds_interval(self) -> tuple[float, float] | None:
-        """Return the ends of the 95 % interval of the seconds per epoch; None where their spread is unknown."""
-        seconds, relative = self.seconds, self.measured.time_error((1, self.timed))
-        if seconds is None or relative is None:
+        """Return the ends of the 95 % interval of the seconds per epoch; None where times must not be compared."""
+        if self.time is None or not can_compare_times(self.measurements.results):
             return None
-        factor = math.exp(half_width(*relative))
-        return seconds / factor, seconds * factor
+        found = interval(self.time)
+        return math.exp(found.low), math.exp(found.high)
 
     @property
     def memory(self) -> float | None:
         """Return the peak memory of a training step, in bytes per image of its batch."""
-        return self._power(lambda row: row.time.memory if row.time else None)
+        reading = self._read("memory", self.timed)
+        return math.exp(reading.value) if reading else None
 
     @property
     def inference(self) -> float | None:
         """Return the seconds of a forward pass, per image of its batch."""
-        return self._power(lambda row: self.measured.inferences.get(row.point.network.id))
+        reading = self._read("inference", self.timed)
+        return math.exp(reading.value) if reading else None
 
-    def _power(self, quantity: Callable[[Row], float | None]) -> float | None:
-        known = [(weight, quantity(row)) for row, weight in self.timed]
-        logs = [weight * math.log(value) for weight, value in known if value]
-        return math.exp(math.fsum(logs)) if logs and len(logs) == len(known) else None
+    def _read(self, quantity: str, shares: Sequence[Share]) -> Reading | None:
+        known = [(share.weight, self.measurements.reading(share.row, quantity)) for share in shares]
+        terms = [(weight, reading) for weight, reading in known if reading]
+        return combine(*terms) if terms and len(terms) == len(known) else None
+
+
+def can_compare_times(results: Results) -> bool:
+    """Tell whether it is known how far times repeat, and they do."""
+    return results.time_spread is not None and not results.noise.is_too_noisy
 
 
 @dataclass(frozen=True)
@@ -164,27 +120,33 @@ class Budget:
     base: str
     flops: float
     offers: tuple[Offer, ...]
-    measured: Measured
+    results: Results
 
     @cached_property
     def judged(self) -> list[Offer]:
         """List the offers with an error, the lowest error first."""
-        return sorted((offer for offer in self.offers if offer.error is not None), key=lambda offer: offer.error or 0)
+        known = [(offer.error.value, i) for i, offer in enumerate(self.offers) if offer.error]
+        return [self.offers[i] for _, i in sorted(known)]
 
     def difference(self, a: Offer, b: Offer) -> Difference:
         """Say how the error of `a` differs from that of `b`.
 
         All pairs of strategies at the budget may be compared: the level of each comparison is Bonferroni's.
         """
-        trials, images = self.measured.trial_error((1, a.trained), (-1, b.trained)), self.measured.images
-        if a.error is None or b.error is None or trials is None:
+        if a.error is None or b.error is None:
             return "unknown"
-        level = 1 - DOUBT / max(1, math.comb(len(self.judged), 2))
-        sampling = math.hypot(*(sampling_sd(error, images) for error in (a.error, b.error))) if images else 0.0
-        gap = abs(a.error - b.error)
-        if gap > half_width(*combined(trials, Spread(sampling, math.inf)), level):
+        gap, tests = combine((1, a.error), (-1, b.error)), max(1, math.comb(len(self.judged), 2))
+        of_trials, of_all = (interval(each, tests).above for each in (over_trials(gap), gap))
+        if math.isnan(of_trials):
+            return "unknown"
+        if abs(gap.value) > of_all:
             return "real"
-        return "on these images" if gap > half_width(*trials, level) else "within noise"
+        return "on these images" if abs(gap.value) > of_trials else "within noise"
+
+    def above_lowest(self, offer: Offer) -> float | None:
+        """Return by how many points an offer's error is above the lowest one."""
+        lowest = self.judged[0].error if self.judged else None
+        return offer.error.value - lowest.value if offer.error and lowest else None
 
     def verdict(self, offer: Offer) -> Difference:
         """Say how the error of an offer differs from the lowest one."""
@@ -194,14 +156,14 @@ class Budget:
 
     def same_as(self, offer: Offer) -> list[Offer]:
         """List the offers that are read from the same networks as one of them, this one among them."""
-        return [other for other in self.offers if _weights([(1, other.trained)]) == _weights([(1, offer.trained)])]
+        return [other for other in self.offers if _ids(other.trained) == _ids(offer.trained)]
 
     def front(self, offer: Offer) -> Front:
         """Say whether an offer is on the Pareto front: no other has a lower error in less time.
 
         It is perhaps so where another has both, but neither beyond noise; unknown where times must not be compared.
         """
-        if offer.error is None or offer.seconds is None or self.measured.time_spread is None:
+        if offer.error is None or offer.time is None or not can_compare_times(self.results):
             return "unknown"
         better = [other for other in self.judged if other is not offer and _dominates(other, offer)]
         if not better:
@@ -211,10 +173,9 @@ class Budget:
 
     def _is_faster(self, a: Offer, b: Offer) -> bool:
         """Tell whether `a` takes less time than `b`, beyond noise."""
-        spread = self.measured.time_error((1, a.timed), (-1, b.timed))
-        if a.seconds is None or b.seconds is None or spread is None:
+        if a.time is None or b.time is None or not can_compare_times(self.results):
             return False
-        return math.log(b.seconds / a.seconds) > half_width(*spread)
+        return interval(combine((1, b.time), (-1, a.time))).low > 0
 
     @property
     def advised(self) -> Offer | None:
@@ -224,7 +185,7 @@ class Budget:
 
 
 @dataclass(frozen=True)
-class Readings:
+class Curves:
     """The curves of a sweep's results, read at any flops."""
 
     results: Results
@@ -246,7 +207,7 @@ class Readings:
         """Read each strategy of a base at `flops`, or at its own, where `of_strategy` says so."""
         at = dict.fromkeys(self._curves.get(base, ()), flops) if of_strategy is None else of_strategy
         offers = tuple(self.offer(base, strategy, each) for strategy, each in at.items())
-        return Budget(base, flops, offers, self._measured)
+        return Budget(base, flops, offers, self.results)
 
     def strategies(self, base: str) -> list[str]:
         """List the strategies that scale a base, without curves of networks that the configuration names."""
@@ -257,7 +218,7 @@ class Readings:
         """Read the curve of a base and a strategy at `flops`."""
         rows = self.results.select(base, strategy)
         trained = [row for row in rows if row.point.network.id in self._trained]
-        return Offer(strategy, read_at(rows, flops), read_at(trained, flops), self._measured)
+        return Offer(strategy, read_at(rows, flops), read_at(trained, flops), self.measurements)
 
     @cached_property
     def _curves(self) -> dict[str, dict[str, list[Point]]]:
@@ -287,20 +248,18 @@ class Readings:
         return {network for network, schedule in pairs if schedule == self.results.schedule}
 
     @cached_property
-    def _measured(self) -> Measured:
-        timed = self.results.records["profile"]
-        distinct = {row.point.network.id: row for row in self.results.rows}
-        return Measured(
-            {name: error for name, row in distinct.items() if (error := self.results.error(row))},
-            {each["network"]: each["inference_seconds"]["least"] / each["batch"] for each in timed},
-            pooled_spread(error for row in distinct.values() for error in row.errors.values()),
-            None if self.results.noise.is_too_noisy else self.results.time_spread,
-            self.results.val_images,
-        )
+    def measurements(self) -> Measurements:
+        """Return the measurements of the results."""
+        return Measurements(self.results)
+
+
+def _ids(shares: Sequence[Share]) -> list[tuple[str, float]]:
+    return [(share.row.point.network.id, share.weight) for share in shares]
 
 
 def _dominates(a: Offer, b: Offer) -> bool:
     """Tell whether `a` has neither a higher error nor a longer time than `b`, and one of them lower."""
-    if a.error is None or b.error is None or a.seconds is None or b.seconds is None:
+    if a.error is None or b.error is None or a.time is None or b.time is None:
         return False
-    return a.error <= b.error and a.seconds <= b.seconds and (a.error, a.seconds) != (b.error, b.seconds)
+    pairs = [(each.error.value, each.time.value) for each in (a, b) if each.error and each.time]
+    return pairs[0] != pairs[1] and all(x <= y for x, y in zip(*pairs, strict=True))

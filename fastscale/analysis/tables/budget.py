@@ -1,11 +1,13 @@
 """At this budget of flops, which strategy? A table of each base's strategies at equal realised flops."""
 
+import math
 from collections.abc import Iterator
 
 from fastscale.analysis.rendering.cells import GAP, flops_cell
 from fastscale.analysis.rendering.table import Grid, Table, conditions
 from fastscale.analysis.rendering.units import TIMES, Unit, unit_of
-from fastscale.analysis.results.budget import Budget, Difference, Offer, Readings
+from fastscale.analysis.results.budget import Budget, Curves, Difference, Offer, can_compare_times
+from fastscale.analysis.results.measurements import Measurements
 from fastscale.analysis.results.results import Results
 from fastscale.sweep.sweep import Sweep
 
@@ -30,7 +32,7 @@ HEADER = ("base", "budget_flops", "strategy", "networks", *MEASURED, "front", "a
 
 def table(sweep: Sweep, artefact: str, results: Results) -> Table:
     """List what each strategy gives for each budget; above each base's list, say which strategies are worth taking."""
-    budgets = Readings(results).budgets()
+    budgets = Curves(results).budgets()
     body: list[str | Grid] = [conditions(results)]
     for base in dict.fromkeys(budget.base for budget in budgets):
         listed = [budget for budget in budgets if budget.base == base]
@@ -47,7 +49,7 @@ def answer(budget: Budget) -> str:
         return f"{at}: no error was measured."
     lowest, advised = budget.judged[0], budget.advised
     parts = [f"{at} {ranking(budget)}"]
-    if budget.measured.time_spread is None:
+    if not can_compare_times(budget.results):
         return f"{parts[0]}."
     if advised is lowest:
         parts.append(f"of those not told apart from it, **{lowest.strategy}** is the fastest")
@@ -87,8 +89,7 @@ def _text(results: Results, budgets: list[Budget]) -> Iterator[str]:
         f"Time is that of training for {results.epoch.images:,} images on one device; inference is of one image in a "
         "batch."
     )
-    measured = budgets[0].measured
-    if measured.time_spread:
+    if can_compare_times(results):
         yield "Front: no other strategy has a lower error in less time (perhaps: one has, but not beyond noise)."
         yield (
             "A time's brackets are its 95 % interval by Student's t, by the spread between rounds and visits, pooled "
@@ -96,17 +97,18 @@ def _text(results: Results, budgets: list[Budget]) -> Iterator[str]:
         )
     elif results.noise.is_too_noisy:
         yield "Times have no brackets, and no strategy is called the fastest: the timings are too noisy to compare."
-    if measured.spread is None or measured.images is None:
+    spread = Measurements(results).trial_spreads.get(results.schedule)
+    if spread is None or results.val_images is None:
         return
     yield (
         "An error's brackets are its 95 % interval by Student's t, by the spread of trials, pooled over the sweep "
-        f"({measured.spread.sd:.2f} points, {measured.spread.df:g} degrees of freedom)."
+        f"({spread.sd:.2f} points, {spread.df:g} degrees of freedom)."
     )
     yield (
         "A difference of errors is within noise if trials alone may explain it. All pairs of a budget are tested "
         "together, at 5 % for the whole: so a difference may be within noise although the brackets do not overlap. It "
         "is there on these images if trials cannot explain it, but the choice of the "
-        f"{measured.images:,} validation images may; it is real if neither can."
+        f"{results.val_images:,} validation images may; it is real if neither can."
     )
 
 
@@ -127,11 +129,15 @@ def _grid(budgets: list[Budget]) -> Grid:
             "above the lowest error": _difference(budget, offer),
         }
         for budget in budgets
-        for offer in sorted(budget.offers, key=lambda offer: (offer.error is None, offer.error, offer.seconds or 0))
+        for offer in sorted(budget.offers, key=_by_error)
     ]
     always = ("flops", "strategy", "scales")
     shown = [key for key in rows[0] if key in always or {row[key] for row in rows} - {GAP, "unknown"}]
     return Grid(shown, [[row[key] for key in shown] for row in rows])
+
+
+def _by_error(offer: Offer) -> tuple[float, float]:
+    return offer.error.value if offer.error else math.inf, offer.seconds or 0.0
 
 
 def _scales(offer: Offer) -> str:
@@ -145,8 +151,8 @@ def _scales(offer: Offer) -> str:
 def _error(offer: Offer) -> str:
     if offer.error is None:
         return GAP
-    half = offer.half_width
-    return f"{offer.error:.2f}" + ("" if half is None else f" [{offer.error - half:.2f}, {offer.error + half:.2f}]")
+    error, half = offer.error.value, offer.half_width
+    return f"{error:.2f}" + ("" if half is None else f" [{error - half:.2f}, {error + half:.2f}]")
 
 
 def _time(offer: Offer, unit: Unit) -> str:
@@ -160,16 +166,15 @@ def _difference(budget: Budget, offer: Offer) -> str:
     """Write by how much an error is above the lowest one, and whether that is real."""
     if offer.error is None:
         return GAP
-    verdict, lowest = budget.verdict(offer), budget.judged[0].error or 0
-    return verdict if verdict == "lowest" else f"{offer.error - lowest:+.2f}, {verdict}"
+    verdict = budget.verdict(offer)
+    return verdict if verdict == "lowest" else f"{budget.above_lowest(offer):+.2f}, {verdict}"
 
 
 def _exact(budget: Budget, offer: Offer) -> list[object]:
     """Return the line of the CSV."""
-    lowest = budget.judged[0].error if budget.judged else None
-    gap = None if offer.error is None or lowest is None else offer.error - lowest
+    gap, error = budget.above_lowest(offer), offer.error
     networks = " ".join(f"{share.row.point.network.id}*{share.weight:.4f}" for share in offer.trained or offer.timed)
-    numbers = [offer.error, offer.half_width, offer.trials or None]
+    numbers = [error.value, offer.half_width, error.n] if error else [None, None, None]
     numbers += [offer.seconds, *(offer.seconds_interval or (None, None)), offer.inference, offer.memory]
     cells = ["" if number is None else f"{number:.6g}" for number in numbers]
     verdicts = [budget.front(offer), "" if gap is None else f"{gap:.6g}", budget.verdict(offer)]
