@@ -9,8 +9,6 @@ import pytest
 from fastscale.analysis.results.reading import Error
 from fastscale.analysis.results.uncertainty import (
     OWN_MISTAKES,
-    Spread,
-    combined,
     half_width,
     pooled_spread,
     sampling_sd,
@@ -42,14 +40,6 @@ def test_what_the_choice_of_images_adds() -> None:
     gaps = [sum(draw.choice((-half, half)) for _ in range(400)) / 4 for _ in range(400)]
     assert statistics.stdev(gaps) == pytest.approx(math.sqrt(2) * sampling_sd(20, 400), rel=0.1)
     assert sampling_sd(0, 100) == 0
-
-
-def test_combined_errors_add_in_squares() -> None:
-    """Welch's degrees of freedom: those of one part where the others are 0; of equal parts, their sum."""
-    assert combined(Spread(3, 4), Spread(4, math.inf)) == (5, pytest.approx(5**4 / (3**4 / 4)))
-    assert combined(Spread(2, 3), Spread(0, 7)) == (2, 3)
-    assert combined(Spread(1, 4), Spread(1, 4)) == (pytest.approx(math.sqrt(2)), pytest.approx(8))
-    assert combined() == (0, math.inf) == combined(Spread(0, 2))
 
 
 def test_equal_networks_are_rarely_called_different_and_different_ones_mostly_are() -> None:

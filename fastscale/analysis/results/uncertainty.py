@@ -46,16 +46,6 @@ def sampling_sd(error: float, images: int) -> float:
     return 100 * math.sqrt(OWN_MISTAKES * share * (1 - share) / images)
 
 
-def combined(*parts: Spread) -> Spread:
-    """Add independent standard errors; their degrees of freedom are those of Welch and Satterthwaite.
-
-    A part of 0 counts for nothing; the sum of no parts, or of zeros, is 0 with infinite degrees of freedom.
-    """
-    variance = math.fsum(part.sd**2 for part in parts)
-    doubt = math.fsum(part.sd**4 / part.df for part in parts)
-    return Spread(math.sqrt(variance), variance**2 / doubt if doubt else math.inf)
-
-
 def half_width(se: float, df: float, level: float = 0.95) -> float:
     """Return half the width of the interval that covers the true value with probability `level`, by Student's t.
 
