@@ -28,7 +28,7 @@ SMALL = {
     "train": False,
     "data": {"kind": "fashion-mnist", "classes": 10},
     "figures": {"fig1": CURVES, "fig2": CURVES},
-    "profile": {"repeats": 2},
+    "profile": {"repeats": 2, "formats": ["channels_last"]},
 }
 
 
