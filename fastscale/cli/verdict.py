@@ -68,7 +68,7 @@ def verdict(
     scope: Scope = "all" if after.keys() >= sweep.networks.keys() else "partial"
     if scope == "partial":
         made = sum(after.values()) - sum(before.values())
-        left = len(networks) * options.rounds - sum(after.values())
+        left = sum(max(0, options.rounds - after.get(network.id, 0)) for network in networks)
         log.warning(
             "%d of %d networks are timed, those that tell most first; the same command goes on with the others%s",
             len(after),

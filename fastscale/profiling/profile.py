@@ -6,7 +6,7 @@ time is the least of its rounds. On a CPU the rounds of all networks are interle
 
 import math
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from fastscale.execution import MemoryFormat
 from fastscale.networks import Network
 from fastscale.profiling import peaks
 from fastscale.profiling.options import Options
-from fastscale.profiling.rounds import PEAK_TRIES, Visit, plan
+from fastscale.profiling.rounds import MORE_ROUNDS, PEAK_TRIES, Visit, plan, unconfirmed
 from fastscale.profiling.visits import Record, all_rounds, begin, next_round, once_more
 from fastscale.records.provenance import code_hash
 from fastscale.records.records import read_record, write_record
@@ -41,10 +41,11 @@ def profile_all(
     Records in `path` of the same device, options and code are kept. A record has the times of the network's fastest
     execution, in seconds: of a step by each round, of an epoch of `images` images on this device and on several
     (measured if the machine has as many, else scaled), of a forward pass, and of a step of a tiny batch, which tells
-    what launching the kernels takes. Memory is in bytes (None on a CPU). `peaks` are the device's, and in it `measured`
-    those of the start, the middle and the end of each session that timed the network; `again` are the seconds of a step
-    when the network was timed once more, as one of those that tell drift. After `deadline`, a time of
-    `time.monotonic()`, no further network, or round of one, is begun; `portions` are those of `rounds.plan`.
+    what launching the kernels takes. On a CPU there are more rounds where none confirms the fastest one. Memory is in
+    bytes (None on a CPU). `peaks` are the device's, and in it `measured` those of the start, the middle and the end of
+    each session that timed the network; `again` are the seconds of a step when the network was timed once more, as one
+    of those that tell drift. After `deadline`, a time of `time.monotonic()`, no further network, or round of one, is
+    begun; `portions` are those of `rounds.plan`.
 
     Raises:
         UserError: the record is broken, or not even two images of a network fit in the memory of the GPU.
@@ -53,12 +54,10 @@ def profile_all(
     session.write()
     is_interleaved = options.is_interleaved(device)
     visits = plan(networks, session.done, options.rounds, is_interleaved=is_interleaved, portions=portions)
-    if not visits:
-        return
     keep_freed_memory()
     saved = time.monotonic()
     try:
-        for visit in tqdm(visits, unit="visit", disable=None):
+        for visit in tqdm(session.visits(visits), total=len(visits), unit="visit", disable=None):
             if time.monotonic() > deadline and (is_interleaved or session.is_new(visit)):
                 continue
             session.make(visit)
@@ -85,13 +84,23 @@ class _Session:
             if is_kept and record["network_hash"] in wanted
         }
         self.records = dict(self.earlier)
+        self.rounds = options.rounds  # that each network is to have
         self.done = {name: len(record["rounds"]) for name, record in self.earlier.items()}
         self.tries: list[dict[str, Any]] = []  # at the peaks
         self.again: dict[str, list[float]] = {}
 
+    def visits(self, planned: Sequence[Visit]) -> Iterator[Visit]:
+        """Yield the planned visits, then those that confirm the fastest round of networks, where a round is a visit."""
+        yield from planned
+        if self.options.is_interleaved(self.device):
+            for number in range(self.options.rounds, self.options.rounds + MORE_ROUNDS):
+                self.rounds = number + 1
+                times = {name: record["rounds"] for name, record in self.records.items()}
+                yield from unconfirmed(self.networks, times, number)
+
     def is_new(self, visit: Visit) -> bool:
         """Tell whether a visit adds rounds to a record."""
-        return visit is not None and len(self._record(visit)["rounds"]) < self.options.rounds
+        return visit is not None and len(self._record(visit)["rounds"]) < self.rounds
 
     def make(self, visit: Visit) -> None:
         """Measure what a visit is for."""

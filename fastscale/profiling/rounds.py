@@ -1,5 +1,6 @@
 """The order in which networks are timed, so that a slow minute of the machine slows no network alone."""
 
+import math
 import random
 from collections.abc import Mapping, Sequence
 
@@ -7,6 +8,8 @@ from fastscale.networks import Network
 from fastscale.networks.complexity import count
 
 Visit = Network | None  # None: a try at the device's peaks
+CONFIRMED = 1.2  # the limit from which analysis/results/noise.py calls timings too noisy
+MORE_ROUNDS = 4  # at most, on a CPU, of networks whose fastest round is not confirmed
 PEAK_TRIES = 4  # on a CPU in each third of a session: other programs slow a shared core for up to ten seconds at a time
 
 
@@ -58,6 +61,20 @@ def _interleaved(networks: Sequence[Network], done: Mapping[str, int], rounds: i
         left = {network.hash for network in missing if done.get(network.hash, 0) <= number}
         visits += [network for network in order if left and (network.hash in left or network in sentinels)]
     return _with_peaks(visits, 3 * PEAK_TRIES)
+
+
+def unconfirmed(networks: Sequence[Network], rounds: Mapping[str, Sequence[float]], number: int) -> list[Network]:
+    """List the networks that are timed in round `number` too, in random order; `rounds` are their times by hash.
+
+    They have all rounds before it, and no other round confirms the fastest one: the second takes over `CONFIRMED` times
+    as long.
+    """
+    found = []
+    for network in networks:
+        fastest, second, *_ = [*sorted(rounds.get(network.hash, ())), math.inf, math.inf]
+        if len(rounds.get(network.hash, ())) == number and second > CONFIRMED * fastest:
+            found.append(network)
+    return random.Random(number).sample(found, len(found))
 
 
 def _sentinels(networks: Sequence[Network]) -> list[Network]:
