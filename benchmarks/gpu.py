@@ -165,7 +165,7 @@ def main(words: list[str] | None = None) -> None:
     """Run one part, or all."""
     arguments = parsed(words)
     record = arguments.out / "networks/fixed.json"
-    if arguments.prepare or not record.exists():
+    if arguments.prepare or not (record.exists() and (arguments.out / "portions.json").exists()):
         prepare(arguments.config, arguments.out)
     if arguments.prepare:
         return

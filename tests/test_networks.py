@@ -4,6 +4,7 @@ import csv
 import json
 import subprocess
 import sys
+from contextlib import suppress
 from fractions import Fraction
 from importlib.resources import files
 
@@ -12,7 +13,7 @@ import pytest
 import torch
 import yaml
 from click.testing import CliRunner
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
@@ -128,7 +129,8 @@ def test_group_widths_grow_with_the_width_unless_told_otherwise(base: str) -> No
     assert count(w_only).flops < count(both).flops and count(w_only).acts == pytest.approx(count(both).acts, rel=0.15)
 
 
-@given(st.sampled_from([name for name in known_bases() if "tiny" not in name]), strategies, st.floats(8.5, 11))
+@given(st.sampled_from([name for name in known_bases() if "tiny" not in name]), strategies, st.floats(8, 11))
+@example("EN-B0->4GF", NAMED["r"], 8.0625)
 @settings(deadline=None, max_examples=25)
 def test_scale_for_flops_is_the_nearest_step(base: str, strategy, decades: float) -> None:
     network, target = base_network(base), 10**decades
@@ -138,8 +140,11 @@ def test_scale_for_flops_is_the_nearest_step(base: str, strategy, decades: float
         assert "smallest that quantises" in str(error) or "gives this" in str(error)
         return
     off = abs(count(scale(network, strategy, s)).flops - target)
-    assert off <= min(abs(count(scale(network, strategy, s * (1 + change))).flops - target) for change in (-0.02, 0.02))
-    assert off < 0.35 * target
+    for factor in (0.5, 0.7, 0.9, 0.98, 1.02, 1.1, 1.4, 2):
+        with suppress(UserError):  # a network would vanish
+            assert off <= abs(count(scale(network, strategy, s * factor)).flops - target)
+    # Where `r` makes a large base small, a step of its resolution is larger.
+    assert off < 0.35 * target or (strategy.e_r == 1 and network.resolution * s**0.5 < 100)
 
 
 @pytest.mark.parametrize("row", [name for name in PUBLISHED["complexity"] if "->" in name])

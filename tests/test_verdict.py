@@ -44,7 +44,7 @@ def test_it_times_and_answers(tmp_path: Path, caplog: pytest.LogCaptureFixture) 
     ran = verdict(tmp_path, SMALL, "--minutes", "0")
     assert ran.exit_code == 0 and "**Not measured.**" in ran.output, ran.output
     assert "out/partial/tables/verdict.md" in ran.output and "- Of the bases that are scaled 2 of 2:" in ran.output
-    assert "0 of 14 networks are timed, those that tell most first" in caplog.text
+    assert "0 of 14 networks are timed in all rounds, those that tell most first" in caplog.text
     ran = verdict(tmp_path, SMALL, "--minutes", "60")
     assert ran.exit_code == 0 and "not timed yet" not in ran.output, ran.output
     assert "timing 14 networks on " in caplog.text and "(no GPU: networks of full size take hours)" in caplog.text

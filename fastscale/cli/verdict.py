@@ -66,12 +66,11 @@ def verdict(
     profile_all(networks, path, options, chosen, deadline, portions)
     after = _rounds(path)
     scope: Scope = "all" if after.keys() >= sweep.networks.keys() else "partial"
-    if scope == "partial":
+    if left := sum(max(0, options.rounds - after.get(network.id, 0)) for network in networks):
         made = sum(after.values()) - sum(before.values())
-        left = sum(max(0, options.rounds - after.get(network.id, 0)) for network in networks)
         log.warning(
-            "%d of %d networks are timed, those that tell most first; the same command goes on with the others%s",
-            len(after),
+            "%d of %d networks are timed in all rounds, those that tell most first; the same command goes on%s",
+            sum(rounds >= options.rounds for rounds in after.values()),
             len(networks),
             f", for about {(time.monotonic() - began) * left / made / 60:.0f} minutes" if made else "",
         )

@@ -106,8 +106,8 @@ class Noise:
             reasons.append(f"a network that was timed again took {self.drift:.2f} times as long")
         if self.apart > FEW:
             reasons.append(
-                f"{_percent(self.apart)} of the networks had no second round within {_percent(LIMIT - 1)} of the "
-                "fastest"
+                f"the best time of {_percent(self.apart)} of the networks was not repeated to within "
+                f"{_percent(LIMIT - 1)} in any other round"
             )
         return reasons
 

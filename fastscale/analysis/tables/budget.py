@@ -62,7 +62,7 @@ def answer(budget: Budget) -> str:
 def ranking(budget: Budget) -> str:
     """Say in words which strategy has the lowest error, and how the others differ; one must have an error."""
     first = budget.same_as(budget.judged[0])
-    parts = [f"{_names(first)} {'have' if len(first) > 1 else 'has'} the lowest error"]
+    parts = [f"{_names(first)} has the lowest error"]
     for difference, words in WORDS.items():
         named = [offer for offer in budget.judged if offer not in first and budget.verdict(offer) == difference]
         if named:
@@ -73,7 +73,8 @@ def ranking(budget: Budget) -> str:
 
 def _names(alike: list[Offer]) -> str:
     """Name strategies that give the same networks as one."""
-    return " = ".join(offer.strategy for offer in alike)
+    first, *others = (offer.strategy for offer in alike)
+    return f"{first} (the same networks as {' and '.join(others)})" if others else first
 
 
 def _text(results: Results, budgets: list[Budget]) -> Iterator[str]:
@@ -82,8 +83,9 @@ def _text(results: Results, budgets: list[Budget]) -> Iterator[str]:
         yield "No base is scaled by several strategies: there is nothing to compare."
         return
     yield (
-        "Strategies are compared at equal realised flops. Between two of its networks, which are named by their "
-        "scales, a strategy is read over log flops; up to a quarter beyond the last one, on the same line."
+        "Strategies are compared at equal flops, as realised after rounding. Where a strategy has no network of just "
+        "these flops, it is read between two of its networks, which are named by their scales, on a line over log "
+        "flops; up to a quarter more flops than its last network has, beyond it on the same line."
     )
     yield (
         f"Time is that of training for {results.epoch.images:,} images on one device; inference is of one image in a "
@@ -101,14 +103,15 @@ def _text(results: Results, budgets: list[Budget]) -> Iterator[str]:
     if spread is None or results.val_images is None:
         return
     yield (
-        "An error's brackets are its 95 % interval by Student's t, by the spread of trials, pooled over the sweep "
-        f"({spread.sd:.2f} points, {spread.df:g} degrees of freedom)."
+        f"Errors are by the schedule {results.schedule}. Their brackets are 95 % intervals by Student's t, by the "
+        f"spread of trials, pooled over the sweep ({spread.sd:.2f} points, {spread.df:g} degrees of freedom); an error "
+        "that is read between two networks rests on the trials of both, so that its interval may be narrower."
     )
     yield (
-        "A difference of errors is within noise if trials alone may explain it. All pairs of a budget are tested "
-        "together, at 5 % for the whole: so a difference may be within noise although the brackets do not overlap. It "
-        "is there on these images if trials cannot explain it, but the choice of the "
-        f"{results.val_images:,} validation images may; it is real if neither can."
+        "A difference of errors is called `within noise` if trials alone may explain it; `on these images` if they "
+        f"cannot, but the choice of the {results.val_images:,} validation images may; `real` if neither can. All pairs "
+        "of a budget are tested together, at 5 % for the whole: the more strategies, the larger a difference must be, "
+        "so that one may be within noise although the brackets do not overlap."
     )
 
 
@@ -145,7 +148,8 @@ def _scales(offer: Offer) -> str:
     shares = offer.trained or offer.timed
     if any(share.weight < 0 for share in shares):
         return f"beyond {max(shares, key=lambda share: share.weight).row.point.scale:g}"
-    return " to ".join(f"{share.row.point.scale:g}" for share in shares) or "not reached"
+    scales = [f"{share.row.point.scale:g}" for share in shares]
+    return f"between {' and '.join(scales)}" if len(scales) > 1 else "".join(scales) or "not reached"
 
 
 def _error(offer: Offer) -> str:

@@ -31,7 +31,7 @@ ACTS_EXPONENTS = {"dwr": "5/6 = 0.83", "dw": "3/4 = 0.75", "dWr": "3/5 = 0.60", 
 COUNTED = ("flops", "params")  # what activations are compared with, in the order of `LESS_THAN_ACTS`
 HEADER = ("question", "case", "paper", "ours", "n")
 FASTER = Claim(
-    "fast scaling (dWr) gives a faster network than uniform compound scaling (dwr) of the same flops",
+    "a network by fast scaling (dWr) trains faster than one by uniform compound scaling (dwr) of the same flops",
     "§6.3",
     "substantially",
     versus("time", "dwr", "dWr"),
@@ -82,7 +82,11 @@ class Judgement(NamedTuple):
         pairs = zip(statements, self, strict=True)
         lines = [f"- {text[0].upper()}{text[1:]}: {_bases(finding)}." for text, finding in pairs]
         reason = next((finding.doubts.reason for finding in self if finding.doubts.reason), "")
-        withheld = f"The intervals decide nothing here, as the timings are {reason}." if reason else ""
+        withheld = (
+            f"The intervals hold the spread between rounds alone: as the timings are {reason}, they decide nothing."
+            if reason
+            else ""
+        )
         return "\n\n".join(filter(None, (f"**{self.answer}.** {withheld}".strip(), "\n".join(lines))))
 
 
@@ -144,8 +148,8 @@ def _correlations(evidence: Evidence) -> Answer:
             lines += _correlated(name, bases, paper if not words else {})
     text = (
         "Correlation (Pearson's) with runtime [95 % interval, by a bootstrap over networks], over the networks of a "
-        f"base that {', '.join(PAPERS[:-1])} and {PAPERS[-1]} make, as in Figure 2. The paper's 0.81 and 0.56 are of "
-        "EN-B0."
+        f"base that {', '.join(PAPERS[:-1])} and {PAPERS[-1]} make, as in Figure 2. The paper prints them for its own "
+        "bases alone, those of flops and params for EN-B0."
     )
     return Answer("What goes with runtime?", tuple(lines), text)
 
